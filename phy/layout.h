@@ -1,0 +1,68 @@
+/* layout.h - which resource element (RE) carries what; the tables of notes/phy.md as data.
+ *
+ * A layout is computed once for a numerology and shared (read-only) by everything that builds or reads slots. An RE is
+ * named by its index in the grid, symbol * n_sc + subcarrier.
+ *
+ *     struct layout *l = layout_create(&num, err, sizeof err);
+ *     size_t n = layout_dl_data(l, slot, &rbs, re); // re[0..n-1]: where that device's data go, in order
+ */
+#ifndef PHY_LAYOUT_H
+#define PHY_LAYOUT_H
+
+#include "phy/numerology.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	LAYOUT_SYNC_PERIOD = 10,  /* slots: n % 10 == 0 carries the sync sequence (downlink) */
+	LAYOUT_ACCESS_OFFSET = 5, /* slots: n % 10 == 5 is open for access preambles (uplink) */
+	LAYOUT_ACCESS_RBS = 6,    /* RBs 0..5 */
+	LAYOUT_SYNC_SYMBOL = 7,
+	LAYOUT_CONTROL_SYMBOLS = 3, /* downlink symbols 0..2 */
+	LAYOUT_CCE_RE = 54,
+	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
+	LAYOUT_PILOT_STEP = 3,
+	LAYOUT_DMRS_STEP = 2,
+	LAYOUT_COMB_STEP = 8,
+	LAYOUT_COMB_MAX = PHY_SC_MAX / LAYOUT_COMB_STEP,
+	LAYOUT_RE_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX
+};
+
+/* Downlink pilot symbols, uplink DMRS, control and sounding symbols. */
+extern const uint8_t layout_pilot_symbols[2];   /* 3, 11 */
+extern const uint8_t layout_dmrs_symbols[2];    /* 2, 8 */
+extern const uint8_t layout_uci_symbols[2];     /* 11, 12 */
+extern const uint8_t layout_sounding_symbol;    /* 13 */
+extern const uint8_t layout_n_ul_data_symbols;  /* 11: symbols 0..10 */
+
+struct layout;
+
+/* Slots of 14 symbols and 6 RBs or more. NULL with errno EINVAL or ENOMEM and the reason in err. */
+struct layout *layout_create(const struct numerology *num, char *err, size_t errlen);
+void layout_destroy(struct layout *l); /* NULL is fine */
+const struct numerology *layout_numerology(const struct layout *l);
+
+static inline bool layout_is_sync_slot(uint64_t slot) { return slot % LAYOUT_SYNC_PERIOD == 0; }
+static inline bool layout_is_access_slot(uint64_t slot) { return slot % LAYOUT_SYNC_PERIOD == LAYOUT_ACCESS_OFFSET; }
+
+/* Control channel elements of a slot, and the 54 REs of one (cce < layout_n_cce). */
+size_t layout_n_cce(const struct layout *l);
+const uint32_t *layout_cce(const struct layout *l, size_t cce);
+
+/* Data REs of a set of RBs in order of symbol, then subcarrier. re: room for LAYOUT_RE_MAX, or NULL to only count.
+ * RBs outside the band count as none. */
+size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set *rbs, uint32_t *re);
+size_t layout_ul_data(const struct layout *l, const struct rb_set *rbs, uint32_t *re);
+
+/* RBs that may be granted for uplink data in this slot: all, less 0..5 in an access slot. */
+struct rb_set layout_ul_rbs(const struct layout *l, uint64_t slot);
+
+/* Uplink control and sounding: subcarriers of device d are k % 8 == d % 8, lowest first. k: room for LAYOUT_COMB_MAX.
+ * Returns how many. */
+size_t layout_comb(const struct layout *l, uint8_t device, uint16_t *k);
+/* Does device d send control and sounding in this slot? n_groups: 1 (devices 0..7) or 2 (0..15, taking turns). */
+bool layout_has_control(uint8_t device, uint64_t slot, unsigned n_groups);
+
+#endif

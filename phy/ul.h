@@ -1,0 +1,92 @@
+/* ul.h - an uplink slot: a device builds its share, the base station reads everyone's.
+ *
+ * Device, once a slot in which it has something to send:
+ *     ul_tx_begin(tx, slot);
+ *     ul_tx_data(tx, &grant, tb, ul_tb_bytes(layout, slot, &grant));
+ *     ul_tx_control(tx, &uci);                 // only where layout_has_control(); brings the sounding along
+ *     ul_tx_finish(tx, &amplitudes, samples);  // slot_len samples
+ *
+ * Base station:
+ *     ul_rx_slot(rx, samples, &when);
+ *     for every attached device: ul_rx_control(rx, d, &uci, &csi);     // -ENODATA: silent
+ *     for every granted device:  ul_rx_data(rx, d, &grant, tb, &n, &info);
+ *     in access slots:           ul_rx_access(rx, found, &n_found);
+ */
+#ifndef PHY_UL_H
+#define PHY_UL_H
+
+#include "phy/csi.h"
+#include "phy/dci.h"
+#include "phy/dl.h"
+#include "phy/layout.h"
+#include "phy/uci.h"
+
+#include <complex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct ul_tx;
+struct ul_rx;
+
+/* Bytes of the transport block that a grant holds in that slot; 0 for a grant that holds none (access RBs in an access
+ * slot included). */
+size_t ul_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g);
+
+/* layout: borrowed, must outlive the object. cell_id: 0 .. 1023. device: 0 .. PHY_DEVICES_MAX - 1.
+ * NULL with errno EINVAL or ENOMEM. */
+struct ul_tx *ul_tx_create(const struct layout *layout, uint16_t cell_id, uint8_t device);
+void ul_tx_destroy(struct ul_tx *tx); /* NULL is fine */
+
+void ul_tx_begin(struct ul_tx *tx, uint64_t slot);
+/* tb: n_bytes, exactly ul_tb_bytes. 0, or -EINVAL for a wrong size or grant; one block a slot (-EBUSY). */
+int ul_tx_data(struct ul_tx *tx, const struct grant *g, const uint8_t *tb, size_t n_bytes);
+/* Control and sounding. 0, or -EINVAL for a field out of range. The caller asks layout_has_control first. */
+int ul_tx_control(struct ul_tx *tx, const struct uci *uci);
+/* Access preamble instead of data: 0, -EINVAL outside access slots, -EBUSY with data in the slot. */
+int ul_tx_access(struct ul_tx *tx);
+
+struct ul_amplitudes {
+	float data; /* of a data RE (and its DMRS) */
+	float comb; /* of a control or sounding RE */
+	float access;
+};
+
+/* samples: slot_len, written whole; zeros where nothing is sent. Returns whether anything is. */
+bool ul_tx_finish(struct ul_tx *tx, const struct ul_amplitudes *amplitudes, float complex *samples);
+
+struct ul_rx_stats {
+	uint64_t slots;
+	uint64_t refused; /* slots with a sample that is not finite */
+	uint64_t controls_ok, controls_bad, controls_silent;
+	uint64_t blocks_ok, blocks_bad;
+	uint64_t accesses;
+};
+
+struct ul_access {
+	uint8_t device;
+	float delay_samples; /* of the preamble after the slot's start */
+	float snr_db;
+};
+
+struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id);
+void ul_rx_destroy(struct ul_rx *rx); /* NULL is fine */
+
+/* samples: slot_len. 0, or -EINVAL: a sample is not finite; then the slot counts as empty. */
+int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when);
+
+/* Control of one device in the slot last given to ul_rx_slot, with the CSI of its sounding (csi may be NULL).
+ * 0; -EBADMSG: something was sent, not decodable (csi is still valid); -ENODATA: silence (csi->valid is false). *uci is set
+ * with 0 only: no acknowledgement ever comes from silence or a wrong CRC. */
+int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi *csi);
+
+/* As dl_rx_data. -ENODATA when there is no energy on the granted RBs. */
+int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t *tb, size_t *n_bytes,
+               struct rx_info *info);
+
+/* Preambles in an access slot. found: room for PHY_DEVICES_MAX. 0 with *n_found >= 0, or -EINVAL outside access slots. */
+int ul_rx_access(struct ul_rx *rx, struct ul_access *found, size_t *n_found);
+
+void ul_rx_get_stats(const struct ul_rx *rx, struct ul_rx_stats *stats);
+
+#endif
