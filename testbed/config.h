@@ -1,0 +1,162 @@
+/* config.h - what a run is told: scenario, policy, model, prompt.
+ *
+ *     struct config c;                                    // large: static or on the heap
+ *     const char *sets[] = { "seed=7", "devices[3].snr_db=12", "devices.osc_ppm=0", "profiles.board.fixed_us=500" };
+ *     if (config_load(&c, "testbed/scenarios/default.yaml", sets, 4, err, sizeof err) < 0)
+ *             return cli_bad_input("%s", err);            // "default.yaml:12: radio.scs_hz: 7 is not between ..."
+ *
+ * Every key is one row of the table in config.c {path, type, where, range, default, unit and help}; reading YAML, --set, the
+ * dump into reports and `wdmoe config` all follow it. What the file leaves out has its default. An unknown key, a wrong
+ * type, a number out of range, a key twice, or parts that contradict each other are refused with one line that names
+ * file, line and key.
+ */
+#ifndef TESTBED_CONFIG_H
+#define TESTBED_CONFIG_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+	CONFIG_DEVICES_MAX = 16,
+	CONFIG_PROFILES_MAX = 32,
+	CONFIG_EXPERTS_MAX = 128, /* listed for one device */
+	CONFIG_NAME_MAX = 64,
+	CONFIG_PATH_MAX = 1024,
+	CONFIG_TEXT_MAX = 8192,
+};
+
+struct config_model {
+	char path[CONFIG_PATH_MAX];     /* GGUF file; see cli_find_file */
+	char held_out[CONFIG_PATH_MAX]; /* JSON lines: default prompts with their answers; "" for none */
+	char prompt[CONFIG_TEXT_MAX];   /* "": an item of held_out */
+	int64_t n_tokens;               /* at most */
+	double temp;                    /* 0: greedy */
+	double top_p;
+	bool ignore_eos;
+};
+
+struct config_radio {
+	const char *backend;
+	double rate_hz, scs_hz;
+	int64_t n_rb, n_symbols;
+	double dl_hz, ul_hz; /* carriers */
+	int64_t cell_id;
+};
+
+struct config_bs {
+	double tx_power_dbm; /* of a full band */
+	double noise_figure_db;
+	double osc_ppm;
+	char profile[CONFIG_NAME_MAX]; /* what computes attention, router and head */
+};
+
+struct config_ul {
+	double target_snr_db; /* aim of the open-loop power control, SNR of a data RE at the BS */
+};
+
+struct config_channel {
+	const char *model; /* a power-delay profile, or "flat" */
+	double delay_spread_ns;
+	double speed_kmh;
+	double rice_k_db; /* K factor put on the first tap; -40 and below: Rayleigh (or what the model says) */
+	double outage_per_s;      /* mean rate at which a link and direction goes dark */
+	double outage_ms;         /* how long it then stays dark */
+};
+
+struct config_device {
+	double snr_db;       /* mean downlink SNR of a data RE; gives the path loss */
+	double tx_power_dbm; /* most that the device can send */
+	double noise_figure_db;
+	double osc_ppm;
+	double distance_m; /* propagation delay */
+	char profile[CONFIG_NAME_MAX];
+	double call_us;                         /* added to the compute time of every expert call */
+	bool experts_auto;                      /* expert e on device e % number of devices */
+	int64_t n_experts;                      /* otherwise: these experts of every layer */
+	int64_t experts[CONFIG_EXPERTS_MAX];
+};
+
+/* Time of a computation = max(bytes / memory, flop / rate) + fixed, times 1 + jitter * g; g: standard normal, clipped at +-3. */
+struct config_profile {
+	char name[CONFIG_NAME_MAX];
+	double memory_gb_s;
+	double gflop_s;
+	double fixed_us;
+	double jitter;
+};
+
+struct config_scheduler {
+	const char *policy;    /* vanilla, wdmoe */
+	const char *allocator; /* equal, round-robin, minmax */
+	double bler_target;    /* of first transmissions */
+	int64_t max_tx;        /* transmissions of a block before it is lost for good */
+	double mcs_margin_db;  /* taken off the measured SNR before the outer loop has learned */
+	double wlr_gain;       /* wdmoe: least relative gain of the weight-to-latency ratio to go on dropping */
+	double theta_start, theta_step; /* wdmoe: cosine threshold */
+};
+
+struct config_moe {
+	const char *codec_down, *codec_up; /* f32, f16, int8 */
+	int64_t call_rows_max;             /* rows of one expert call */
+	int64_t chunk_rows;                /* prompt tokens worked on at once */
+	char experts[CONFIG_NAME_MAX];     /* override of the selection: "" or top2, top1, drop<W, random, dead:K */
+};
+
+struct config_timers {
+	double call_timeout_ms;   /* an expert call unanswered: the run ends */
+	double segment_timeout_ms; /* a segment unacknowledged: sent again */
+	double attach_timeout_ms; /* all devices must be attached by then */
+	double access_retry_ms;   /* an access preamble unanswered: sent again */
+	double lost_after_ms;     /* nothing decoded for so long: the link counts as lost */
+};
+
+struct config {
+	char name[CONFIG_NAME_MAX]; /* file name without folder and ending */
+	uint64_t seed;
+	int64_t threads;
+	char out[CONFIG_PATH_MAX]; /* folder of the journal; "": runs/<name>-<UTC time> */
+	int64_t csi_log_every;     /* slots; 0: off, 1: full */
+	struct config_model model;
+	struct config_radio radio;
+	struct config_bs bs;
+	struct config_ul ul;
+	struct config_channel channel;
+	struct config_scheduler scheduler;
+	struct config_moe moe;
+	struct config_timers timers;
+	size_t n_devices;
+	struct config_device devices[CONFIG_DEVICES_MAX];
+	size_t n_profiles;
+	struct config_profile profiles[CONFIG_PROFILES_MAX]; /* the built-in ones, then those of the file */
+};
+
+/* One device, all defaults. */
+void config_defaults(struct config *c);
+
+/* Defaults, then the file (path NULL: none; sought as cli_find_file does), then sets[n_sets] in order, then the checks that
+ * need the whole. Returns 0, or -EINVAL, -ENOENT, -EIO ... with one line in err, and *c is then undefined. */
+int config_load(struct config *c, const char *path, const char *const *sets, size_t n_sets, char *err, size_t err_len);
+
+/* One "key=value" on a loaded config, without the checks that need the whole. */
+int config_set(struct config *c, const char *set, char *err, size_t err_len);
+
+/* Checks that need the whole: numerology, profiles that exist, experts that lie somewhere. config_load has done them. */
+int config_check(const struct config *c, char *err, size_t err_len);
+
+/* Profile by name, NULL if there is none. */
+const struct config_profile *config_profile(const struct config *c, const char *name);
+
+/* Does device d hold expert e (of every layer)? */
+bool config_holds(const struct config *c, size_t d, size_t expert);
+
+/* The whole effective configuration as an object nested like the YAML. Keys that tell where things lie or how fast they go but not
+ * what comes out (paths, threads) only if `local`: journals and comparable reports leave them out. */
+json_t *config_json(const struct config *c, bool local);
+
+/* All keys with type, range, default and help, for people. */
+void config_print_keys(FILE *f);
+
+#endif
