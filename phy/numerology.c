@@ -32,22 +32,24 @@ int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t 
                     size_t errlen)
 {
 	if (!(isfinite(rate_hz) && isfinite(scs_hz) && rate_hz > 0 && scs_hz > 0))
-		return refuse(err, errlen, "sample rate %g and subcarrier spacing %g must be positive", rate_hz, scs_hz);
+		return refuse(err, errlen, "sample rate %g and subcarrier spacing %g must be positive", rate_hz,
+		              scs_hz);
 	double ratio = rate_hz / scs_hz;
 	if (fabs(ratio - round(ratio)) > 1e-9 * ratio)
 		return refuse(err, errlen, "rate %.0f Hz is no whole multiple of the spacing %.0f Hz", rate_hz, scs_hz);
 	if (ratio < FFT_MIN || ratio > FFT_MAX || !is_smooth((size_t)llround(ratio)))
-		return refuse(err, errlen, "rate / spacing = %.0f is no FFT length: %d .. %d with factors 2, 3, 5", ratio,
-		              FFT_MIN, FFT_MAX);
+		return refuse(err, errlen, "rate / spacing = %.0f is no FFT length: %d .. %d with factors 2, 3, 5",
+		              ratio, FFT_MIN, FFT_MAX);
 	if (n_symbols != PHY_SYMBOLS_MAX)
 		return refuse(err, errlen, "%zu symbols a slot: the slot layout has %d", n_symbols, PHY_SYMBOLS_MAX);
 	if (n_rb < PHY_RB_MIN || n_rb > PHY_RB_MAX)
-		return refuse(err, errlen, "%zu resource blocks: from %d to %d are possible", n_rb, PHY_RB_MIN, PHY_RB_MAX);
+		return refuse(err, errlen, "%zu resource blocks: from %d to %d are possible", n_rb, PHY_RB_MIN,
+		              PHY_RB_MAX);
 
 	size_t n_fft = (size_t)llround(ratio), n_sc = n_rb * PHY_RB_SC;
 	if (n_sc + 1 > n_fft)
-		return refuse(err, errlen, "%zu resource blocks are %zu subcarriers and DC: more than FFT length %zu", n_rb,
-		              n_sc, n_fft);
+		return refuse(err, errlen, "%zu resource blocks are %zu subcarriers and DC: more than FFT length %zu",
+		              n_rb, n_sc, n_fft);
 	size_t prefixes = n_fft; /* the 15th symbol's time */
 	size_t cp = prefixes / n_symbols;
 	*n = (struct numerology){

@@ -8,8 +8,8 @@
  *             fail(why);
  *
  * A slot of 14 symbols lasts 15 / scs, as in TS 38.211 section 4 (0.5 ms at 30 kHz); what the symbols leave is cyclic
- * prefix, shared equally, the first symbol of a slot takes the remainder. Subcarrier k = 0 .. n_sc-1 runs from the lowest
- * frequency to the highest and skips DC.
+ * prefix, shared equally, the first symbol of a slot takes the remainder. Subcarrier k = 0 .. n_sc-1 runs from the
+ * lowest frequency to the highest and skips DC.
  */
 #ifndef PHY_NUMEROLOGY_H
 #define PHY_NUMEROLOGY_H
@@ -19,10 +19,10 @@
 #include <stdint.h>
 
 enum {
-	PHY_RB_SC = 12,     /* subcarriers of a resource block */
+	PHY_RB_SC = 12, /* subcarriers of a resource block */
 	PHY_RB_MAX = 110,
 	PHY_SC_MAX = PHY_RB_MAX * PHY_RB_SC,
-	PHY_RB_MIN = 11,    /* the sync sequence needs 127 subcarriers */
+	PHY_RB_MIN = 11, /* the sync sequence needs 127 subcarriers */
 	PHY_SYMBOLS_MAX = 14,
 	PHY_DEVICES_MAX = 16,
 };
@@ -35,13 +35,13 @@ struct numerology {
 	size_t cp;        /* of the other symbols */
 	size_t n_symbols; /* a slot */
 	size_t n_rb;
-	size_t n_sc;      /* used subcarriers: 12 a resource block */
-	size_t slot_len;  /* samples of a slot */
+	size_t n_sc;     /* used subcarriers: 12 a resource block */
+	size_t slot_len; /* samples of a slot */
 };
 
 /* rate_hz / scs_hz: the FFT length, a whole number 128 .. 4096 of small prime factors (2, 3, 5). n_rb: 11 .. 110, and
- * 12 * n_rb + 1 <= FFT length. n_symbols: 14, what the slot layout is made for. Returns 0, or -EINVAL and one line of reason in err
- * (err may be NULL). */
+ * 12 * n_rb + 1 <= FFT length. n_symbols: 14, what the slot layout is made for. Returns 0, or -EINVAL and one line of
+ * reason in err (err may be NULL). */
 int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
                     size_t errlen);
 
@@ -64,7 +64,8 @@ static inline double numerology_freq_hz(const struct numerology *n, size_t k)
 	return numerology_offset(n, k) * n->scs_hz;
 }
 
-/* First sample of the cyclic prefix of symbol l <= n_symbols, counted from the start of the slot (l = n_symbols: the slot's end). */
+/* First sample of the cyclic prefix of symbol l <= n_symbols, counted from the start of the slot (l = n_symbols: the
+ * slot's end). */
 static inline size_t numerology_symbol_start(const struct numerology *n, size_t l)
 {
 	return l ? n->cp_first - n->cp + l * (n->n_fft + n->cp) : 0;
@@ -145,7 +146,9 @@ static inline bool rb_set_equal(const struct rb_set *a, const struct rb_set *b)
 static inline bool rb_set_within(const struct rb_set *s, size_t n_rb)
 {
 	for (size_t w = 0; w < 2; w++) {
-		uint64_t allowed = n_rb >= 64 * (w + 1) ? UINT64_MAX : n_rb <= 64 * w ? 0 : (UINT64_C(1) << (n_rb - 64 * w)) - 1;
+		uint64_t allowed = n_rb >= 64 * (w + 1) ? UINT64_MAX
+		                   : n_rb <= 64 * w     ? 0
+		                                        : (UINT64_C(1) << (n_rb - 64 * w)) - 1;
 		if (s->bits[w] & ~allowed)
 			return false;
 	}

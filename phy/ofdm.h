@@ -6,15 +6,15 @@
  *     ofdm_destroy(o);
  *
  * A grid is `float complex grid[n_symbols * n_sc]`, symbol after symbol, in a symbol from the lowest subcarrier to the
- * highest. Both ways are unitary: an RE of amplitude A adds A^2 / n_fft to the mean power of its symbol, and white noise
- * of power P a sample has variance P in each demodulated RE.
+ * highest. Both ways are unitary: an RE of amplitude A adds A^2 / n_fft to the mean power of its symbol, and white
+ * noise of power P a sample has variance P in each demodulated RE.
  *
  * The receiver starts its FFT window `backoff` samples before the end of the cyclic prefix and turns the subcarriers
- * back by the linear phase this makes. So a path of delay 0 reads flat, and every path with a delay of -backoff .. cp - backoff
- * samples (of any fraction) is free of interference between symbols.
+ * back by the linear phase this makes. So a path of delay 0 reads flat, and every path with a delay of -backoff .. cp -
+ * backoff samples (of any fraction) is free of interference between symbols.
  *
- * Plans are FFTW_ESTIMATE: the same bits on every run. FFTW's planner is not thread-safe: create and destroy all objects
- * from one thread. Executing different objects from different threads is fine.
+ * Plans are FFTW_ESTIMATE: the same bits on every run. FFTW's planner is not thread-safe: create and destroy all
+ * objects from one thread. Executing different objects from different threads is fine.
  */
 #ifndef PHY_OFDM_H
 #define PHY_OFDM_H

@@ -1,0 +1,54 @@
+/* access.h - the access preamble: how a device that nobody knows yet says that it is there.
+ *
+ * In access slots (slot % 10 == 5) a device without a connection sends its own sequence on RBs 0..5 of symbols 0..10:
+ * 72 subcarriers, QPSK from the Gold sequence of (cell id, device), symbol after symbol.
+ *
+ *     access_write(&num, cell_id, device, amplitude, grid);                   device, before ofdm_modulate
+ *     struct access_detector *d = access_detector_create(&num, cell_id);      BS
+ *     size_t n = access_detect(d, grid, candidates, found);                   after ofdm_demodulate
+ *
+ * Detection. Per candidate device the received RE are turned back by its sequence; a path of delay tau is then a
+ * tone over the 72 subcarriers. For delays in the window the tones are matched, coherent over subcarriers, and their
+ * powers added over the 11 symbols, each normalised by the energy of its symbol: noise follows a sum of Beta(1, 71).
+ * The strongest candidate is taken if noise would pass for it in at most 1e-6 of slots; then its signal (the part of
+ * its turned-back RE that a channel inside the delay window can make) is taken away, and the search goes on among the
+ * rest: a far device is found under a near one.
+ */
+#ifndef PHY_ACCESS_H
+#define PHY_ACCESS_H
+
+#include "phy/numerology.h"
+
+#include <complex.h>
+
+enum {
+	ACCESS_SLOT = 5, /* slot % SYNC_PERIOD_SLOTS */
+	ACCESS_RB = 6,   /* RBs 0 .. 5 */
+	ACCESS_SC = ACCESS_RB * PHY_RB_SC,
+	ACCESS_SYMBOLS = 11, /* symbols 0 .. 10 */
+};
+
+/* Writes the preamble of a device (< PHY_DEVICES_MAX) with RE amplitude `amplitude` into its RE of the grid; the others
+ * stay. */
+void access_write(const struct numerology *num, uint32_t cell_id, unsigned device, float amplitude,
+                  float complex *grid);
+
+struct access_found {
+	unsigned device;
+	float delay_samples; /* strongest path after the nominal slot start of the BS; -backoff .. cp - backoff */
+	float power;         /* mean |RE|^2 of the preamble as received */
+	float snr_db;        /* a RE, interference of those found before it removed */
+};
+
+struct access_detector;
+
+/* NULL with errno EINVAL or ENOMEM; the caller frees it with access_detector_destroy. */
+struct access_detector *access_detector_create(const struct numerology *num, uint32_t cell_id);
+void access_detector_destroy(struct access_detector *d); /* NULL is fine */
+
+/* grid: demodulated access slot (n_symbols * n_sc; only read). candidates: bit d set: look for device d <
+ * PHY_DEVICES_MAX. found: PHY_DEVICES_MAX entries, strongest first. Returns how many were found. */
+size_t access_detect(struct access_detector *d, const float complex *grid, uint32_t candidates,
+                     struct access_found *found);
+
+#endif

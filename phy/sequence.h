@@ -1,0 +1,45 @@
+/* sequence.h - the known sequences of the air interface: sync, pilots, DMRS, sounding, access.
+ *
+ * The sync sequence is the m-sequence of TS 38.211 section 7.4.2.2. All others are QPSK points of the length-31 Gold
+ * sequence (phy/gold.h): gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, symbol), out, n).
+ */
+#ifndef PHY_SEQUENCE_H
+#define PHY_SEQUENCE_H
+
+#include "phy/numerology.h"
+
+#include <stdint.h>
+
+enum { SYNC_LEN = 127, SYNC_SYMBOL = 7, SYNC_PERIOD_SLOTS = 10, CELL_ID_MAX = 65535 };
+
+/* What a Gold sequence is for; the numbers go over the air in the seed. */
+enum sequence_kind {
+	SEQUENCE_PILOT = 1,          /* downlink pilots; index: symbol */
+	SEQUENCE_DMRS = 2,           /* uplink data pilots; index: symbol */
+	SEQUENCE_SOUNDING = 3,       /* index: symbol */
+	SEQUENCE_ACCESS = 4,         /* index: device */
+	SEQUENCE_CONTROL = 5,        /* scrambling of downlink control; index: 0 */
+	SEQUENCE_DATA = 6,           /* scrambling of data, both directions; index: address */
+	SEQUENCE_UPLINK_CONTROL = 7, /* index: address */
+};
+
+/* Seed of the Gold generator: kind in bits 28..30, cell id (0 .. CELL_ID_MAX) in bits 8..23, index (0 .. 255) in bits
+ * 0..7. */
+static inline uint32_t sequence_seed(enum sequence_kind kind, uint32_t cell_id, uint32_t index)
+{
+	return (uint32_t)kind << 28 | cell_id << 8 | index;
+}
+
+/* The sync sequence of the cell: +1 and -1 for the SYNC_LEN subcarriers from sync_first_sc(num) on. */
+void sequence_sync(uint32_t cell_id, float seq[SYNC_LEN]);
+
+/* The middle of the band, DC between sequence positions 62 and 63. */
+static inline size_t sync_first_sc(const struct numerology *num)
+{
+	return num->n_sc / 2 - SYNC_LEN / 2;
+}
+
+/* Amplitude of a sync RE relative to a data RE: the symbol as strong as a full one. */
+float sync_boost(const struct numerology *num);
+
+#endif
