@@ -1,0 +1,102 @@
+/* predict.h - how long a device will take for a call: from router output to the last byte of its result.
+ *
+ *     predict_init(&s, &cfg);                                    one state a device
+ *     predict_observe_compute(&s, &cfg, n_rows, seconds);        the device reports its compute times over the air
+ *     predict_observe_air(&s, &cfg, PREDICT_DOWN, bytes, rb_slots);      bytes delivered by so many RBs x slots
+ *     predict_observe_wait(&s, &cfg, PREDICT_DOWN, seconds);     from data ready to the first slot that carries it
+ *     predict_observe_block(&s, &cfg, PREDICT_UP, lost);         first transmissions
+ *     predict_observe_call(&s, &cfg, prediction.mean_s, measured_s);     what the sum still misses
+ *     predict_latency(&s, &cfg, &query, &prediction);
+ *
+ * mean = wait_dl + air_dl + compute + turnaround + wait_ul + air_ul + bias
+ *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot) / (1 - BLER), at least 1, and half a slot more on
+ *            average for the last one that is not full; plus the wait for the retransmissions that the last blocks need
+ *   compute  fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the prior
+ *   bias     running mean of measured - predicted of whole calls
+ * spread: standard deviation, from the same running statistics, taken as independent.
+ *
+ * All state is explicit: same state, config and query, same answer.
+ */
+#ifndef SCHEDULER_PREDICT_H
+#define SCHEDULER_PREDICT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum predict_direction { PREDICT_DOWN, PREDICT_UP };
+
+struct predict_config {
+	double slot_s;             /* 0.5 ms */
+	double wait_prior_s[2];    /* grant wait, down and up; 0.5 and 1 ms */
+	double turnaround_s;       /* slots between received and answered that no one can avoid, both ends; 1 ms */
+	double harq_rtt_s;         /* from a transmission to its repetition; 3 ms */
+	double target_bler;        /* prior of the block error rate; 0.1 */
+	double rate_prior[2];      /* bytes per RB and slot before anything was measured; 30 */
+	double fixed_prior_s;      /* compute: a call */
+	double per_row_prior_s;    /* compute: a row */
+	double prior_sd_fraction;  /* how uncertain the compute prior is, as a fraction of it; 1 */
+	double forget;             /* of the least squares, per call: 0.98 */
+	double alpha;              /* of running means: weight of the newest; 0.1 */
+};
+
+struct predict_config predict_config_default(void);
+
+struct predict_mean { /* running mean and variance */
+	double mean, var;
+	uint32_t n;
+};
+
+struct predict_state {
+	/* compute = theta[0] + theta[1] * n_rows */
+	double theta[2], cov[2][2];
+	double residual_var;
+	uint32_t n_compute;
+	struct predict_mean rate[2]; /* bytes per RB and slot */
+	struct predict_mean wait_s[2];
+	double bler[2];
+	struct predict_mean error_s; /* of whole calls */
+	uint32_t n_refused;          /* observations that were negative or not finite */
+};
+
+void predict_init(struct predict_state *s, const struct predict_config *cfg);
+
+/* Each returns 0, or -EINVAL for what is negative or not finite: refused, counted, nothing else changes. */
+int predict_observe_compute(struct predict_state *s, const struct predict_config *cfg, double n_rows, double seconds);
+int predict_observe_air(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                        double bytes, double rb_slots);
+int predict_observe_wait(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                         double seconds);
+int predict_observe_block(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                          bool lost);
+int predict_observe_call(struct predict_state *s, const struct predict_config *cfg, double predicted_s,
+                         double measured_s);
+
+struct predict_query {
+	double n_rows;          /* of the call; 0: nothing to do, everything is 0 */
+	double bytes[2];        /* of the call, headers included: down, up */
+	double backlog[2];      /* bytes that go first, already queued */
+	double backlog_compute_s; /* work the device still has to finish first */
+	double share_rb[2];     /* RBs a slot that the device will hold on average */
+	double rate[2];         /* bytes per RB and slot from fresh CSI (link_rates); 0: use the measured mean */
+	double block_bytes_max; /* largest transport block in use; 0: one slot's worth */
+};
+
+struct prediction {
+	double mean_s, spread_s;
+	double wait_s[2], air_s[2], compute_s, turnaround_s, bias_s; /* parts of mean_s */
+};
+
+/* INFINITY in mean_s when a share or rate is 0 and there are bytes to carry. */
+void predict_latency(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
+                     struct prediction *p);
+
+/* Compute time alone. Never negative. */
+double predict_compute_s(const struct predict_state *s, double n_rows);
+
+/* The same as a line: latency of q rows = fixed_s + q * per_row_s, from two queries at n_rows = 1 and n_rows = many with bytes proportional to
+ * rows. What expert selection works on. row_bytes: bytes of one row, down and up; head_bytes: of a message without rows. */
+void predict_line(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
+                  const double row_bytes[2], const double head_bytes[2], double *fixed_s, double *per_row_s);
+
+#endif
