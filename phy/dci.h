@@ -1,8 +1,8 @@
 /* dci.h - downlink control information: grants, access answers and system information as bits.
  *
  * Every message has the same number of payload bits (dci_n_bits), so that one decoding serves all addresses: the receiver
- * tells who is meant from the mask on the CRC (phy/dl.c, notes/phy.md). Bits are unpacked, one a byte, most significant
- * first.
+ * tells who is meant from the mask on the CRC (phy/tb.h, notes/phy.md). Payloads are packed bytes, most significant bit
+ * first, fields in the order of the structs here; spare bits are zero.
  */
 #ifndef PHY_DCI_H
 #define PHY_DCI_H
@@ -15,7 +15,7 @@
 
 enum {
 	DCI_ADDRESS_ALL = 0, /* system information; device d has address d + 1 */
-	DCI_BITS_MAX = 3 + 2 * (PHY_RB_MAX + 12),
+	DCI_BYTES_MAX = (3 + 2 * (PHY_RB_MAX + 12) + 7) / 8,
 	DCI_MCS_MAX = 31,
 	DCI_HARQ_MAX = 15,
 	DCI_VERSION = 1 /* of the air interface */
@@ -49,12 +49,12 @@ struct sysinfo {
 /* Payload bits of any message for this number of RBs: 64 up to 18 RBs. */
 size_t dci_n_bits(size_t n_rb);
 
-/* bits: room for dci_n_bits(n_rb). 0, or -EINVAL for a field out of range (empty or outside RB set included). */
-int dci_pack(const struct dci *d, size_t n_rb, uint8_t *bits);
-int sysinfo_pack(const struct sysinfo *s, size_t n_rb, uint8_t *bits);
+/* payload: DCI_BYTES_MAX bytes. 0, or -EINVAL for a field out of range (empty or outside RB set included). */
+int dci_pack(const struct dci *d, size_t n_rb, uint8_t *payload);
+int sysinfo_pack(const struct sysinfo *s, size_t n_rb, uint8_t *payload);
 
 /* 0, or -EBADMSG for contents no sender makes (a false alarm of the CRC). device comes from the address. */
-int dci_unpack(const uint8_t *bits, size_t n_rb, uint8_t device, struct dci *d);
-int sysinfo_unpack(const uint8_t *bits, size_t n_rb, struct sysinfo *s);
+int dci_unpack(const uint8_t *payload, size_t n_rb, uint8_t device, struct dci *d);
+int sysinfo_unpack(const uint8_t *payload, size_t n_rb, struct sysinfo *s);
 
 #endif

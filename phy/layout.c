@@ -1,0 +1,119 @@
+#include "phy/layout.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+const uint8_t layout_pilot_symbols[2] = { 3, 11 };
+const uint8_t layout_dmrs_symbols[2] = { 2, 8 };
+const uint8_t layout_uci_symbols[2] = { 11, 12 };
+const uint8_t layout_sounding_symbol = 13;
+const uint8_t layout_n_ul_data_symbols = 11;
+
+struct layout {
+	struct numerology num;
+	size_t n_cce;
+	uint32_t cce[LAYOUT_CCE_MAX][LAYOUT_CCE_RE];
+};
+
+struct layout *layout_create(const struct numerology *num, char *err, size_t errlen)
+{
+	if (num->n_symbols != 14 || num->n_rb < LAYOUT_ACCESS_RBS || num->n_sc > PHY_SC_MAX) {
+		snprintf(err, errlen, "the slot layout is for 14 symbols and %d to %d resource blocks, not %zu and %zu",
+		         LAYOUT_ACCESS_RBS, PHY_RB_MAX, num->n_symbols, num->n_rb);
+		errno = EINVAL;
+		return NULL;
+	}
+	struct layout *l = calloc(1, sizeof *l);
+	if (!l) {
+		snprintf(err, errlen, "no memory for the slot layout");
+		return NULL;
+	}
+	l->num = *num;
+	l->n_cce = LAYOUT_CONTROL_SYMBOLS * num->n_sc / LAYOUT_CCE_RE;
+	for (size_t cce = 0; cce < l->n_cce; cce++)
+		for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
+			l->cce[cce][i] = (uint32_t)(i * l->n_cce + cce);
+	return l;
+}
+
+void layout_destroy(struct layout *l)
+{
+	free(l);
+}
+
+const struct numerology *layout_numerology(const struct layout *l)
+{
+	return &l->num;
+}
+
+size_t layout_n_cce(const struct layout *l)
+{
+	return l->n_cce;
+}
+
+const uint32_t *layout_cce(const struct layout *l, size_t cce)
+{
+	return l->cce[cce];
+}
+
+/* REs of the set in symbol l, those with k % pilot_step == 0 left out (pilot_step 0: none). */
+static size_t add_symbol(const struct layout *l, size_t symbol, const struct rb_set *rbs, unsigned pilot_step, uint32_t *re)
+{
+	size_t n = 0;
+	for (size_t rb = 0; rb < l->num.n_rb; rb++) {
+		if (!rb_set_has(rbs, rb))
+			continue;
+		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++) {
+			if (pilot_step && k % pilot_step == 0)
+				continue;
+			if (re)
+				re[n] = (uint32_t)(symbol * l->num.n_sc + k);
+			n++;
+		}
+	}
+	return n;
+}
+
+size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set *rbs, uint32_t *re)
+{
+	size_t n = 0;
+	for (size_t symbol = LAYOUT_CONTROL_SYMBOLS; symbol < l->num.n_symbols; symbol++) {
+		if (symbol == LAYOUT_SYNC_SYMBOL && layout_is_sync_slot(slot))
+			continue;
+		bool pilots = symbol == layout_pilot_symbols[0] || symbol == layout_pilot_symbols[1];
+		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_PILOT_STEP : 0, re ? re + n : NULL);
+	}
+	return n;
+}
+
+size_t layout_ul_data(const struct layout *l, const struct rb_set *rbs, uint32_t *re)
+{
+	size_t n = 0;
+	for (size_t symbol = 0; symbol < layout_n_ul_data_symbols; symbol++) {
+		bool pilots = symbol == layout_dmrs_symbols[0] || symbol == layout_dmrs_symbols[1];
+		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_DMRS_STEP : 0, re ? re + n : NULL);
+	}
+	return n;
+}
+
+struct rb_set layout_ul_rbs(const struct layout *l, uint64_t slot)
+{
+	struct rb_set rbs = { { 0 } };
+	size_t first = layout_is_access_slot(slot) ? LAYOUT_ACCESS_RBS : 0;
+	rb_set_add_range(&rbs, first, l->num.n_rb - first);
+	return rbs;
+}
+
+size_t layout_comb(const struct layout *l, uint8_t device, uint16_t *k)
+{
+	size_t n = 0;
+	for (size_t sc = device % LAYOUT_COMB_STEP; sc < l->num.n_sc; sc += LAYOUT_COMB_STEP)
+		k[n++] = (uint16_t)sc;
+	return n;
+}
+
+bool layout_has_control(uint8_t device, uint64_t slot, unsigned n_groups)
+{
+	return slot % n_groups == (unsigned)(device / LAYOUT_COMB_STEP) % n_groups;
+}

@@ -1,0 +1,57 @@
+#include "phy/power.h"
+
+#include <math.h>
+
+float power_re_amplitude(float re_dbm, float full_scale_dbm, size_t n_fft)
+{
+	return sqrtf((float)n_fft * powf(10.0f, (re_dbm - full_scale_dbm) / 10.0f));
+}
+
+float power_re_dbm(float mean_square, float full_scale_dbm, size_t n_fft)
+{
+	return mean_square > 0 ? 10.0f * log10f(mean_square / (float)n_fft) + full_scale_dbm : -INFINITY;
+}
+
+float power_rsrp_dbm(const struct csi *csi, float full_scale_dbm, size_t n_fft)
+{
+	if (!csi->valid)
+		return -INFINITY;
+	return power_re_dbm(csi->noise_var * powf(10.0f, csi->snr_mean_db / 10.0f), full_scale_dbm, n_fft);
+}
+
+static float per_re_db(size_t n_rb)
+{
+	return 10.0f * log10f((float)(n_rb * PHY_RB_SC));
+}
+
+float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted)
+{
+	return fminf(p->target_re_dbm + p->path_loss_db, p->max_dbm - per_re_db(n_rb_granted));
+}
+
+float ul_power_comb_re_dbm(const struct ul_power *p)
+{
+	return ul_power_data_re_dbm(p, p->n_rb) + 10.0f * log10f(LAYOUT_COMB_STEP);
+}
+
+float ul_power_headroom_db(const struct ul_power *p)
+{
+	return p->max_dbm - per_re_db(p->n_rb) - (p->target_re_dbm + p->path_loss_db);
+}
+
+struct ul_amplitudes ul_power_amplitudes(const struct ul_power *p, size_t n_rb_granted, float full_scale_dbm,
+                                         size_t n_fft)
+{
+	return (struct ul_amplitudes){
+		.data = power_re_amplitude(ul_power_data_re_dbm(p, n_rb_granted), full_scale_dbm, n_fft),
+		.comb = power_re_amplitude(ul_power_comb_re_dbm(p), full_scale_dbm, n_fft),
+		.access = power_re_amplitude(ul_power_data_re_dbm(p, LAYOUT_ACCESS_RBS), full_scale_dbm, n_fft),
+	};
+}
+
+float ul_snr_for_rbs(float full_band_snr_db, float headroom_db, size_t n_rb_granted, size_t n_rb)
+{
+	float missing_db = fmaxf(-headroom_db, 0);
+	float concentration_db = per_re_db(n_rb) - per_re_db(n_rb_granted);
+	return full_band_snr_db + fminf(missing_db, concentration_db);
+}
