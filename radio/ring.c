@@ -1,0 +1,138 @@
+#include "radio/ring.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ring {
+	_Atomic uint64_t end;
+	_Atomic unsigned char busy[RING_SAMPLES / RING_CHUNK]; /* chunk holds a sample that is not zero */
+	float re[RING_SAMPLES], im[RING_SAMPLES];
+};
+
+struct ring *ring_create(void)
+{
+	return calloc(1, sizeof(struct ring));
+}
+
+void ring_destroy(struct ring *ring)
+{
+	free(ring);
+}
+
+uint64_t ring_end(const struct ring *ring)
+{
+	return atomic_load_explicit(&ring->end, memory_order_acquire);
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Samples from t to the end of its chunk, at most n. */
+static size_t to_chunk_end(uint64_t t, size_t n)
+{
+	return min_size(n, (size_t)(RING_CHUNK - t % RING_CHUNK));
+}
+
+static float clip(float v)
+{
+	v = v > 1.0f ? 1.0f : v;
+	return v < -1.0f ? -1.0f : v;
+}
+
+/* The part of a write that lies in one chunk. *any gets whether a sample is not zero. Returns samples clipped. */
+static unsigned put(const float complex *x, size_t n, float scale, float *re, float *im, unsigned char *any)
+{
+	const float *v = (const float *)x;
+	unsigned clipped = 0, nonzero = 0;
+	for (size_t i = 0; i < n; i++) {
+		float a = clip(v[2 * i]), b = clip(v[2 * i + 1]);
+		clipped += (a != v[2 * i]) | (b != v[2 * i + 1]);
+		nonzero |= (a != 0.0f) | (b != 0.0f);
+		re[i] = a * scale;
+		im[i] = b * scale;
+	}
+	*any = (unsigned char)nonzero;
+	return clipped;
+}
+
+static void mark(struct ring *ring, uint64_t t, unsigned char any)
+{
+	_Atomic unsigned char *busy = &ring->busy[t % RING_SAMPLES / RING_CHUNK];
+	if (t % RING_CHUNK) /* chunk begun by an earlier write */
+		any |= atomic_load_explicit(busy, memory_order_relaxed);
+	atomic_store_explicit(busy, any, memory_order_relaxed);
+}
+
+static void fill_gap(struct ring *ring, uint64_t from, uint64_t to)
+{
+	if (to - from > RING_SAMPLES) /* older silence has left the ring already */
+		from = (to - RING_SAMPLES) / RING_CHUNK * RING_CHUNK;
+	while (from < to) {
+		size_t n = to_chunk_end(from, (size_t)(to - from));
+		memset(&ring->re[from % RING_SAMPLES], 0, n * sizeof(float));
+		memset(&ring->im[from % RING_SAMPLES], 0, n * sizeof(float));
+		mark(ring, from, 0);
+		from += n;
+	}
+}
+
+uint64_t ring_write(struct ring *ring, uint64_t t, const float complex *x, size_t n, float scale)
+{
+	uint64_t clipped = 0;
+	fill_gap(ring, atomic_load_explicit(&ring->end, memory_order_relaxed), t);
+	for (size_t done = 0; done < n;) {
+		uint64_t at = t + done;
+		size_t count = to_chunk_end(at, n - done);
+		unsigned char any;
+		clipped += put(x + done, count, scale, &ring->re[at % RING_SAMPLES], &ring->im[at % RING_SAMPLES], &any);
+		mark(ring, at, any);
+		done += count;
+	}
+	atomic_store_explicit(&ring->end, t + n, memory_order_release);
+	return clipped;
+}
+
+/* The part of first .. first+n-1 that has been written: *from .. *to-1, perhaps empty. */
+static void written_part(const struct ring *ring, int64_t first, size_t n, int64_t *from, int64_t *to)
+{
+	int64_t end = (int64_t)ring_end(ring), last = first + (int64_t)n;
+	*from = first > 0 ? first : 0;
+	*to = last < end ? last : end;
+	if (*to < *from)
+		*to = *from;
+}
+
+int ring_is_silent(const struct ring *ring, int64_t first, size_t n)
+{
+	int64_t from, to;
+	written_part(ring, first, n, &from, &to);
+	unsigned any = 0;
+	for (int64_t t = from / RING_CHUNK * RING_CHUNK; t < to; t += RING_CHUNK)
+		any |= atomic_load_explicit(&ring->busy[(size_t)t % RING_SAMPLES / RING_CHUNK], memory_order_relaxed);
+	return !any;
+}
+
+void ring_read(const struct ring *ring, int64_t first, size_t n, float *re, float *im)
+{
+	int64_t from, to;
+	written_part(ring, first, n, &from, &to);
+	if (to <= from) {
+		memset(re, 0, n * sizeof *re);
+		memset(im, 0, n * sizeof *im);
+		return;
+	}
+	size_t before = (size_t)(from - first), count = (size_t)(to - from), after = n - before - count;
+	size_t at = (size_t)from % RING_SAMPLES, head = min_size(count, RING_SAMPLES - at);
+	const float *part[2] = { ring->re, ring->im };
+	float *out[2] = { re, im };
+	for (int p = 0; p < 2; p++) {
+		memset(out[p], 0, before * sizeof(float));
+		memcpy(out[p] + before, part[p] + at, head * sizeof(float));
+		memcpy(out[p] + before + head, part[p], (count - head) * sizeof(float));
+		memset(out[p] + before + count, 0, after * sizeof(float));
+	}
+}
