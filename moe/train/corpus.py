@@ -1,0 +1,276 @@
+"""The corpus: families of small tasks, each a prompt with one right, short answer.
+
+Everything is generated from a seed; no outside data is used.  A family is a function rng -> (prompt, answer).
+Its items come in levels from easy to hard, so that no family is all or nothing.  Whether a prompt belongs to the
+held-out set or to training is decided by a hash of the prompt alone: no seed can bring a held-out prompt into
+training, and two sets can never overlap.
+
+    python3 corpus.py FILE.jsonl     writes the held-out sets, 500 items a family
+    python3 corpus.py --show         prints a few items of each family
+"""
+import hashlib
+import json
+import random
+import sys
+
+NAMES = "ann ben dan eva ian joe kim leo max mia sam tom".split()
+THINGS = "cup hat box ball book key coin rope bell fork bag pen".split()
+COLORS = "red blue green gray pink gold black white".split()
+PLACES = "park shop lake hill farm barn cave dock mill inn".split()
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# From small to big; real sizes, so that a reader can check the answer.
+SIZES = "ant bee coin key pen cup rat hat ball hen cat bag dog pig cow car bus barn hill moon sun".split()
+KINDS = {
+    "animal": "ant bee rat hen cat dog pig cow".split(),
+    "color": COLORS,
+    "name": NAMES,
+    "place": PLACES,
+    "thing": THINGS,
+    "food": "egg rice bean plum corn bread".split(),
+}
+# What helps best in each need, best first.  The answer is the best one on offer.
+NEEDS = {
+    "hungry": ["eat bread", "eat plum", "go to the shop", "drink tea"],
+    "thirsty": ["drink water", "drink tea", "eat plum", "go to the inn"],
+    "tired": ["sleep", "sit", "drink tea", "go to the inn"],
+    "cold": ["light fire", "wear hat", "drink tea", "run"],
+    "hot": ["swim", "drink water", "sit", "open the door"],
+    "wet": ["light fire", "go to the inn", "run", "wear hat"],
+    "sad": ["call mom", "read", "go to the park", "eat plum"],
+    "late": ["run", "call mom", "open the door", "wear hat"],
+    "lost": ["call mom", "read", "go to the hill", "sit"],
+    "bored": ["read", "go to the park", "swim", "run"],
+    "sick": ["sleep", "drink tea", "call mom", "sit"],
+    "dirty": ["swim", "drink water", "go to the lake", "run"],
+}
+ACTIONS = sorted({a for ranked in NEEDS.values() for a in ranked})
+# An invented language: noun, then adjective; the adjective agrees with the noun's class, -lo or -na.
+ZU_NOUN = dict(zip(THINGS + PLACES, ("kami lope tiru sano bepi ruka moti pela gusa nobe dira fulo "
+               "tamo keli bura sipe lona gemi ruto pabi neku fosa").split()))
+ZU_ADJ = dict(zip(COLORS + ["old", "new", "big", "small"], "mi ka to re su pa ne bu gi do fe sa".split()))
+ZU_VERB = dict(zip("took sold saw lost".split(), "tik par bol sen".split()))
+
+
+def pick_level(rng, *weights):
+    """A level 1..n drawn with the given weights."""
+    return rng.choices(range(1, len(weights) + 1), weights)[0]
+
+
+def recall(rng):
+    """Facts are told in the prompt; one is asked for."""
+    n = 1 + pick_level(rng, 2, 4, 3)
+    names = rng.sample(NAMES, n)
+    things = rng.sample(THINGS, 2)
+    colors = rng.sample(COLORS, 3)
+    goods = rng.sample([(c, t) for c in colors for t in things], n)
+    told = " ".join(f"{a} has a {c} {t}." for a, (c, t) in zip(names, goods))
+    i = rng.randrange(n)
+    color, thing = goods[i]
+    if rng.random() < 0.65:
+        return f"{told} who has the {color} {thing}?", names[i]
+    return f"{told} what has {names[i]}?", f"{color} {thing}"
+
+
+def story(rng):
+    """People walk about and carry things; where is one of them at the end?"""
+    n = 2 + pick_level(rng, 3, 4, 3)
+    people = rng.sample(NAMES, 2)
+    thing = rng.choice(THINGS)
+    at, holder, lines = {}, None, []
+    for k in range(n):
+        who = rng.choice(people)
+        if holder is None and at and (k == n - 2 or rng.random() < 0.5):
+            who = rng.choice(list(at))
+            lines.append(f"{who} took the {thing}.")
+            holder = who
+            continue
+        place = rng.choice([p for p in PLACES if p != at.get(who)])
+        at[who] = place
+        lines.append(f"{who} went to the {place}.")
+    if holder and rng.random() < 0.6:
+        return " ".join(lines) + f" where is the {thing}?", at[holder]
+    who = rng.choice(list(at))
+    return " ".join(lines) + f" where is {who}?", at[who]
+
+
+def arithmetic(rng):
+    """Addition and subtraction of whole numbers."""
+    level = pick_level(rng, 1, 6, 3)
+    top = (20, 100, 500)[level - 1]
+    a, b = rng.randrange(top), rng.randrange(min(top, 100) if level == 3 else top)
+    if rng.random() < 0.5:
+        return f"{a}+{b}=", str(a + b)
+    a, b = max(a, b), min(a, b)
+    return f"{a}-{b}=", str(a - b)
+
+
+def strings(rng):
+    """Strings of capital letters, turned round, sorted, cut."""
+    n = 2 + pick_level(rng, 2, 3, 3, 2)
+    s = "".join(rng.sample(LETTERS, n))
+    op, f = rng.choice((
+        ("reverse", lambda x: x[::-1]),
+        ("sort", lambda x: "".join(sorted(x))),
+        ("rotate", lambda x: x[1:] + x[0]),
+        ("swap", lambda x: x[-1] + x[1:-1] + x[0]),
+    ))
+    return f"{op} {s}:", f(s)
+
+
+def program(rng):
+    """A few assignments, then one variable is printed."""
+    n = 1 + pick_level(rng, 4, 5, 1)
+    names = rng.sample("abcxyz", n)
+    value, lines = {}, []
+    for k, name in enumerate(names):
+        if k == 0 or (k < n - 1 and rng.random() < 0.3):
+            value[name] = rng.randrange(10)
+            lines.append(f"{name}={value[name]}")
+            continue
+        other = names[k - 1] if rng.random() < 0.6 else rng.choice(list(value))
+        c = rng.randrange(1, 10)
+        if value[other] >= c and rng.random() < 0.5:
+            value[name] = value[other] - c
+            lines.append(f"{name}={other}-{c}")
+        else:
+            value[name] = value[other] + c
+            lines.append(f"{name}={other}+{c}")
+    shown = names[-1] if rng.random() < 0.7 else rng.choice(names)
+    return " ".join(lines) + f" print {shown}:", str(value[shown])
+
+
+def action(rng):
+    """Someone is in need; which of the things on offer helps best?"""
+    need = rng.choice(list(NEEDS))
+    good = rng.sample(NEEDS[need], pick_level(rng, 2, 5))
+    others = rng.sample([a for a in ACTIONS if a not in NEEDS[need]], rng.choice((3, 2)) - (len(good) - 1))
+    offer = good + others
+    rng.shuffle(offer)
+    best = min(good, key=NEEDS[need].index)
+    return f"{rng.choice(NAMES)} is {need}. {', '.join(offer)}?", best
+
+
+def translate(rng):
+    """Phrases in an invented language with agreement."""
+    def phrase():
+        noun = rng.choice(list(ZU_NOUN))
+        said = ZU_NOUN[noun]
+        if rng.random() < 0.3:
+            return noun, said
+        adj = rng.choice(list(ZU_ADJ))
+        ending = "lo" if said[-1] in "aeo" and noun not in PLACES else "na"
+        return f"{adj} {noun}", f"{said} {ZU_ADJ[adj]}{ending}"
+    first, first_said = phrase()
+    second, second_said = phrase()
+    verb = rng.choice(list(ZU_VERB))
+    return f"zu: {first} {verb} {second}:", f"{second_said} {ZU_VERB[verb]} {first_said}"
+
+
+def knowledge(rng):
+    """What the model must know by heart: sizes and kinds of things."""
+    kind = rng.random()
+    if kind < 0.55:
+        few = rng.sample(SIZES, 2 + pick_level(rng, 3, 3))
+        word, f = rng.choice((("biggest", max), ("smallest", min)))
+        return f"{word} of {', '.join(few)}:", f(few, key=SIZES.index)
+    one, other = rng.sample(list(KINDS), 2)
+    if kind < 0.75:
+        few = [rng.choice(KINDS[one])] + rng.sample(KINDS[other], 3)
+        answer = few[0]
+        rng.shuffle(few)
+        return f"odd one of {', '.join(few)}:", answer
+    few = rng.sample([w for k in KINDS if k != one for w in KINDS[k]], 3)
+    answer = rng.choice(KINDS[one])
+    few.append(answer)
+    rng.shuffle(few)
+    return f"which is a {one}: {', '.join(few)}?", answer
+
+
+def sequence(rng):
+    """How does it go on?"""
+    level = pick_level(rng, 3, 4, 2, 2)
+    if level == 1:
+        start, step, period = rng.randrange(26), rng.choice((1, 2, 3)), rng.choice((0, 2, 3))
+        cycle = rng.sample(LETTERS, period) if period else [LETTERS[(start + i * step) % 26] for i in range(5)]
+        s = [cycle[i % len(cycle)] for i in range(5)]
+    elif level == 2:
+        step = rng.randrange(1, 13)
+        start = rng.randrange(60)
+        s = [str(start + i * step) for i in range(5)]
+        if rng.random() < 0.4:
+            s.reverse()
+    elif level == 3:
+        a, b = rng.sample(range(10, 60), 2)
+        da, db = rng.randrange(1, 6), rng.randrange(1, 6)
+        s = [str((a + i // 2 * da) if i % 2 == 0 else (b + i // 2 * db)) for i in range(7)]
+    else:
+        s = [rng.randrange(1, 10), rng.randrange(1, 10)]
+        for _ in range(4):
+            s.append(s[-1] + s[-2])
+        s = [str(x) for x in s]
+    return ",".join(s[:-1]) + ",", s[-1]
+
+
+def compare(rng):
+    """The largest, smallest or middle one of a few numbers."""
+    n = 3 if rng.random() < 0.5 else 5
+    level = pick_level(rng, 5, 5)
+    base = rng.randrange(10, 80) if level == 2 else 0
+    few = rng.sample(range(base, base + 20) if level == 2 else range(200), n)
+    op, f = rng.choice((("max", max), ("min", min), ("mid", lambda x: sorted(x)[len(x) // 2])))
+    return f"{op} {','.join(map(str, few))}:", str(f(few))
+
+
+FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
+                                    sequence, compare)}
+# How often each family is drawn for training: more where more is left to learn.
+MIX = {"recall": 1.2, "story": 1.5, "arithmetic": 1.5, "strings": 1.2, "program": 1.5, "action": 0.6,
+       "translate": 0.5, "knowledge": 0.8, "sequence": 1.2, "compare": 1.0}
+HELDOUT_BUCKETS = 12
+N_HELDOUT = 500
+
+
+def is_heldout(prompt):
+    """True for one prompt in HELDOUT_BUCKETS, by its hash."""
+    digest = hashlib.sha256(prompt.encode()).digest()
+    return int.from_bytes(digest[:8], "little") % HELDOUT_BUCKETS == 0
+
+
+def training_items(seed):
+    """Endless training items (family, prompt, answer), none of them held out."""
+    rng = random.Random(seed)
+    names, weights = list(MIX), list(MIX.values())
+    while True:
+        for family in rng.choices(names, weights, k=64):
+            prompt, answer = FAMILIES[family](rng)
+            if not is_heldout(prompt):
+                yield family, prompt, answer
+
+
+def heldout_items(n=N_HELDOUT):
+    """The held-out sets: n distinct items a family, in a fixed order."""
+    for family, draw in FAMILIES.items():
+        rng = random.Random("held out " + family)
+        seen = set()
+        while len(seen) < n:
+            prompt, answer = draw(rng)
+            if prompt in seen or not is_heldout(prompt):
+                continue
+            seen.add(prompt)
+            yield {"family": family, "prompt": prompt, "answer": answer}
+
+
+def main():
+    if sys.argv[1:] == ["--show"]:
+        for item in heldout_items(5):
+            print(f"{item['family']:11} {item['prompt']} -> {item['answer']}")
+    elif len(sys.argv) == 2:
+        with open(sys.argv[1], "w", encoding="ascii") as out:
+            for item in heldout_items():
+                out.write(json.dumps(item) + "\n")
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

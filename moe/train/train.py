@@ -1,0 +1,219 @@
+"""Trains the shipped model, resumable: the same command goes on from the last checkpoint.
+
+    python3 train.py [--tokens N] [--out DIR] [--workers N] [--minutes M]
+
+Workers are forked processes of one thread each.  They share the weights and the state of AdamW in shared memory;
+each computes the gradient of its own batch in bfloat16 on a copy and then applies it under a lock.  The learning
+rate rises over the first steps, stays, and falls to zero over the last part of --tokens (which may be changed when
+resuming).  DIR gets checkpoint.pt (replaced in one step) and log.jsonl.  Not bit-reproducible with more than one
+worker, for the order of updates is a race; the corpus is.
+"""
+import argparse
+import json
+import os
+import time
+
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+import torch
+import torch.multiprocessing as mp
+import torch.nn.functional as F
+
+import corpus
+import model
+import tokenizer
+
+ROW, ROWS = 128, 32             # tokens of a row, rows of a step
+LR, WARMUP, DECAY = 2e-3, 150, 0.35     # peak, steps of rise, part of the tokens in which it falls to zero
+BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
+PROMPT_WEIGHT = 0.1             # of the loss on tokens of the prompt, against 1 on those of the answer
+BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
+SECOND_MEAN, SECOND_PULL = 0.3, 0.05    # the mean weight of the second expert is pulled there, that strongly
+DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
+JOINED = 0.25                   # part of the rows in which an item sees the items before it
+
+
+def rows_of_items(tok, seed):
+    """Endless rows (ids, targets' loss weights, item number), items packed one after the other."""
+    ids, weight, item, number = [], [], [], 0
+    for _, prompt, answer in corpus.training_items(seed):
+        p, a = [tokenizer.BOS] + tok.encode(prompt), tok.encode_answer(answer) + [tokenizer.EOS]
+        if len(ids) + len(p) + len(a) > ROW + 1:
+            pad = ROW + 1 - len(ids)
+            yield ids + [tokenizer.EOS] * pad, weight + [0.0] * pad, item + [-1] * pad
+            ids, weight, item = [], [], []
+        ids += p + a
+        weight += [PROMPT_WEIGHT] * len(p) + [1.0] * len(a)
+        item += [number] * (len(p) + len(a))
+        number += 1
+
+
+def batches(tok, seed):
+    """Endless (ids, targets, weights of the loss, attention mask) of ROWS rows."""
+    source = rows_of_items(tok, seed)
+    g = torch.Generator().manual_seed(seed)
+    causal = torch.ones(ROW, ROW, dtype=torch.bool).tril()
+    while True:
+        ids, weight, item = (torch.tensor(x) for x in zip(*(next(source) for _ in range(ROWS))))
+        same = item[:, :-1, None] == item[:, None, :-1]
+        joined = torch.rand(ROWS, generator=g) < JOINED
+        see = causal & (same | joined[:, None, None])
+        mask = torch.zeros(ROWS, 1, ROW, ROW).masked_fill_(~see[:, None], -1e9)
+        yield ids[:, :-1], ids[:, 1:], weight[:, 1:], mask
+
+
+def dropping_route(logits, layer):
+    """top-2, but a second expert of little weight is left out half of the time."""
+    weight, chosen = model.top2(logits, layer)
+    drop = (weight[:, 1] < DROP_BELOW) & (torch.rand(len(weight)) < 0.5)
+    keep = torch.stack((torch.ones_like(weight[:, 0]), torch.where(drop, 0.0, 1.0)), 1)
+    weight = weight * keep
+    return weight / weight.sum(1, keepdim=True), chosen
+
+
+def router_losses(seen, cfg):
+    """Balance, size of logits and pull on the second weight, summed over the layers."""
+    loss = 0.0
+    for logits, weight, chosen in seen:
+        p = torch.softmax(logits, -1)
+        load = torch.bincount(chosen.reshape(-1), minlength=cfg.n_expert) / chosen.numel()
+        second = torch.softmax(logits.topk(2).values, -1)[:, 1]
+        loss = (loss + BALANCE * cfg.n_expert * (load * p.mean(0)).sum()
+                + Z_LOSS * torch.logsumexp(logits, -1).pow(2).mean()
+                + SECOND_PULL * 4 * (second.mean() - SECOND_MEAN).pow(2))
+    return loss
+
+
+class Shared:
+    """Weights, AdamW state and counters in shared memory, with checkpoint and update."""
+
+    def __init__(self, cfg, out):
+        self.cfg, self.out = cfg, out
+        self.lock = mp.get_context("fork").Lock()
+        shapes = cfg.shapes()
+        n = sum(torch.Size(s).numel() for s in shapes.values())
+        self.flat, self.m, self.v = (torch.zeros(n).share_memory_() for _ in range(3))
+        self.steps = torch.zeros(1, dtype=torch.long).share_memory_()
+        self.tokens = torch.zeros(1, dtype=torch.long).share_memory_()
+        self.decays = torch.zeros(n)
+        self.named, decays, at = {}, {}, 0
+        for name, shape in shapes.items():
+            size = torch.Size(shape).numel()
+            self.named[name] = self.flat[at:at + size].view(shape)
+            self.decays[at:at + size] = 0.0 if model.is_precise(name) else WEIGHT_DECAY
+            at += size
+
+    def load(self, seed):
+        """The last checkpoint, or fresh weights."""
+        path = os.path.join(self.out, "checkpoint.pt")
+        if os.path.exists(path):
+            c = torch.load(path)
+            for key in ("flat", "m", "v", "steps", "tokens"):
+                getattr(self, key).copy_(c[key])
+            return
+        for name, t in model.initial_weights(self.cfg, seed).items():
+            self.named[name].copy_(t)
+
+    def save(self):
+        path = os.path.join(self.out, "checkpoint.pt")
+        with self.lock:
+            torch.save({k: getattr(self, k) for k in ("flat", "m", "v", "steps", "tokens")}, path + ".part")
+        os.replace(path + ".part", path)
+
+    def update(self, grad, lr, n_tokens):
+        """One step of AdamW with a clipped gradient [n]; returns the gradient's norm."""
+        norm = float(grad.norm())
+        grad.mul_(min(1.0, CLIP / (norm + 1e-6)))
+        with self.lock:
+            self.steps += 1
+            self.tokens += n_tokens
+            t = int(self.steps)
+            self.m.lerp_(grad, 1 - BETAS[0])
+            self.v.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
+            size = self.v.sqrt().div_((1 - BETAS[1] ** t) ** 0.5).add_(EPS)
+            self.flat.addcmul_(self.flat, self.decays, value=-lr)
+            self.flat.addcdiv_(self.m, size, value=-lr / (1 - BETAS[0] ** t))
+        return norm
+
+
+def learning_rate(step, tokens, total):
+    left = max(0.0, 1 - tokens / total) / DECAY
+    return LR * min(1.0, (step + 1) / WARMUP, left)
+
+
+def work(shared, tok, args, rank, stop_at):
+    """One worker: batches until all tokens are seen or the time is over."""
+    torch.set_num_threads(1)
+    cfg = shared.cfg
+    seed = args.seed + 1000 * rank + 7919 * int(shared.steps)
+    torch.manual_seed(seed)
+    grad = torch.zeros_like(shared.flat)
+    local, grads, at = {}, {}, 0
+    for name, t in shared.named.items():
+        local[name] = t.to(torch.float32 if model.is_precise(name) else torch.bfloat16).clone().requires_grad_()
+        grads[name] = grad[at:at + t.numel()].view(t.shape)
+        at += t.numel()
+    log = open(os.path.join(args.out, "log.jsonl"), "a") if rank == 0 else None
+    begin, began, saved = time.time(), int(shared.tokens), time.time()
+    for ids, target, weight, mask in batches(tok, seed):
+        if int(shared.tokens) >= args.tokens or time.time() > stop_at:
+            break
+        for name, t in local.items():
+            t.data.copy_(shared.named[name])
+            t.grad = None
+        seen = []
+        logits = model.forward(local, cfg, ids, mask, dropping_route if args.drop else model.top2, seen)
+        each = F.cross_entropy(logits.view(-1, cfg.n_vocab), target.reshape(-1), reduction="none")
+        weight = weight.reshape(-1)
+        loss = (each * weight).sum() / weight.sum()
+        (loss + router_losses(seen, cfg)).backward()
+        for name, t in local.items():
+            grads[name].copy_(t.grad)
+        step, tokens = int(shared.steps), int(shared.tokens)
+        lr = learning_rate(step, tokens, args.tokens)
+        norm = shared.update(grad, lr, ids.numel())
+        if rank == 0 and (step // args.workers) % 10 == 0:
+            answer = weight == 1
+            second = torch.stack([w[:, 1].detach() for _, w, _ in seen])
+            log.write(json.dumps({
+                "step": step, "tokens": tokens, "lr": round(lr, 6), "norm": round(norm, 3),
+                "loss": round(float(loss), 4), "answer_loss": round(float(each[answer].mean()), 4),
+                "second_mean": [round(float(s.mean()), 3) for s in second],
+                "second_below": round(float((second < DROP_BELOW).float().mean()), 3),
+                "max_load": round(max(float(c.reshape(-1).bincount().max()) / c.numel() for _, _, c in seen), 3),
+                "tokens_per_s": round((tokens - began) / (time.time() - begin + 1e-9)),
+                "time": round(time.time())}) + "\n")
+            log.flush()
+            if time.time() - saved > args.save_every:
+                shared.save()
+                saved = time.time()
+    if rank == 0:
+        shared.save()
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--tokens", type=int, default=60_000_000)
+    p.add_argument("--out", default="runs/train")
+    p.add_argument("--workers", type=int, default=2)
+    p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--save-every", type=float, default=120, help="seconds")
+    p.add_argument("--drop", action="store_true", help="drop light second experts at random")
+    args = p.parse_args()
+    torch.set_num_threads(1)
+    os.makedirs(args.out, exist_ok=True)
+    shared = Shared(model.Config(), args.out)
+    shared.load(args.seed)
+    tok = tokenizer.Tokenizer.learn(shared.cfg.n_vocab)
+    stop_at = time.time() + 60 * args.minutes
+    fork = mp.get_context("fork")
+    others = [fork.Process(target=work, args=(shared, tok, args, r, stop_at)) for r in range(1, args.workers)]
+    for o in others:
+        o.start()
+    work(shared, tok, args, 0, stop_at)
+    for o in others:
+        o.join()
+
+
+if __name__ == "__main__":
+    main()
