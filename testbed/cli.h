@@ -130,6 +130,9 @@ int json_out_write(const struct json_out *o, json_t *root);
 /* A number, null if it is NaN or Inf. */
 json_t *json_real_or_null(double x);
 
+/* A string of n bytes; what is not UTF-8 in them is replaced by U+FFFD. */
+json_t *json_text(const char *bytes, size_t n);
+
 /* Array of n numbers, each by json_real_or_null. */
 json_t *json_reals(const double *x, size_t n);
 

@@ -58,12 +58,12 @@ struct config_ul {
 };
 
 struct config_channel {
-	const char *model; /* a power-delay profile, or "flat" */
+	const char *model; /* as radio/tdl.h names them */
 	double delay_spread_ns;
 	double speed_kmh;
-	double rice_k_db; /* K factor put on the first tap; -40 and below: Rayleigh (or what the model says) */
-	double outage_per_s;      /* mean rate at which a link and direction goes dark */
-	double outage_ms;         /* how long it then stays dark */
+	double rice_k_db;    /* model "rice" */
+	double outage_per_s; /* rate at which each link goes dark in both directions; 0: never */
+	double outage_ms;    /* how long it then stays dark */
 };
 
 struct config_device {
@@ -73,13 +73,13 @@ struct config_device {
 	double osc_ppm;
 	double distance_m; /* propagation delay */
 	char profile[CONFIG_NAME_MAX];
-	double call_us;                         /* added to the compute time of every expert call */
-	bool experts_auto;                      /* expert e on device e % number of devices */
-	int64_t n_experts;                      /* otherwise: these experts of every layer */
+	double call_us;    /* added to the fixed part of its profile */
+	bool experts_auto; /* expert e on device e % number of devices */
+	int64_t n_experts; /* otherwise: these experts of every layer */
 	int64_t experts[CONFIG_EXPERTS_MAX];
 };
 
-/* Time of a computation = max(bytes / memory, flop / rate) + fixed, times 1 + jitter * g; g: standard normal, clipped at +-3. */
+/* What a computation costs in time: see compute.h. */
 struct config_profile {
 	char name[CONFIG_NAME_MAX];
 	double memory_gb_s;
@@ -107,9 +107,7 @@ struct config_moe {
 
 struct config_timers {
 	double call_timeout_ms;   /* an expert call unanswered: the run ends */
-	double segment_timeout_ms; /* a segment unacknowledged: sent again */
-	double attach_timeout_ms; /* all devices must be attached by then */
-	double access_retry_ms;   /* an access preamble unanswered: sent again */
+	double attach_timeout_ms; /* a device not attached by then: the run ends */
 	double lost_after_ms;     /* nothing decoded for so long: the link counts as lost */
 };
 

@@ -94,15 +94,15 @@ struct journal_record {
 	uint64_t offset; /* of the record in the file, bytes */
 };
 
-/* A CSI record: units as in phy/csi.h. Arrays point into the reader, until its next record. */
+/* A CSI record: units as in phy/csi.h; numbers that say nothing because `valid` is false are zero. Arrays point into the reader, until its next record. */
 struct journal_csi_view {
 	uint64_t slot;
-	uint64_t t_ref_samples;
+	uint64_t t_slot_samples, t_ref_samples;
 	enum journal_direction direction;
 	unsigned device;
 	bool valid;
 	size_t n_sc, n_rb;
-	float noise_var, cfo_hz, timing_samples, rssi_dbfs, evm_db;
+	float noise_var, snr_mean_db, cfo_hz, timing_samples, rssi_dbfs, evm_db;
 	const float *snr_db; /* [n_rb] */
 	const float *h;      /* [n_sc][2]: real, imaginary; lowest frequency first, DC skipped */
 };
@@ -119,8 +119,5 @@ uint64_t journal_reader_offset(const struct journal_reader *r);
 
 /* 0, or -EBADMSG if the record is not a CSI record or contradicts itself. */
 int journal_read_csi(const struct journal_record *rec, struct journal_csi_view *csi);
-
-/* CRC32C (Castagnoli, as iSCSI: RFC 3720) of n bytes, going on from `crc`; start with 0. */
-uint32_t journal_crc32c(uint32_t crc, const void *bytes, size_t n);
 
 #endif
