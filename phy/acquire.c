@@ -1,0 +1,430 @@
+#include "phy/acquire.h"
+
+#include "phy/sequence.h"
+#include "phy/track.h"
+
+#include <errno.h>
+#include <fftw3.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	N_HYPOTHESES = 3,
+	FFT_PER_SYMBOL = 4,  /* overlap-save block in symbols: each yields 3/4 of it and one candidates */
+	MEMORY_PERIODS = 16, /* beyond, a period's weight is below 1 % */
+};
+
+static const double hypothesis_sc[N_HYPOTHESES] = { 0, -0.5, 0.5 }; /* carrier offsets in subcarriers */
+static const float forget = 0.75f;                                  /* weight of the periods before, each period */
+static const double false_alarm = 1e-6;                             /* a period */
+
+struct acquire {
+	struct numerology num;
+	size_t period; /* samples from sync slot to sync slot */
+	size_t fft_len;
+	size_t n_lags; /* candidates a block */
+	float sync[SYNC_LEN];
+	float complex *symbol;                /* n_fft: the sync symbol, energy 1 */
+	float complex *replica[N_HYPOTHESES]; /* fft_len: conjugate spectra of the symbol shifted by each hypothesis */
+	float *in_band;                       /* fft_len: 1 in the band of the sync signal, else 0; over fft_len */
+
+	float complex *block, *spectrum, *product, *output; /* fft_len: scratch */
+	float *inverse_energy;                              /* n_lags */
+	fftwf_plan forward, inverse;                        /* block -> spectrum, product -> output */
+	fftwf_plan symbol_forward, symbol_inverse;          /* n_fft of block -> spectrum, product -> output */
+
+	float threshold[MEMORY_PERIODS]; /* for 1, 2, .. periods added */
+	float *statistic[N_HYPOTHESES];  /* period: weighted sums of the coefficients of each candidate */
+
+	float complex *history; /* the last samples, history_len at most, kept to the last `keep` */
+	size_t history_len, keep, filled;
+	uint64_t t_history; /* time of history[0] */
+	uint64_t t_next;    /* time of the next candidate */
+	uint64_t t_period;  /* time of the first candidate of this period */
+	unsigned n_periods; /* completed since reset */
+	float best;         /* largest statistic of this period */
+	size_t best_hypothesis;
+	uint64_t t_best;
+
+	bool locked;
+	struct acquired result;
+};
+
+/* Chernoff bound on the tail of sum w_i e_i, e_i exponential of mean 1, w_i = forget^i, i < n: the x it exceeds with
+ * probability p at most. */
+static double sum_exceeds(unsigned n, double p)
+{
+	double smallest = INFINITY;
+	for (int i = 1; i < 400; i++) {
+		double s = i / 400.0, x = -log(p), w = 1;
+		for (unsigned period = 0; period < n; period++, w *= (double)forget)
+			x -= log1p(-s * w);
+		smallest = fmin(smallest, x / s);
+	}
+	return smallest;
+}
+
+static double sum_of_weights(unsigned n)
+{
+	return (1 - pow((double)forget, n)) / (1 - (double)forget);
+}
+
+/* A coefficient of noise follows Beta(1, 127): its tail is below that of an exponential of mean 1/128; for a single
+ * period it is used as it is. */
+static void make_thresholds(struct acquire *a)
+{
+	double p = false_alarm / (double)(a->period * N_HYPOTHESES);
+	a->threshold[0] = (float)(1 - pow(p, 1.0 / SYNC_LEN));
+	for (unsigned n = 2; n <= MEMORY_PERIODS; n++)
+		a->threshold[n - 1] = (float)(sum_exceeds(n, p) / (SYNC_LEN + 1));
+}
+
+static void make_replicas(struct acquire *a)
+{
+	const struct numerology *num = &a->num;
+	size_t n = num->n_fft;
+	memset(a->product, 0, n * sizeof *a->product);
+	for (size_t i = 0; i < SYNC_LEN; i++)
+		a->product[numerology_bin(num, sync_first_sc(num) + i)] = a->sync[i];
+	fftwf_execute(a->symbol_inverse);
+	for (size_t i = 0; i < n; i++)
+		a->symbol[i] = a->output[i] / sqrtf((float)(n * SYNC_LEN));
+	for (size_t h = 0; h < N_HYPOTHESES; h++) {
+		memset(a->block, 0, a->fft_len * sizeof *a->block);
+		for (size_t i = 0; i < n; i++)
+			a->block[i] = a->symbol[i] *
+			              (float complex)cexp(I * 2 * M_PI * hypothesis_sc[h] * (double)i / (double)n);
+		fftwf_execute(a->forward);
+		for (size_t i = 0; i < a->fft_len; i++)
+			a->replica[h][i] = conjf(a->spectrum[i]) / (float)a->fft_len;
+	}
+	/* one subcarrier of margin on either side: the band of all hypotheses */
+	size_t edge = (SYNC_LEN / 2 + 2) * a->fft_len / n;
+	for (size_t i = 0; i < a->fft_len; i++)
+		a->in_band[i] = i <= edge || i >= a->fft_len - edge ? 1 / (float)a->fft_len : 0;
+}
+
+static fftwf_plan plan(size_t n, float complex *in, float complex *out, int sign)
+{
+	return fftwf_plan_dft_1d((int)n, in, out, sign, FFTW_ESTIMATE);
+}
+
+static bool allocate(struct acquire *a)
+{
+	size_t n = a->fft_len;
+	bool ok = true;
+	for (size_t h = 0; h < N_HYPOTHESES; h++) {
+		ok &= (a->replica[h] = (float complex *)fftwf_alloc_complex(n)) != NULL;
+		ok &= (a->statistic[h] = fftwf_alloc_real(a->period)) != NULL;
+	}
+	ok &= (a->symbol = (float complex *)fftwf_alloc_complex(a->num.n_fft)) != NULL;
+	ok &= (a->in_band = fftwf_alloc_real(n)) != NULL;
+	ok &= (a->block = (float complex *)fftwf_alloc_complex(n)) != NULL;
+	ok &= (a->spectrum = (float complex *)fftwf_alloc_complex(n)) != NULL;
+	ok &= (a->product = (float complex *)fftwf_alloc_complex(n)) != NULL;
+	ok &= (a->output = (float complex *)fftwf_alloc_complex(n)) != NULL;
+	ok &= (a->inverse_energy = fftwf_alloc_real(a->n_lags)) != NULL;
+	ok &= (a->history = (float complex *)fftwf_alloc_complex(a->history_len)) != NULL;
+	if (!ok)
+		return false;
+	a->forward = plan(n, a->block, a->spectrum, FFTW_FORWARD);
+	a->inverse = plan(n, a->product, a->output, FFTW_BACKWARD);
+	a->symbol_forward = plan(a->num.n_fft, a->block, a->spectrum, FFTW_FORWARD);
+	a->symbol_inverse = plan(a->num.n_fft, a->product, a->output, FFTW_BACKWARD);
+	return a->forward && a->inverse && a->symbol_forward && a->symbol_inverse;
+}
+
+struct acquire *acquire_create(const struct numerology *num, uint32_t cell_id)
+{
+	if (cell_id > CELL_ID_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct acquire *a = calloc(1, sizeof *a);
+	if (!a)
+		return NULL;
+	a->num = *num;
+	a->period = SYNC_PERIOD_SLOTS * num->slot_len;
+	a->fft_len = FFT_PER_SYMBOL * num->n_fft;
+	a->n_lags = a->fft_len - num->n_fft + 1;
+	a->keep = a->period + num->slot_len + a->fft_len; /* the winner of a period and the slot it lies in */
+	a->history_len = 2 * a->keep;
+	if (!allocate(a)) {
+		acquire_destroy(a);
+		errno = ENOMEM;
+		return NULL;
+	}
+	sequence_sync(cell_id, a->sync);
+	make_replicas(a);
+	make_thresholds(a);
+	acquire_reset(a, 0);
+	return a;
+}
+
+static void destroy_plan(fftwf_plan p)
+{
+	if (p)
+		fftwf_destroy_plan(p);
+}
+
+void acquire_destroy(struct acquire *a)
+{
+	if (!a)
+		return;
+	destroy_plan(a->symbol_inverse);
+	destroy_plan(a->symbol_forward);
+	destroy_plan(a->inverse);
+	destroy_plan(a->forward);
+	fftwf_free(a->history);
+	fftwf_free(a->inverse_energy);
+	fftwf_free(a->output);
+	fftwf_free(a->product);
+	fftwf_free(a->spectrum);
+	fftwf_free(a->block);
+	fftwf_free(a->in_band);
+	fftwf_free(a->symbol);
+	for (size_t h = 0; h < N_HYPOTHESES; h++) {
+		fftwf_free(a->statistic[h]);
+		fftwf_free(a->replica[h]);
+	}
+	free(a);
+}
+
+static void begin_period(struct acquire *a)
+{
+	a->t_period = a->t_next;
+	a->best = -1;
+}
+
+void acquire_reset(struct acquire *a, uint64_t t_first)
+{
+	for (size_t h = 0; h < N_HYPOTHESES; h++)
+		memset(a->statistic[h], 0, a->period * sizeof *a->statistic[h]);
+	a->filled = 0;
+	a->t_history = t_first;
+	a->t_next = t_first;
+	a->n_periods = 0;
+	a->locked = false;
+	begin_period(a);
+}
+
+const struct acquired *acquire_result(const struct acquire *a)
+{
+	return a->locked ? &a->result : NULL;
+}
+
+/* ---- searching: one block of candidates ---- */
+
+static float power_of(float complex x)
+{
+	return crealf(x) * crealf(x) + cimagf(x) * cimagf(x);
+}
+
+/* inverse_energy[i] = 1 / energy in band of the n_fft samples from candidate i on. */
+static void measure_energy(struct acquire *a)
+{
+	size_t n = a->num.n_fft;
+	for (size_t i = 0; i < a->fft_len; i++)
+		a->product[i] = a->spectrum[i] * a->in_band[i];
+	fftwf_execute(a->inverse);
+	double energy = 0; /* double: adding and taking away must not leave a rest */
+	for (size_t i = 0; i < n; i++)
+		energy += (double)power_of(a->output[i]);
+	for (size_t i = 0; i < a->n_lags; i++) {
+		a->inverse_energy[i] = energy > 1e-30 ? (float)(1 / energy) : 0;
+		if (i + n < a->fft_len)
+			energy += (double)power_of(a->output[i + n]) - (double)power_of(a->output[i]);
+	}
+}
+
+/* Adds the coefficients of the block's first n candidates under one hypothesis and keeps the best. */
+static void add_coefficients(struct acquire *a, size_t h, size_t n)
+{
+	float *statistic = a->statistic[h] + (a->t_next - a->t_period);
+	float best = 0;
+#pragma omp simd reduction(max : best)
+	for (size_t i = 0; i < n; i++) {
+		float sum = forget * statistic[i] + power_of(a->output[i]) * a->inverse_energy[i];
+		statistic[i] = sum;
+		best = sum > best ? sum : best;
+	}
+	if (best <= a->best)
+		return;
+	size_t at = 0;
+	while (statistic[at] < best)
+		at++;
+	a->best = best;
+	a->best_hypothesis = h;
+	a->t_best = a->t_next + at;
+}
+
+static void multiply(float complex *restrict out, const float complex *restrict x, const float complex *restrict y,
+                     size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		out[i] = x[i] * y[i];
+}
+
+/* Searches the candidates of one block, no further than to the end of the period. */
+static void search_block(struct acquire *a)
+{
+	uint64_t left = a->t_period + a->period - a->t_next;
+	size_t n = left < a->n_lags ? (size_t)left : a->n_lags;
+	memcpy(a->block, a->history + (a->t_next - a->t_history), a->fft_len * sizeof *a->block);
+	fftwf_execute(a->forward);
+	measure_energy(a);
+	for (size_t h = 0; h < N_HYPOTHESES; h++) {
+		multiply(a->product, a->spectrum, a->replica[h], a->fft_len);
+		fftwf_execute(a->inverse);
+		add_coefficients(a, h, n);
+	}
+	a->t_next += n;
+}
+
+/* ---- locking: what the winner says ---- */
+
+static double wrapped_half(double x)
+{
+	return x - round(x);
+}
+
+/* Carrier offset in subcarriers by the phase between the halves of the sync symbol: coarse, but within +-1. */
+static double offset_from_symbol(const struct acquire *a, const float complex *x)
+{
+	size_t n = a->num.n_fft;
+	double hypothesis = hypothesis_sc[a->best_hypothesis];
+	double complex half[2] = { 0 };
+	for (size_t i = 0; i < n; i++) {
+		double complex turn = cexp(-I * 2 * M_PI * hypothesis * (double)i / (double)n);
+		half[2 * i / n] += turn * (double complex)(conjf(a->symbol[i]) * x[i]);
+	}
+	return hypothesis + carg(conj(half[0]) * half[1]) / M_PI;
+}
+
+/* The same by the cyclic prefixes of all whole slots in the history: fine, but only modulo 1. */
+static double offset_from_prefixes(const struct acquire *a)
+{
+	size_t slot_len = a->num.slot_len;
+	size_t start = (size_t)(a->t_best - a->t_history) + 2 * slot_len - numerology_symbol_body(&a->num, SYNC_SYMBOL);
+	float complex sum = 0;
+	for (start %= slot_len; start + slot_len <= a->filled; start += slot_len)
+		sum += track_prefix_correlation(&a->num, a->history + start);
+	return cargf(sum) / (2 * M_PI);
+}
+
+/* Impulse response around the winner into a->output (n_fft, circular; its index 0 is the winner), Hann window over the
+ * band. */
+static void impulse_response(struct acquire *a, double offset_sc)
+{
+	const struct numerology *num = &a->num;
+	size_t n = num->n_fft, at = (size_t)(a->t_best - a->t_history);
+	size_t early =
+	        at < num->cp / 2 ? at : num->cp / 2; /* start in the prefix: echoes ahead of the winner count too */
+	for (size_t i = 0; i < n; i++) {
+		double cycles = offset_sc * (double)i / (double)n;
+		a->block[i] = a->history[at - early + i] * (float complex)cexp(-I * 2 * M_PI * cycles);
+	}
+	fftwf_execute(a->symbol_forward);
+	memset(a->product, 0, n * sizeof *a->product);
+	for (size_t i = 0; i < SYNC_LEN; i++) {
+		size_t k = sync_first_sc(num) + i, bin = numerology_bin(num, k);
+		double window = 0.5 - 0.5 * cos(2 * M_PI * (double)(i + 1) / (SYNC_LEN + 1));
+		double cycles = numerology_offset(num, k) * (double)early / (double)n;
+		a->product[bin] = a->spectrum[bin] * a->sync[i] * (float complex)(window * cexp(I * 2 * M_PI * cycles));
+	}
+	fftwf_execute(a->symbol_inverse);
+}
+
+/* Energy's centre of that impulse response, samples after the winner; what does not stand out of the noise is left out.
+ */
+static double energy_centre(const struct acquire *a)
+{
+	size_t n = a->num.n_fft, cp = a->num.cp;
+	double floor = 0, energy = 0, moment = 0;
+	for (size_t i = cp; i < n - cp; i++)
+		floor += (double)power_of(a->output[i]) / (double)(n - 2 * cp);
+	for (int delay = -(int)cp / 2; delay <= (int)cp; delay++) {
+		double power = (double)power_of(a->output[delay < 0 ? (int)n + delay : delay]) - 4 * floor;
+		if (power <= 0)
+			continue;
+		energy += power;
+		moment += power * delay;
+	}
+	return energy > 0 ? moment / energy : 0;
+}
+
+static void lock(struct acquire *a, float threshold)
+{
+	double scs_hz = a->num.scs_hz;
+	const float complex *winner = a->history + (a->t_best - a->t_history);
+	double fine = offset_from_prefixes(a), coarse = offset_from_symbol(a, winner);
+	double offset_sc = coarse + wrapped_half(fine - coarse);
+	impulse_response(a, offset_sc);
+
+	double delay = energy_centre(a), whole = round(delay);
+	int64_t start = (int64_t)(a->t_best - a->t_history) + (int64_t)whole -
+	                (int64_t)numerology_symbol_body(&a->num, SYNC_SYMBOL);
+	if (start < 0) /* its slot began before the first sample heard */
+		start += (int64_t)a->period;
+	float weights = (float)sum_of_weights(a->n_periods);
+	float coefficient = fminf(a->best / weights, 0.9999f);
+	a->result = (struct acquired){
+		.slot_start = a->t_history + (uint64_t)start,
+		.fraction = (float)(delay - whole),
+		.cfo_hz = (float)(offset_sc * scs_hz),
+		.metric = coefficient,
+		.threshold = threshold / weights,
+		.snr_db = 10 * log10f(coefficient / (1 - coefficient)),
+		.n_periods = a->n_periods,
+	};
+	a->locked = true;
+}
+
+static void end_period(struct acquire *a)
+{
+	a->n_periods++;
+	unsigned n = a->n_periods < MEMORY_PERIODS ? a->n_periods : MEMORY_PERIODS;
+	float threshold = a->threshold[n - 1];
+	if (a->best > threshold)
+		lock(a, threshold);
+	else
+		begin_period(a);
+}
+
+/* Appends up to n samples to the history, dropping old ones when it is full; what is not finite counts as silence.
+ * Returns how many. */
+static size_t append(struct acquire *a, const float complex *samples, size_t n)
+{
+	if (a->filled == a->history_len) {
+		size_t drop = a->filled - a->keep;
+		memmove(a->history, a->history + drop, a->keep * sizeof *a->history);
+		a->filled = a->keep;
+		a->t_history += drop;
+	}
+	size_t room = a->history_len - a->filled;
+	if (n > room)
+		n = room;
+	float complex *to = a->history + a->filled;
+	for (size_t i = 0; i < n; i++) {
+		float zero = (crealf(samples[i]) - crealf(samples[i])) + (cimagf(samples[i]) - cimagf(samples[i]));
+		to[i] = zero == 0 ? samples[i] : 0; /* inf - inf and nan - nan are no zeros */
+	}
+	a->filled += n;
+	return n;
+}
+
+bool acquire_feed(struct acquire *a, const float complex *samples, size_t n)
+{
+	while (n && !a->locked) {
+		size_t taken = append(a, samples, n);
+		samples += taken;
+		n -= taken;
+		while (!a->locked && a->t_next + a->fft_len <= a->t_history + a->filled) {
+			search_block(a);
+			if (a->t_next == a->t_period + a->period)
+				end_period(a);
+		}
+	}
+	return a->locked;
+}
