@@ -52,7 +52,10 @@ struct range {
 	double min, max;
 };
 
-#define RANGE(type, field, min, max) { #field, offsetof(struct type, field), min, max }
+#define RANGE(type, field, min, max)                                                                                   \
+	{                                                                                                              \
+#field, offsetof(struct type, field), min, max                                                         \
+	}
 
 static const struct range ether_ranges[] = {
 	RANGE(ether_config, rate_hz, 1e4, 2e8),
@@ -67,9 +70,12 @@ static const struct range node_ranges[] = {
 	RANGE(ether_node_config, start_offset_samples, 0, 1e12),
 };
 static const struct range link_ranges[] = {
-	RANGE(ether_link_config, path_loss_db, 0, 300),     RANGE(ether_link_config, propagation_delay_s, 0, 1e-3),
-	RANGE(ether_link_config, k_db, -40, 60),            RANGE(ether_link_config, delay_spread_s, 0, 1e-3),
-	RANGE(ether_link_config, speed_m_s, 0, 500),        RANGE(ether_link_config, outage.rate_hz, 0, 1e5),
+	RANGE(ether_link_config, path_loss_db, 0, 300),
+	RANGE(ether_link_config, propagation_delay_s, 0, 1e-3),
+	RANGE(ether_link_config, k_db, -40, 60),
+	RANGE(ether_link_config, delay_spread_s, 0, 1e-3),
+	RANGE(ether_link_config, speed_m_s, 0, 500),
+	RANGE(ether_link_config, outage.rate_hz, 0, 1e5),
 	RANGE(ether_link_config, outage.duration_s, 0, 3600),
 };
 
@@ -98,8 +104,8 @@ static int check_ranges(const void *base, const struct range *range, size_t n, c
 		double value;
 		memcpy(&value, (const char *)base + range[i].offset, sizeof value);
 		if (!(value >= range[i].min && value <= range[i].max))
-			return complain(err, "ether: %s%s = %g is outside %g .. %g", where, range[i].name, value, range[i].min,
-			                range[i].max);
+			return complain(err, "ether: %s%s = %g is outside %g .. %g", where, range[i].name, value,
+			                range[i].min, range[i].max);
 	}
 	return 0;
 }
@@ -107,7 +113,8 @@ static int check_ranges(const void *base, const struct range *range, size_t n, c
 static int check_link(const struct ether_link_config *link, const char *where, const struct errors *err)
 {
 	if (!link->model || !tdl_find(link->model))
-		return complain(err, "ether: %smodel = \"%s\" is not a channel model", where, link->model ? link->model : "");
+		return complain(err, "ether: %smodel = \"%s\" is not a channel model", where,
+		                link->model ? link->model : "");
 	if (link->outage.dirs & ~(1u << ETHER_DL | 1u << ETHER_UL))
 		return complain(err, "ether: %soutage.dirs = %#x has unknown bits", where, link->outage.dirs);
 	if (link->outage.rate_hz * link->outage.duration_s > 100)

@@ -1,7 +1,7 @@
 /* ether.h - in-process radio medium: one base station (node 0), up to 16 devices (nodes 1..K), fading links.
  *
  *     struct ether_config cfg = { .rate_hz = 7.68e6, .dl_hz = 3.5e9, .ul_hz = 3.4e9, .seed = 1, .n_devices = 1 };
- *     cfg.node[0] = (struct ether_node_config){ .tx_full_scale_dbm = 30, .noise_figure_db = 5, .rx_full_scale_dbm = -30 };
+ *     cfg.node[0] = (struct ether_node_config){ .tx_full_scale_dbm = 30, .noise_figure_db = 5 };
  *     cfg.node[1] = (struct ether_node_config){ .osc_ppm = 1.5, .tx_full_scale_dbm = 23, .noise_figure_db = 7,
  *                                               .rx_full_scale_dbm = -30, .start_offset_samples = 1234.56 };
  *     cfg.link[1] = (struct ether_link_config){ .path_loss_db = 110, .model = "tdl-a", .delay_spread_s = 100e-9,
@@ -52,17 +52,18 @@ enum {
 	ETHER_LEAD_SAMPLES = 32,
 	ETHER_MAX_SPREAD = 200, /* samples */
 	ETHER_HISTORY_SAMPLES = 1 << 16,
-	ETHER_MAX_BLANKS = 64,  /* ether_blank calls per link and direction */
+	ETHER_MAX_BLANKS = 64, /* ether_blank calls per link and direction */
 };
 
 enum ether_dir { ETHER_DL, ETHER_UL };
 
 struct ether_node_config {
-	double osc_ppm;              /* oscillator error, -50 .. 50 */
-	double tx_full_scale_dbm;    /* radiated by amplitude 1.0 at tx gain 0 dB, -200 .. 100 */
-	double noise_figure_db;      /* 0 .. 60; noise can be taken away for tests with a high rx_full_scale_dbm only */
-	double rx_full_scale_dbm;    /* power at the antenna that reads amplitude 1.0 at rx gain 0 dB, -200 .. 100 */
-	double start_offset_samples; /* absolute time, in BS samples, at which this clock reads 0; any fraction; BS: 0 */
+	double osc_ppm;           /* oscillator error, -50 .. 50 */
+	double tx_full_scale_dbm; /* radiated by amplitude 1.0 at tx gain 0 dB, -200 .. 100 */
+	double noise_figure_db;   /* 0 .. 60 */
+	double rx_full_scale_dbm; /* power at the antenna that reads amplitude 1.0 at rx gain 0 dB, -200 .. 100 */
+	/* Absolute time, in BS samples, at which this clock reads 0: 0 .. 1e12, fractions count. BS: 0. */
+	double start_offset_samples;
 };
 
 struct ether_outage {
@@ -74,10 +75,11 @@ struct ether_outage {
 struct ether_link_config {
 	double path_loss_db;        /* 0 .. 300 */
 	double propagation_delay_s; /* 0 .. 1 ms */
-	const char *model;          /* "none" flat and constant; "rayleigh", "rice" flat; "tdl-a".."tdl-e", "epa", "eva", "etu" */
-	double k_db;                /* rice: power of the direct ray over the diffuse, -40 .. 60 */
-	double delay_spread_s;      /* tdl-*: RMS delay spread, 0 .. ; the whole profile must fit ETHER_MAX_SPREAD samples */
-	double speed_m_s;           /* 0 .. 500; Doppler = speed / c * carrier of the direction */
+	/* "none": flat and constant; "rayleigh", "rice": flat; "tdl-a" .. "tdl-e", "epa", "eva", "etu" (radio/tdl.h) */
+	const char *model;
+	double k_db;           /* rice: power of the direct ray over the diffuse, -40 .. 60 */
+	double delay_spread_s; /* tdl-*: RMS delay spread, 0 .. 1 ms; the profile must fit ETHER_MAX_SPREAD samples */
+	double speed_m_s;      /* 0 .. 500, Doppler = speed / c * carrier of the direction; at most 5e-4 of rate_hz */
 	struct ether_outage outage;
 };
 
@@ -85,7 +87,7 @@ struct ether_config {
 	double rate_hz;      /* 1e4 .. 2e8 */
 	double dl_hz, ul_hz; /* carriers, > 0 .. 1e12 */
 	uint64_t seed;
-	size_t n_devices; /* 1 .. ETHER_MAX_DEVICES */
+	size_t n_devices;                                     /* 1 .. ETHER_MAX_DEVICES */
 	struct ether_node_config node[ETHER_MAX_DEVICES + 1]; /* [0] is the BS */
 	struct ether_link_config link[ETHER_MAX_DEVICES + 1]; /* [k] joins the BS and device k; [0] is not used */
 };
@@ -115,7 +117,8 @@ double ether_time(const struct ether *e, size_t node, uint64_t t_samples);
  * path loss, fading, tap and propagation delays; no CFO, outage, noise, gains or full scales. |h|^2 = received over
  * radiated power. Phase reference: with x[m] = exp(j 2 pi f m / rate) sent forever (m = transmitter's samples), the
  * receiver at absolute time t sees, noise and CFO apart, h(f) * exp(j 2 pi f p / rate) where p is what the
- * transmitter's clock reads at t (so the whole delay is a phase slope in h). -EINVAL for a device or dir that is not. */
+ * transmitter's clock reads at t (so the whole delay is a phase slope in h). Returns 0, or -EINVAL for a device or
+ * direction that is not. */
 int ether_true_response(const struct ether *e, size_t device, enum ether_dir dir, double t_bs_samples,
                         const double *offset_hz, size_t n, double complex *h);
 

@@ -19,7 +19,8 @@ static void factor(double l[FRACDELAY_LENGTH][FRACDELAY_LENGTH])
 {
 	for (int i = 0; i < FRACDELAY_LENGTH; i++) {
 		for (int j = 0; j <= i; j++) {
-			double s = 2 * FRACDELAY_BAND * sinc(2 * FRACDELAY_BAND * (i - j)) + (i == j ? out_of_band_weight : 0);
+			double s = 2 * FRACDELAY_BAND * sinc(2 * FRACDELAY_BAND * (i - j)) +
+			           (i == j ? out_of_band_weight : 0);
 			for (int k = 0; k < j; k++)
 				s -= l[i][k] * l[j][k];
 			l[i][j] = i == j ? sqrt(s) : s / l[j][j];

@@ -22,19 +22,26 @@ void gauss_philox(const uint32_t counter[4], uint64_t key, uint32_t word[4])
 	memcpy(word, c, sizeof c);
 }
 
-/* The same over LANES counters that differ in their first word. */
-static void philox_lanes(uint32_t c[4][LANES], uint64_t key)
+/* The same for a block of counters that differ in their first word; rounds unrolled so that the loop over counters
+ * vectorises with its state in registers. */
+static void philox_block(uint64_t block, uint32_t stream, uint64_t key, uint32_t word[4][LANES])
 {
-	uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-	for (int round = 0; round < PHILOX_ROUNDS; round++, k0 += philox_weyl[0], k1 += philox_weyl[1]) {
-		for (int l = 0; l < LANES; l++) {
-			uint64_t p0 = (uint64_t)philox_mul[0] * c[0][l], p1 = (uint64_t)philox_mul[1] * c[2][l];
-			uint32_t c0 = (uint32_t)(p1 >> 32) ^ c[1][l] ^ k0, c2 = (uint32_t)(p0 >> 32) ^ c[3][l] ^ k1;
-			c[0][l] = c0;
-			c[1][l] = (uint32_t)p1;
-			c[2][l] = c2;
-			c[3][l] = (uint32_t)p0;
+	const uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+	const uint32_t low = (uint32_t)block, high = (uint32_t)(block >> 32);
+	for (uint32_t l = 0; l < LANES; l++) {
+		uint32_t a = l, b = low, c = high, d = stream;
+#pragma GCC unroll 7
+		for (uint32_t round = 0; round < PHILOX_ROUNDS; round++) {
+			uint64_t p0 = (uint64_t)philox_mul[0] * a, p1 = (uint64_t)philox_mul[1] * c;
+			a = (uint32_t)(p1 >> 32) ^ b ^ (k0 + round * philox_weyl[0]);
+			b = (uint32_t)p1;
+			c = (uint32_t)(p0 >> 32) ^ d ^ (k1 + round * philox_weyl[1]);
+			d = (uint32_t)p0;
 		}
+		word[0][l] = a;
+		word[1][l] = b;
+		word[2][l] = c;
+		word[3][l] = d;
 	}
 }
 
@@ -76,17 +83,10 @@ static void box_muller(const uint32_t *radius, const uint32_t *angle, float *re,
 
 void gauss_fill(uint64_t seed, uint32_t stream, uint64_t t_samples, size_t n, float *re, float *im)
 {
-	uint32_t c[4][LANES];
+	uint32_t word[4][LANES];
 	for (size_t i = 0; i < n; i += GAUSS_BLOCK) {
-		uint64_t block = (t_samples + i) / GAUSS_BLOCK;
-		for (uint32_t l = 0; l < LANES; l++) {
-			c[0][l] = l;
-			c[1][l] = (uint32_t)block;
-			c[2][l] = (uint32_t)(block >> 32);
-			c[3][l] = stream;
-		}
-		philox_lanes(c, seed);
-		box_muller(c[0], c[1], re + i, im + i);
-		box_muller(c[2], c[3], re + i + LANES, im + i + LANES);
+		philox_block((t_samples + i) / GAUSS_BLOCK, stream, seed, word);
+		box_muller(word[0], word[1], re + i, im + i);
+		box_muller(word[2], word[3], re + i + LANES, im + i + LANES);
 	}
 }

@@ -10,15 +10,17 @@
 
 static const double speed_of_light = 299792458.0;
 
-/* How far (radians at the band's edge, plus Doppler) a coefficient may turn: half a hold held constant leaves an error
- * of 2.5e-3 at its ends, -57 dB in the mean; an interval interpolated linearly leaves at most (0.089)^2 / 8, -60 dB. */
-static const double hold_turn = 2 * 2.5e-3, interval_turn = 0.089, interval_turn_max = 0.2;
+/* How far (radians at the band's edge, plus Doppler) a coefficient may turn: over a block held constant +-2.5e-3, an
+ * error of -57 dB in the mean; over an interval interpolated linearly, where the error is at most turn^2 / 8: -60 dB,
+ * and -46 dB where even the shortest interval is too long. */
+static const double block_turn = 2 * 2.5e-3, interval_turn = 0.089, interval_turn_max = 0.2;
 
-static size_t largest_step(size_t from, size_t to, double turn_per_sample, double limit)
+static size_t largest_interval(double turn_per_sample)
 {
-	while (from > to && turn_per_sample * (double)from > limit)
-		from /= 2;
-	return from;
+	size_t n = LINK_MAX_INTERVAL;
+	while (n > LINK_BLOCK && turn_per_sample * (double)n > interval_turn)
+		n /= 2;
+	return n;
 }
 
 static void init_clocks(struct link *link, const struct link_config *cfg)
@@ -36,7 +38,8 @@ static void init_clocks(struct link *link, const struct link_config *cfg)
 		link->max_tap_delay = fmax(link->max_tap_delay, link->tap_delay[i]);
 	}
 	for (size_t k = 0; k < LINK_BLOCK; k++)
-		turns_sincos(turns_from(link->cfo_hz * link->t_step_s * (double)k), &link->spin_im[k], &link->spin_re[k]);
+		turns_sincos(turns_from(link->cfo_hz * link->t_step_s * (double)k), &link->spin_im[k],
+		             &link->spin_re[k]);
 }
 
 int link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel)
@@ -48,7 +51,8 @@ int link_init(struct link *link, const struct link_config *cfg, const struct fra
 		               .outage_duration_s = cfg->outage_duration_s,
 		               .seed = cfg->seed,
 		               .stream = cfg->stream,
-		               .fir.start = UINT64_MAX };
+		               .fir.start = UINT64_MAX,
+		               .gains = { { .n = UINT64_MAX }, { .n = UINT64_MAX } } };
 	tdl_init(&link->fading, cfg->profile, cfg->delay_spread_s, cfg->k_db, doppler_hz, cfg->seed, cfg->stream);
 	init_clocks(link, cfg);
 	if (link->max_tap_delay > LINK_MAX_SPREAD)
@@ -56,8 +60,8 @@ int link_init(struct link *link, const struct link_config *cfg, const struct fra
 	double turn = 2 * M_PI * (FRACDELAY_BAND * fabs(link->lag_step) + doppler_hz / cfg->rate_hz);
 	if (turn * LINK_BLOCK > interval_turn_max)
 		return -ERANGE;
-	link->hold = largest_step(LINK_BLOCK, 16, turn, hold_turn);
-	link->interval = largest_step(LINK_MAX_INTERVAL, LINK_BLOCK, turn, interval_turn);
+	link->sloped = turn * LINK_BLOCK > block_turn;
+	link->interval = largest_interval(turn);
 	return 0;
 }
 
@@ -76,19 +80,29 @@ int64_t link_first_input(const struct link *link, uint64_t n)
 	return (int64_t)n + (int64_t)floor(lag_at(link, n) - link->max_tap_delay) - FRACDELAY_BEFORE - 1;
 }
 
-/* Coefficients at receiver sample n, into one end of the interval's filter. */
-static void compute_end(const struct link *link, uint64_t n, int64_t base, float *restrict re, float *restrict im)
+/* Tap gains at an end of an interval: the end of one is the start of the next. */
+static const struct link_gains *gains_at(struct link *link, uint64_t n)
 {
-	float gain_re[TDL_MAX_TAPS], gain_im[TDL_MAX_TAPS];
+	struct link_gains *gains = &link->gains[n / link->interval % 2];
+	if (gains->n != n) {
+		gains->n = n;
+		tdl_gains(&link->fading, time_at(link, n), gains->re, gains->im);
+	}
+	return gains;
+}
+
+/* Coefficients at receiver sample n, into one end of the interval's filter. */
+static void compute_end(struct link *link, uint64_t n, int64_t base, float *restrict re, float *restrict im)
+{
+	const struct link_gains *gains = gains_at(link, n);
 	double lag = lag_at(link, n);
-	tdl_gains(&link->fading, time_at(link, n), gain_re, gain_im);
 	memset(re, 0, LINK_MAX_FIR * sizeof *re);
 	memset(im, 0, LINK_MAX_FIR * sizeof *im);
 	for (size_t i = 0; i < link->fading.n_taps; i++) {
 		double position = lag - link->tap_delay[i] - (double)base;
 		size_t whole = (size_t)position;
 		const float *w = fracdelay_weights(link->kernel, position - (double)whole);
-		float a = (float)link->gain * gain_re[i], b = (float)link->gain * gain_im[i];
+		float a = (float)link->gain * gains->re[i], b = (float)link->gain * gains->im[i];
 		for (size_t j = 0; j < FRACDELAY_LENGTH; j++) {
 			re[whole - FRACDELAY_BEFORE + j] += a * w[j];
 			im[whole - FRACDELAY_BEFORE + j] += b * w[j];
@@ -110,41 +124,45 @@ static const struct link_fir *fir_of_interval(struct link *link, uint64_t start)
 	return fir;
 }
 
-/* Coefficients at k samples into the interval, turned by the carrier offset at receiver sample n. */
-static void coefficients(const struct link *link, const struct link_fir *fir, double k, uint64_t n, float *restrict re,
-                         float *restrict im)
+/* Coefficients of one block: in its middle, and their change a sample. */
+struct coefficients {
+	float re[LINK_MAX_FIR], im[LINK_MAX_FIR], slope_re[LINK_MAX_FIR], slope_im[LINK_MAX_FIR];
+};
+
+/* For the block that starts k samples into the interval, turned by the carrier offset at its first sample. */
+static void interpolate(const struct link *link, const struct link_fir *fir, size_t k, struct coefficients *out)
 {
-	float u = (float)(k / (double)link->interval), c, s;
-	turns_sincos(turns_from(link->cfo_hz * time_at(link, n)), &s, &c);
+	float step = 1.0f / (float)link->interval, middle = ((float)k + 0.5f * (LINK_BLOCK - 1)) * step, c, s;
+	turns_sincos(turns_from(link->cfo_hz * time_at(link, fir->start + k)), &s, &c);
 	for (size_t j = 0; j < fir->length; j++) {
-		float a = fir->re[0][j] + u * (fir->re[1][j] - fir->re[0][j]);
-		float b = fir->im[0][j] + u * (fir->im[1][j] - fir->im[0][j]);
-		re[j] = a * c - b * s;
-		im[j] = a * s + b * c;
+		float da = fir->re[1][j] - fir->re[0][j], db = fir->im[1][j] - fir->im[0][j];
+		float a = fir->re[0][j] + middle * da, b = fir->im[0][j] + middle * db;
+		out->re[j] = a * c - b * s;
+		out->im[j] = a * s + b * c;
+		out->slope_re[j] = step * (da * c - db * s);
+		out->slope_im[j] = step * (da * s + db * c);
 	}
 }
 
 #if defined(__AVX512F__)
-enum { LANES = 16 };
+enum { LANES = 16, VECTORS = 4 };
 #elif defined(__AVX__)
-enum { LANES = 8 };
+enum { LANES = 8, VECTORS = 2 };
 #else
-enum { LANES = 4 };
+enum { LANES = 4, VECTORS = 2 };
 #endif
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
-/* Outputs 0 .. vectors * LANES - 1 of the filter: vectors run across outputs, so each output is the same sum in the
- * same order whatever the width. vectors is a constant 1..4 at every call: the sums live in registers. */
-static inline __attribute__((always_inline)) void fir_run(const float *restrict xr, const float *restrict xi,
-                                                          const float *restrict cr, const float *restrict ci,
-                                                          size_t length, float *restrict yr, float *restrict yi,
-                                                          const int vectors)
+/* Outputs 0 .. VECTORS * LANES - 1 of the filter: vectors run across outputs, so each output is the same sum in the
+ * same order whatever the width; the sums live in registers. */
+static inline void fir_run(const float *restrict xr, const float *restrict xi, const float *restrict cr,
+                           const float *restrict ci, size_t length, float *restrict yr, float *restrict yi)
 {
-	lanes sum_r[4] = { { 0 } }, sum_i[4] = { { 0 } };
+	lanes sum_r[VECTORS] = { { 0 } }, sum_i[VECTORS] = { { 0 } };
 	for (size_t j = 0; j < length; j++) {
 #pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++) {
-			lanes a = *(const lanes *)(xr + j + (size_t)v * LANES), b = *(const lanes *)(xi + j + (size_t)v * LANES);
+		for (size_t v = 0; v < VECTORS; v++) {
+			lanes a = *(const lanes *)(xr + j + v * LANES), b = *(const lanes *)(xi + j + v * LANES);
 			sum_r[v] += a * cr[j];
 			sum_i[v] += a * ci[j];
 			sum_r[v] -= b * ci[j];
@@ -152,22 +170,17 @@ static inline __attribute__((always_inline)) void fir_run(const float *restrict 
 		}
 	}
 #pragma GCC unroll 4
-	for (int v = 0; v < vectors; v++) {
+	for (size_t v = 0; v < VECTORS; v++) {
 		*(lanes *)(yr + v * LANES) = sum_r[v];
 		*(lanes *)(yi + v * LANES) = sum_i[v];
 	}
 }
 
-static void fir_outputs(const float *xr, const float *xi, const float *cr, const float *ci, size_t length, size_t n,
-                        float *yr, float *yi)
+static void fir_block(const float *xr, const float *xi, const float *cr, const float *ci, size_t length, float *yr,
+                      float *yi)
 {
-	size_t i = 0;
-	for (; i + 4 * LANES <= n; i += 4 * LANES)
-		fir_run(xr + i, xi + i, cr, ci, length, yr + i, yi + i, 4);
-	for (; i + 2 * LANES <= n; i += 2 * LANES)
-		fir_run(xr + i, xi + i, cr, ci, length, yr + i, yi + i, 2);
-	for (; i < n; i += LANES)
-		fir_run(xr + i, xi + i, cr, ci, length, yr + i, yi + i, 1);
+	for (size_t i = 0; i < LINK_BLOCK; i += VECTORS * LANES)
+		fir_run(xr + i, xi + i, cr, ci, length, yr + i, yi + i);
 }
 
 static void blank_samples(const struct link *link, uint64_t n, double from_s, double to_s, float *re, float *im)
@@ -207,18 +220,24 @@ static void blank_block(const struct link *link, uint64_t n, float *re, float *i
 static void add_block(const struct link *link, const struct link_fir *fir, size_t k, const float *xr, const float *xi,
                       float *restrict re, float *restrict im)
 {
-	float cr[LINK_MAX_FIR], ci[LINK_MAX_FIR], yr[LINK_BLOCK], yi[LINK_BLOCK], zr[LINK_BLOCK], zi[LINK_BLOCK];
-	uint64_t n = fir->start + k;
-	for (size_t h = 0; h < LINK_BLOCK; h += link->hold) {
-		coefficients(link, fir, (double)(k + h) + 0.5 * (double)(link->hold - 1), n + h, cr, ci);
-		fir_outputs(xr + h, xi + h, cr, ci, fir->length, link->hold, yr, yi);
-		for (size_t i = 0; i < link->hold; i++) {
-			zr[h + i] = yr[i] * link->spin_re[i] - yi[i] * link->spin_im[i];
-			zi[h + i] = yr[i] * link->spin_im[i] + yi[i] * link->spin_re[i];
+	struct coefficients c;
+	float yr[LINK_BLOCK], yi[LINK_BLOCK], zr[LINK_BLOCK], zi[LINK_BLOCK];
+	interpolate(link, fir, k, &c);
+	fir_block(xr, xi, c.re, c.im, fir->length, yr, yi);
+	if (link->sloped) {
+		fir_block(xr, xi, c.slope_re, c.slope_im, fir->length, zr, zi);
+		for (size_t i = 0; i < LINK_BLOCK; i++) {
+			float from_middle = (float)(int)i - 0.5f * (LINK_BLOCK - 1);
+			yr[i] += from_middle * zr[i];
+			yi[i] += from_middle * zi[i];
 		}
 	}
+	for (size_t i = 0; i < LINK_BLOCK; i++) {
+		zr[i] = yr[i] * link->spin_re[i] - yi[i] * link->spin_im[i];
+		zi[i] = yr[i] * link->spin_im[i] + yi[i] * link->spin_re[i];
+	}
 	if (link->n_blanks || link->outage_period_s > 0)
-		blank_block(link, n, zr, zi);
+		blank_block(link, fir->start + k, zr, zi);
 	for (size_t i = 0; i < LINK_BLOCK; i++) {
 		re[i] += zr[i];
 		im[i] += zi[i];
@@ -241,8 +260,8 @@ void link_add(struct link *link, const struct ring *ring, uint64_t n, size_t cou
 		ring_read(ring, first, piece + fir->length, scratch->re, scratch->im);
 		for (size_t b = 0; b < piece; b += LINK_BLOCK)
 			if (!ring_is_silent(ring, first + (int64_t)b, LINK_BLOCK + fir->length))
-				add_block(link, fir, (size_t)(at - start) + b, scratch->re + b, scratch->im + b, re + done + b,
-				          im + done + b);
+				add_block(link, fir, (size_t)(at - start) + b, scratch->re + b, scratch->im + b,
+				          re + done + b, im + done + b);
 		done += piece;
 	}
 }

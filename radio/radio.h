@@ -45,8 +45,8 @@ struct radio_event {
 typedef void radio_event_fn(void *arg, const struct radio_event *event);
 
 struct radio_info {
-	double rate_hz;         /* samples a second, nominal */
-	double tx_hz, rx_hz;    /* carrier centre frequencies, nominal */
+	double rate_hz;      /* samples a second, nominal */
+	double tx_hz, rx_hz; /* carrier centre frequencies, nominal */
 	double tx_gain_db, tx_gain_min_db, tx_gain_max_db;
 	double rx_gain_db, rx_gain_min_db, rx_gain_max_db;
 	double tx_full_scale_dbm, rx_full_scale_dbm; /* at the present gains */
@@ -54,8 +54,8 @@ struct radio_info {
 
 struct radio_stats {
 	uint64_t samples_received;
-	uint64_t samples_sent;              /* accepted for transmission */
-	uint64_t samples_clipped;           /* sent samples with |re| > 1 or |im| > 1: that component was clipped to +-1 */
+	uint64_t samples_sent;    /* accepted for transmission */
+	uint64_t samples_clipped; /* sent samples with |re| > 1 or |im| > 1: that component was clipped to +-1 */
 	uint64_t events[RADIO_EVENT_TYPES]; /* by type */
 };
 

@@ -43,19 +43,30 @@ static float clip(float v)
 	return v < -1.0f ? -1.0f : v;
 }
 
-/* The part of a write that lies in one chunk. *any gets whether a sample is not zero. Returns samples clipped. */
-static unsigned put(const float complex *x, size_t n, float scale, float *re, float *im, unsigned char *any)
+/* Size of a float as an integer that orders like it: its bits without the sign. */
+static uint32_t magnitude(const float *v)
 {
-	const float *v = (const float *)x;
-	unsigned clipped = 0, nonzero = 0;
+	uint32_t bits;
+	memcpy(&bits, v, sizeof bits);
+	return bits & 0x7fffffffu;
+}
+
+/* The part of a write that lies in one chunk. *any gets whether a sample is not zero. Returns samples clipped. */
+static unsigned put(const float *restrict x, size_t n, float scale, float *restrict re, float *restrict im,
+                    unsigned char *any)
+{
+	const uint32_t one = 0x3f800000u; /* 1.0f */
+	uint32_t clipped = 0, seen = 0;
 	for (size_t i = 0; i < n; i++) {
-		float a = clip(v[2 * i]), b = clip(v[2 * i + 1]);
-		clipped += (a != v[2 * i]) | (b != v[2 * i + 1]);
-		nonzero |= (a != 0.0f) | (b != 0.0f);
-		re[i] = a * scale;
-		im[i] = b * scale;
+		uint32_t a = magnitude(&x[2 * i]), b = magnitude(&x[2 * i + 1]);
+		seen |= a | b;
+		clipped += (a > b ? a : b) > one;
 	}
-	*any = (unsigned char)nonzero;
+	for (size_t i = 0; i < n; i++) {
+		re[i] = clip(x[2 * i]) * scale;
+		im[i] = clip(x[2 * i + 1]) * scale;
+	}
+	*any = seen != 0;
 	return clipped;
 }
 
@@ -88,7 +99,8 @@ uint64_t ring_write(struct ring *ring, uint64_t t, const float complex *x, size_
 		uint64_t at = t + done;
 		size_t count = to_chunk_end(at, n - done);
 		unsigned char any;
-		clipped += put(x + done, count, scale, &ring->re[at % RING_SAMPLES], &ring->im[at % RING_SAMPLES], &any);
+		clipped += put((const float *)(x + done), count, scale, &ring->re[at % RING_SAMPLES],
+		               &ring->im[at % RING_SAMPLES], &any);
 		mark(ring, at, any);
 		done += count;
 	}

@@ -12,10 +12,12 @@
  * in every sector of 2 pi / N at a seeded place in it, with seeded independent phases (Pop and Beaulieu, IEEE Trans.
  * Commun. 49(4), 2001; Zheng and Xiao, IEEE Commun. Lett. 6(6), 2002):
  *
- *     a(t) = sqrt(P / N) sum_n exp(j 2 pi (f_d cos(alpha_n) t + phi_n)),   alpha_n = 2 pi (n + u_n) / N,  u_n in 0.1..0.4
+ *     a(t) = sqrt(P / N) sum_n exp(j 2 pi (f_d cos(alpha_n) t + phi_n)),   alpha_n = 2 pi (n + u_n) / N,  u_n in
+ * 0.1..0.4
  *
  * so autocorrelation is near J0(2 pi f_d tau) in every realisation, not only on average, and no two rays of one tap or
- * of two taps share a frequency (u_n within 0.5 of the sector keeps mirrored angles, of equal cosine, apart). A line-of-sight tap is one ray of Doppler 0.7 f_d (TR 38.901, 7.7.2).
+ * of two taps share a frequency (u_n within 0.5 of the sector keeps mirrored angles, of equal cosine, apart). A
+ * line-of-sight tap is one ray of Doppler 0.7 f_d (TR 38.901, 7.7.2).
  */
 #ifndef RADIO_TDL_H
 #define RADIO_TDL_H

@@ -16,7 +16,8 @@ static inline void turns_sincos(uint32_t turns, float *sine, float *cosine)
 	float x = (float)(int32_t)(turns - (quarter << 30)) * 1.4629180792671596e-9f; /* 2 pi / 2^32 */
 	float z = x * x;
 	float s = x + x * z * (-1.6666654611e-1f + z * (8.3321608736e-3f + z * -1.9515295891e-4f));
-	float c = 1.0f - 0.5f * z + z * z * (4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f));
+	float c = 1.0f - 0.5f * z +
+	          z * z * (4.166664568298827e-2f + z * (-1.388731625493765e-3f + z * 2.443315711809948e-5f));
 	float a = quarter & 1 ? c : s;
 	float b = quarter & 1 ? s : c;
 	*sine = quarter & 2 ? -a : a;
