@@ -7,7 +7,7 @@
 
 /* Lanes are checks of one row. They are worked on in whole groups of this many int16 (64 bytes); those past z hold rubbish that
  * reaches nothing. */
-enum { GROUP = 32, DEGREE_MAX = 19, CORE_ROWS = 4, OFFSET = 1, MESSAGE_MAX = 127 };
+enum { GROUP = 32, DEGREE_MAX = 19, CORE_ROWS = 4, OFFSET = 3, MESSAGE_MAX = 127 };
 
 int ldpc_lifting_set(size_t z)
 {

@@ -16,11 +16,11 @@ enum {
 	BUFFER_MAX = BUFFER_COLS * LDPC_Z_MAX,
 	TB_LIMIT = 1 << 20,
 	CW_LIMIT = 1 << 16,
-	CW_ITERATIONS = 16,
+	CW_ITERATIONS = 20,
 	KNOWN = 127, /* LLR of a filler bit */
 };
 
-static const float llr_steps = 2.5f; /* a unit of log likelihood ratio, in the decoder's integers */
+static const float llr_steps = 8; /* a unit of log likelihood ratio, in the decoder's integers */
 
 /* How one code block stands in its mother code. The circular buffer here leaves the filler bits out: `head` systematic bits, then
  * all parity. */

@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 12, CW_PAYLOAD_MAX_BITS = 512 };
+enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 20, CW_PAYLOAD_MAX_BITS = 512 };
 
 struct tb_format {
 	size_t n_bytes; /* of the transport block, without its CRC; one of the sizes tb_size_fit gives */
