@@ -42,9 +42,10 @@ struct csi {
 	float noise_var;             /* of a received RE, same units as |h|^2 */
 	float snr_db[PHY_RB_MAX];    /* per RB, of a data RE at full-band power; >= CSI_SNR_FLOOR_DB */
 	float snr_mean_db;           /* the same over all subcarriers (mean power over noise) */
-	float cfo_hz;                /* sender's carrier minus the receiver's, as in raw samples */
+	float cfo_hz;                /* sender's carrier minus the receiver's, as in raw samples; uplink: from the phase
+	                              * advance since the sounding before, +-1 kHz, 0 without one */
 	float timing_samples;        /* power-weighted mean delay of the channel after t_slot_samples, fraction included */
-	float rssi_dbfs;             /* mean power of the slot's samples (downlink), of the sounding symbol (uplink) */
+	float rssi_dbfs;             /* mean power of the slot's samples (downlink); of this device's sounding alone (uplink) */
 	float evm_db;                /* pilots against their smoothed estimate; INFINITY when not valid */
 };
 

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SYSINFO_BITS = 32 + 8 + 8 + 2 + 10 + 4, GRANT_BITS = 5 + 4 + 1 + 2, CELL_ID_MAX = 1023 };
+enum { SYSINFO_BITS = 32 + 8 + 8 + 2 + 10 + 4, GRANT_BITS = 5 + 4 + 1 + 2, CELLS = 1024 };
 
 size_t dci_n_bits(size_t n_rb)
 {
@@ -92,7 +92,7 @@ int dci_unpack(const uint8_t *payload, size_t n_rb, uint8_t device, struct dci *
 
 int sysinfo_pack(const struct sysinfo *s, size_t n_rb, uint8_t *payload)
 {
-	if (s->n_groups < 1 || s->n_groups > 2 || s->cell_id > CELL_ID_MAX || s->version > 15 || n_rb < 1 ||
+	if (s->n_groups < 1 || s->n_groups > 2 || s->cell_id >= CELLS || s->version > 15 || n_rb < 1 ||
 	    n_rb > PHY_RB_MAX)
 		return -EINVAL;
 	memset(payload, 0, DCI_BYTES_MAX);

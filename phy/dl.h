@@ -20,6 +20,7 @@
 #include "phy/csi.h"
 #include "phy/dci.h"
 #include "phy/layout.h"
+#include "phy/track.h"
 
 #include <complex.h>
 #include <stdbool.h>
@@ -52,7 +53,7 @@ void dl_tx_finish(struct dl_tx *tx, float complex *samples);
 
 struct dl_result {
 	struct csi csi;
-	float cfo_residual_hz; /* what is left of the CFO in the samples as given: for the tracker */
+	struct track_measurement track; /* of the samples as given, for track_update; snr 0 when csi is not valid */
 	bool has_sysinfo;
 	struct sysinfo sysinfo;
 	bool has_dci; /* a message to this device */

@@ -18,9 +18,9 @@ struct layout {
 
 struct layout *layout_create(const struct numerology *num, char *err, size_t errlen)
 {
-	if (num->n_symbols != 14 || num->n_rb < LAYOUT_ACCESS_RBS || num->n_sc > PHY_SC_MAX) {
+	if (num->n_symbols != 14 || num->n_rb < PHY_RB_MIN || num->n_rb > PHY_RB_MAX) {
 		snprintf(err, errlen, "the slot layout is for 14 symbols and %d to %d resource blocks, not %zu and %zu",
-		         LAYOUT_ACCESS_RBS, PHY_RB_MAX, num->n_symbols, num->n_rb);
+		         PHY_RB_MIN, PHY_RB_MAX, num->n_symbols, num->n_rb);
 		errno = EINVAL;
 		return NULL;
 	}
@@ -79,7 +79,7 @@ size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set
 {
 	size_t n = 0;
 	for (size_t symbol = LAYOUT_CONTROL_SYMBOLS; symbol < l->num.n_symbols; symbol++) {
-		if (symbol == LAYOUT_SYNC_SYMBOL && layout_is_sync_slot(slot))
+		if (symbol == SYNC_SYMBOL && layout_is_sync_slot(slot))
 			continue;
 		bool pilots = symbol == layout_pilot_symbols[0] || symbol == layout_pilot_symbols[1];
 		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_PILOT_STEP : 0, re ? re + n : NULL);
@@ -100,7 +100,7 @@ size_t layout_ul_data(const struct layout *l, const struct rb_set *rbs, uint32_t
 struct rb_set layout_ul_rbs(const struct layout *l, uint64_t slot)
 {
 	struct rb_set rbs = { { 0 } };
-	size_t first = layout_is_access_slot(slot) ? LAYOUT_ACCESS_RBS : 0;
+	size_t first = layout_is_access_slot(slot) ? ACCESS_RB : 0;
 	rb_set_add_range(&rbs, first, l->num.n_rb - first);
 	return rbs;
 }

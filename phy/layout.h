@@ -9,17 +9,15 @@
 #ifndef PHY_LAYOUT_H
 #define PHY_LAYOUT_H
 
+#include "phy/access.h"
 #include "phy/numerology.h"
+#include "phy/sequence.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
-	LAYOUT_SYNC_PERIOD = 10,  /* slots: n % 10 == 0 carries the sync sequence (downlink) */
-	LAYOUT_ACCESS_OFFSET = 5, /* slots: n % 10 == 5 is open for access preambles (uplink) */
-	LAYOUT_ACCESS_RBS = 6,    /* RBs 0..5 */
-	LAYOUT_SYNC_SYMBOL = 7,
 	LAYOUT_CONTROL_SYMBOLS = 3, /* downlink symbols 0..2 */
 	LAYOUT_CCE_RE = 54,
 	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
@@ -39,13 +37,13 @@ extern const uint8_t layout_n_ul_data_symbols;  /* 11: symbols 0..10 */
 
 struct layout;
 
-/* Slots of 14 symbols and 6 RBs or more. NULL with errno EINVAL or ENOMEM and the reason in err. */
+/* Slots of 14 symbols and PHY_RB_MIN RBs or more. NULL with errno EINVAL or ENOMEM and the reason in err. */
 struct layout *layout_create(const struct numerology *num, char *err, size_t errlen);
 void layout_destroy(struct layout *l); /* NULL is fine */
 const struct numerology *layout_numerology(const struct layout *l);
 
-static inline bool layout_is_sync_slot(uint64_t slot) { return slot % LAYOUT_SYNC_PERIOD == 0; }
-static inline bool layout_is_access_slot(uint64_t slot) { return slot % LAYOUT_SYNC_PERIOD == LAYOUT_ACCESS_OFFSET; }
+static inline bool layout_is_sync_slot(uint64_t slot) { return slot % SYNC_PERIOD_SLOTS == 0; }
+static inline bool layout_is_access_slot(uint64_t slot) { return slot % SYNC_PERIOD_SLOTS == ACCESS_SLOT; }
 
 /* Control channel elements of a slot, and the 54 REs of one (cce < layout_n_cce). */
 size_t layout_n_cce(const struct layout *l);

@@ -45,7 +45,7 @@ struct ul_amplitudes ul_power_amplitudes(const struct ul_power *p, size_t n_rb_g
 	return (struct ul_amplitudes){
 		.data = power_re_amplitude(ul_power_data_re_dbm(p, n_rb_granted), full_scale_dbm, n_fft),
 		.comb = power_re_amplitude(ul_power_comb_re_dbm(p), full_scale_dbm, n_fft),
-		.access = power_re_amplitude(ul_power_data_re_dbm(p, LAYOUT_ACCESS_RBS), full_scale_dbm, n_fft),
+		.access = power_re_amplitude(ul_power_data_re_dbm(p, ACCESS_RB), full_scale_dbm, n_fft),
 	};
 }
 

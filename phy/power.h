@@ -33,7 +33,7 @@ float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted);
 float ul_power_comb_re_dbm(const struct ul_power *p);
 /* What max_dbm leaves over the full band at target power; negative: that many dB are missing. */
 float ul_power_headroom_db(const struct ul_power *p);
-/* All three amplitudes; access as data over LAYOUT_ACCESS_RBS RBs. */
+/* All three amplitudes; access as data over ACCESS_RB RBs. */
 struct ul_amplitudes ul_power_amplitudes(const struct ul_power *p, size_t n_rb_granted, float full_scale_dbm,
                                          size_t n_fft);
 

@@ -1,0 +1,44 @@
+/* block.h - one transport block between its bytes and its resource elements: what downlink and uplink data share.
+ *
+ * Sending: encode, scramble, map onto the REs of a list. Receiving: equalise those REs, soft bits, descramble, decode. The
+ * caller names the REs (phy/layout.h) and, at the receiver, the channel: h[k] of each subcarrier times turn[l] of each symbol.
+ */
+#ifndef PHY_BLOCK_H
+#define PHY_BLOCK_H
+
+#include "phy/dci.h"
+#include "phy/dl.h"
+#include "phy/layout.h"
+
+#include <complex.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct block;
+
+/* Work space for blocks up to the whole band. NULL with errno EINVAL or ENOMEM. */
+struct block *block_create(const struct numerology *num);
+void block_destroy(struct block *b); /* NULL is fine */
+
+/* Room for LAYOUT_RE_MAX RE indices, for the caller to fill before block_send and block_receive. */
+uint32_t *block_re(struct block *b);
+
+/* Bytes of a block of that MCS on n_re REs; 0 when none fits. */
+size_t block_bytes(uint8_t mcs, size_t n_re);
+
+/* seed: of the scrambling. Writes amplitude * symbol into the grid. 0 or -EINVAL (size other than block_bytes). */
+int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
+               size_t n_bytes, float complex *grid);
+
+struct block_channel {
+	const float complex *h;    /* n_sc */
+	const float complex *turn; /* n_symbols */
+	float noise_var;           /* of a received RE, estimation error included */
+};
+
+/* tb: room for block_bytes; *n_bytes set to it. info: NULL, or snr_db, evm_db and iterations are filled.
+ * 0, -EBADMSG, -EINVAL. */
+int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, const float complex *grid,
+                  const struct block_channel *channel, uint8_t *tb, size_t *n_bytes, struct rx_info *info);
+
+#endif

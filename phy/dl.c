@@ -1,0 +1,528 @@
+#include "phy/dl.h"
+
+#include "phy/block.h"
+#include "phy/chest.h"
+#include "phy/equalize.h"
+#include "phy/finite.h"
+#include "phy/gold.h"
+#include "phy/measure.h"
+#include "phy/modem.h"
+#include "phy/ofdm.h"
+#include "phy/sequence.h"
+#include "phy/tb.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = PHY_SC_MAX / LAYOUT_PILOT_STEP };
+
+static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
+static const float pilot_snr_min = 0.316f;       /* -5 dB: noise alone looks like that once in a thousand slots */
+static const float noise_slots = 16;             /* memory of the noise estimate */
+
+/* What sender and receiver share. */
+struct common {
+	const struct layout *layout;
+	struct numerology num;
+	uint16_t cell_id;
+	size_t n_pilots;
+	float complex pilots[2][PILOTS_MAX]; /* of the two pilot symbols */
+	size_t n_cce;
+	struct ofdm *ofdm;
+	struct cw_coder *cw;
+	struct block *block;
+	float complex *grid;
+};
+
+struct dl_tx {
+	struct common c;
+	float amplitude;
+	float sync[SYNC_LEN];
+	uint64_t slot;
+	struct rb_set taken;
+	bool cce_taken[LAYOUT_CCE_MAX];
+	uint8_t bits[LEVEL_MAX * CCE_BITS];
+	uint8_t scramble[LAYOUT_CCE_MAX * CCE_BITS]; /* of the whole control region */
+	float complex symbols[LEVEL_MAX * LAYOUT_CCE_RE];
+};
+
+struct dl_rx {
+	struct common c;
+	uint8_t device;
+	struct chest *chest;
+	float rb_gain[PHY_RB_MAX]; /* noise gain of the estimate, mean over an RB, one pilot symbol */
+	float mean_gain;
+	float noise_var, noise_weight; /* smoothed; weight in slots, 0: nothing yet */
+	bool valid;                    /* the state below describes the slot last given */
+	uint64_t slot;
+	float complex h[PHY_SC_MAX];            /* of the samples as given, midway between the pilot symbols */
+	float complex turn[PHY_SYMBOLS_MAX];    /* what becomes of it in each symbol */
+	float complex at_pilots[3][PILOTS_MAX]; /* received over sent: first, second pilot symbol, mean */
+	float cfo_hz;
+	bool cce_lit[LAYOUT_CCE_MAX]; /* has energy */
+	float cce_energy[LAYOUT_CCE_MAX], cce_signal[LAYOUT_CCE_MAX];
+	float complex y[LAYOUT_CCE_RE], hy[LAYOUT_CCE_RE], z[LAYOUT_CCE_RE];
+	float var[LAYOUT_CCE_RE];
+	float llr[LAYOUT_CCE_MAX * CCE_BITS];
+	struct dl_rx_stats stats;
+};
+
+static void common_free(struct common *c)
+{
+	free(c->grid);
+	block_destroy(c->block);
+	cw_destroy(c->cw);
+	ofdm_destroy(c->ofdm);
+}
+
+static int common_init(struct common *c, const struct layout *layout, uint16_t cell_id)
+{
+	if (cell_id >= CELLS)
+		return -EINVAL;
+	c->layout = layout;
+	c->num = *layout_numerology(layout);
+	c->cell_id = cell_id;
+	c->n_pilots = c->num.n_sc / LAYOUT_PILOT_STEP;
+	for (size_t s = 0; s < 2; s++)
+		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, layout_pilot_symbols[s]), c->pilots[s], c->n_pilots);
+	c->n_cce = layout_n_cce(layout);
+	c->ofdm = ofdm_create(&c->num, numerology_backoff(&c->num));
+	c->cw = cw_create(dci_n_bits(c->num.n_rb), LEVEL_MAX * CCE_BITS);
+	c->block = block_create(&c->num);
+	c->grid = calloc(c->num.n_symbols * c->num.n_sc, sizeof *c->grid);
+	if (c->ofdm && c->cw && c->block && c->grid)
+		return 0;
+	common_free(c);
+	return -ENOMEM;
+}
+
+size_t dl_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
+{
+	if (!rb_set_within(&g->rbs, layout_numerology(l)->n_rb))
+		return 0;
+	return block_bytes(g->mcs, layout_dl_data(l, slot, &g->rbs, NULL));
+}
+
+/* ---- base station ---- */
+
+struct dl_tx *dl_tx_create(const struct layout *layout, uint16_t cell_id, float re_amplitude)
+{
+	if (!(re_amplitude > 0) || !isfinite(re_amplitude)) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct dl_tx *tx = calloc(1, sizeof *tx);
+	if (!tx)
+		return NULL;
+	int rc = common_init(&tx->c, layout, cell_id);
+	if (rc) {
+		free(tx);
+		errno = -rc;
+		return NULL;
+	}
+	tx->amplitude = re_amplitude;
+	sequence_sync(cell_id, tx->sync);
+	gold_xor_bits(sequence_seed(SEQUENCE_CONTROL, cell_id, 0), tx->scramble, tx->c.n_cce * CCE_BITS);
+	return tx;
+}
+
+void dl_tx_destroy(struct dl_tx *tx)
+{
+	if (!tx)
+		return;
+	common_free(&tx->c);
+	free(tx);
+}
+
+void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
+{
+	struct common *c = &tx->c;
+	tx->slot = slot;
+	tx->taken = (struct rb_set){ { 0 } };
+	memset(tx->cce_taken, 0, sizeof tx->cce_taken);
+	memset(c->grid, 0, c->num.n_symbols * c->num.n_sc * sizeof *c->grid);
+	for (size_t s = 0; s < 2; s++)
+		for (size_t i = 0; i < c->n_pilots; i++)
+			c->grid[layout_pilot_symbols[s] * c->num.n_sc + i * LAYOUT_PILOT_STEP] =
+				tx->amplitude * c->pilots[s][i];
+	if (!layout_is_sync_slot(slot))
+		return;
+	float complex *row = c->grid + SYNC_SYMBOL * c->num.n_sc + sync_first_sc(&c->num);
+	float boost = sync_boost(&c->num);
+	for (size_t i = 0; i < SYNC_LEN; i++)
+		row[i] = tx->amplitude * boost * tx->sync[i];
+}
+
+static bool cces_free(const struct dl_tx *tx, size_t first, size_t level)
+{
+	for (size_t i = first; i < first + level; i++)
+		if (tx->cce_taken[i])
+			return false;
+	return true;
+}
+
+/* First CCE of a free aligned run, or -ENOSPC. Short messages go to the end, so that room for long ones stays together. */
+static int find_cces(const struct dl_tx *tx, size_t level)
+{
+	for (size_t start = tx->c.n_cce / level * level; start >= level; start -= level)
+		if (cces_free(tx, start - level, level))
+			return (int)(start - level);
+	return -ENOSPC;
+}
+
+static int send_control(struct dl_tx *tx, const uint8_t *payload, uint32_t address, unsigned level)
+{
+	if (level != 1 && level != 2 && level != 4 && level != 8)
+		return -EINVAL;
+	int first = find_cces(tx, level);
+	if (first < 0)
+		return first;
+	int rc = cw_encode(tx->c.cw, payload, address, tx->bits, level * CCE_BITS);
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < level * CCE_BITS; i++)
+		tx->bits[i] ^= tx->scramble[first * CCE_BITS + i];
+	modem_map(2, tx->bits, tx->symbols, level * LAYOUT_CCE_RE);
+	for (size_t e = 0; e < level; e++) {
+		const uint32_t *re = layout_cce(tx->c.layout, first + e);
+		for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
+			tx->c.grid[re[i]] = tx->amplitude * tx->symbols[e * LAYOUT_CCE_RE + i];
+		tx->cce_taken[first + e] = true;
+	}
+	return 0;
+}
+
+int dl_tx_sysinfo(struct dl_tx *tx, const struct sysinfo *si, unsigned level)
+{
+	uint8_t payload[DCI_BYTES_MAX];
+	int rc = sysinfo_pack(si, tx->c.num.n_rb, payload);
+	return rc ? rc : send_control(tx, payload, DCI_ADDRESS_ALL, level);
+}
+
+int dl_tx_dci(struct dl_tx *tx, const struct dci *dci, unsigned level)
+{
+	uint8_t payload[DCI_BYTES_MAX];
+	int rc = dci_pack(dci, tx->c.num.n_rb, payload);
+	return rc ? rc : send_control(tx, payload, dci->device + 1u, level);
+}
+
+size_t dl_tx_cce_left(const struct dl_tx *tx)
+{
+	size_t left = 0;
+	for (size_t i = 0; i < tx->c.n_cce; i++)
+		left += !tx->cce_taken[i];
+	return left;
+}
+
+int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const uint8_t *tb, size_t n_bytes)
+{
+	struct common *c = &tx->c;
+	if (device >= PHY_DEVICES_MAX || !rb_set_within(&g->rbs, c->num.n_rb))
+		return -EINVAL;
+	if (rb_set_overlap(&g->rbs, &tx->taken))
+		return -EBUSY;
+	size_t n_re = layout_dl_data(c->layout, tx->slot, &g->rbs, block_re(c->block));
+	int rc = block_send(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, device + 1u), n_re, tx->amplitude, tb,
+	                    n_bytes, c->grid);
+	if (rc)
+		return rc;
+	tx->taken.bits[0] |= g->rbs.bits[0];
+	tx->taken.bits[1] |= g->rbs.bits[1];
+	return 0;
+}
+
+void dl_tx_finish(struct dl_tx *tx, float complex *samples)
+{
+	ofdm_modulate(tx->c.ofdm, tx->c.grid, samples);
+}
+
+/* ---- device ---- */
+
+static struct chest *make_chest(const struct common *c)
+{
+	struct chest_prior prior = chest_default_prior(&c->num);
+	uint16_t pilots[PILOTS_MAX], outs[PHY_SC_MAX];
+	for (size_t i = 0; i < c->n_pilots; i++)
+		pilots[i] = (uint16_t)(i * LAYOUT_PILOT_STEP);
+	for (size_t k = 0; k < c->num.n_sc; k++)
+		outs[k] = (uint16_t)k;
+	return chest_create(&c->num, &prior, pilots, c->n_pilots, outs, c->num.n_sc);
+}
+
+struct dl_rx *dl_rx_create(const struct layout *layout, uint16_t cell_id, uint8_t device)
+{
+	if (device >= PHY_DEVICES_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct dl_rx *rx = calloc(1, sizeof *rx);
+	if (!rx)
+		return NULL;
+	int rc = common_init(&rx->c, layout, cell_id);
+	if (rc) {
+		free(rx);
+		errno = -rc;
+		return NULL;
+	}
+	rx->device = device;
+	rx->chest = make_chest(&rx->c);
+	if (!rx->chest) {
+		dl_rx_destroy(rx);
+		errno = ENOMEM;
+		return NULL;
+	}
+	for (size_t k = 0; k < rx->c.num.n_sc; k++)
+		rx->rb_gain[k / PHY_RB_SC] += chest_noise_gain(rx->chest, k) / PHY_RB_SC;
+	for (size_t rb = 0; rb < rx->c.num.n_rb; rb++)
+		rx->mean_gain += rx->rb_gain[rb] / (float)rx->c.num.n_rb;
+	return rx;
+}
+
+void dl_rx_destroy(struct dl_rx *rx)
+{
+	if (!rx)
+		return;
+	chest_destroy(rx->chest);
+	common_free(&rx->c);
+	free(rx);
+}
+
+void dl_rx_reset(struct dl_rx *rx)
+{
+	rx->noise_weight = 0;
+	rx->valid = false;
+}
+
+struct pilot_sums {
+	float phase_rad;    /* advance from the first to the second pilot symbol */
+	float signal_power; /* of the part that both have in common */
+	float noise_var;    /* of this slot alone */
+};
+
+/* Both pilot symbols to least-squares estimates, their phase difference shared out, and their mean. */
+static struct pilot_sums read_pilots(struct dl_rx *rx)
+{
+	struct common *c = &rx->c;
+	float complex common = 0;
+	for (size_t s = 0; s < 2; s++) {
+		const float complex *row = c->grid + layout_pilot_symbols[s] * c->num.n_sc;
+		for (size_t i = 0; i < c->n_pilots; i++)
+			rx->at_pilots[s][i] = row[i * LAYOUT_PILOT_STEP] * conjf(c->pilots[s][i]);
+	}
+	for (size_t i = 0; i < c->n_pilots; i++)
+		common += rx->at_pilots[1][i] * conjf(rx->at_pilots[0][i]);
+	float phase_rad = cargf(common);
+	float complex half = cexpf(0.5f * phase_rad * I);
+	float difference = 0;
+	for (size_t i = 0; i < c->n_pilots; i++) {
+		float complex a = rx->at_pilots[0][i] * half, b = rx->at_pilots[1][i] * conjf(half), d = a - b;
+		rx->at_pilots[2][i] = 0.5f * (a + b);
+		difference += power_of(d);
+	}
+	return (struct pilot_sums){
+		.phase_rad = phase_rad,
+		.signal_power = cabsf(common) / (float)c->n_pilots,
+		.noise_var = difference / (2.0f * ((float)c->n_pilots - 0.5f)), /* half a degree went into the phase */
+	};
+}
+
+static void smooth_noise(struct dl_rx *rx, float noise_var)
+{
+	rx->noise_weight = fminf(rx->noise_weight + 1, noise_slots);
+	rx->noise_var += (noise_var - rx->noise_var) / rx->noise_weight;
+}
+
+/* The phase in each symbol, on the straight line through both pilot symbols, relative to halfway between them. */
+static void set_turns(struct dl_rx *rx, float phase_rad)
+{
+	const struct numerology *num = &rx->c.num;
+	double first = numerology_symbol_middle(num, layout_pilot_symbols[0]);
+	double second = numerology_symbol_middle(num, layout_pilot_symbols[1]);
+	for (size_t l = 0; l < num->n_symbols; l++) {
+		double share = (numerology_symbol_middle(num, l) - 0.5 * (first + second)) / (second - first);
+		rx->turn[l] = (float complex)cexp(I * share * (double)phase_rad);
+	}
+}
+
+static void fill_csi(const struct dl_rx *rx, const struct slot_time *when, float slot_noise_var, struct csi *csi)
+{
+	const struct numerology *num = &rx->c.num;
+	size_t middle = (numerology_symbol_body(num, layout_pilot_symbols[0]) +
+	                 numerology_symbol_body(num, layout_pilot_symbols[1])) / 2 +
+	                num->n_fft / 2 - numerology_backoff(num);
+	double turned = when->nco_rad + 2 * M_PI * when->nco_hz * (double)middle / num->rate_hz;
+	float complex undo = (float complex)cexp(I * turned);
+	float total = 0, error = 0.5f * rx->noise_var;
+	csi->valid = true;
+	csi->t_ref_samples = when->t_samples + middle;
+	csi->noise_var = rx->noise_var;
+	for (size_t k = 0; k < num->n_sc; k++)
+		csi->h[k] = rx->h[k] * undo;
+	for (size_t rb = 0; rb < num->n_rb; rb++) {
+		float power = mean_power(rx->h + rb * PHY_RB_SC, PHY_RB_SC) - error * rx->rb_gain[rb];
+		csi->snr_db[rb] = snr_db_of(power, rx->noise_var);
+		total += power / (float)num->n_rb;
+	}
+	csi->snr_mean_db = snr_db_of(total, rx->noise_var);
+	csi->cfo_hz = (float)when->nco_hz + rx->cfo_hz;
+	csi->evm_db = ratio_db(slot_noise_var / mean_power(rx->h, num->n_sc));
+}
+
+/* Energy of each CCE, and what it should be with a message in it. */
+static void weigh_cces(struct dl_rx *rx)
+{
+	size_t n_sc = rx->c.num.n_sc;
+	for (size_t e = 0; e < rx->c.n_cce; e++) {
+		const uint32_t *re = layout_cce(rx->c.layout, e);
+		float energy = 0, signal = 0;
+		for (size_t i = 0; i < LAYOUT_CCE_RE; i++) {
+			float complex y = rx->c.grid[re[i]], h = rx->h[re[i] % n_sc];
+			energy += power_of(y);
+			signal += power_of(h);
+		}
+		rx->cce_energy[e] = energy / LAYOUT_CCE_RE;
+		rx->cce_signal[e] = signal / LAYOUT_CCE_RE;
+		/* Four deviations of 54 noisy REs below half the signal: a lit CCE is practically never missed. */
+		float margin = 4.0f / sqrtf(LAYOUT_CCE_RE) * rx->noise_var;
+		rx->cce_lit[e] = rx->cce_energy[e] > rx->noise_var + 0.5f * rx->cce_signal[e] - margin;
+	}
+}
+
+static void soften_cce(struct dl_rx *rx, size_t e)
+{
+	size_t n_sc = rx->c.num.n_sc;
+	const uint32_t *re = layout_cce(rx->c.layout, e);
+	for (size_t i = 0; i < LAYOUT_CCE_RE; i++) {
+		rx->y[i] = rx->c.grid[re[i]];
+		rx->hy[i] = rx->h[re[i] % n_sc] * rx->turn[re[i] / n_sc];
+	}
+	equalize(rx->y, rx->hy, rx->noise_var * (1 + 0.5f * rx->mean_gain), LAYOUT_CCE_RE, rx->z, rx->var);
+	modem_demap(2, rx->z, rx->var, rx->llr + e * CCE_BITS, LAYOUT_CCE_RE);
+}
+
+/* All its CCEs lit, and together the energy of a message. */
+static bool is_candidate(const struct dl_rx *rx, size_t first, size_t level)
+{
+	float energy = 0, signal = 0;
+	for (size_t e = first; e < first + level; e++) {
+		if (!rx->cce_lit[e])
+			return false;
+		energy += rx->cce_energy[e] - rx->noise_var;
+		signal += rx->cce_signal[e];
+	}
+	return energy > 0.5f * signal;
+}
+
+static void take_message(struct dl_rx *rx, const uint8_t *payload, uint32_t address, struct dl_result *res)
+{
+	size_t n_rb = rx->c.num.n_rb;
+	if (address == DCI_ADDRESS_ALL && !res->has_sysinfo) {
+		res->has_sysinfo = !sysinfo_unpack(payload, n_rb, &res->sysinfo);
+		rx->stats.sysinfos += res->has_sysinfo;
+		rx->stats.bad_contents += !res->has_sysinfo;
+	} else if (address == rx->device + 1u && !res->has_dci) {
+		res->has_dci = !dci_unpack(payload, n_rb, rx->device, &res->dci);
+		rx->stats.dcis += res->has_dci;
+		rx->stats.bad_contents += !res->has_dci;
+	}
+}
+
+static void find_messages(struct dl_rx *rx, struct dl_result *res)
+{
+	bool any = false;
+	weigh_cces(rx);
+	for (size_t e = 0; e < rx->c.n_cce; e++) {
+		if (rx->cce_lit[e])
+			soften_cce(rx, e);
+		any |= rx->cce_lit[e];
+	}
+	if (!any)
+		return;
+	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, rx->c.cell_id, 0), rx->llr, rx->c.n_cce * CCE_BITS);
+	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+		size_t level = levels[i];
+		for (size_t first = 0; first + level <= rx->c.n_cce; first += level) {
+			uint8_t payload[DCI_BYTES_MAX];
+			uint32_t address;
+			if (!is_candidate(rx, first, level))
+				continue;
+			rx->stats.candidates++;
+			if (cw_decode(rx->c.cw, rx->llr + first * CCE_BITS, level * CCE_BITS, payload, &address) ||
+			    address > PHY_DEVICES_MAX)
+				continue;
+			take_message(rx, payload, address, res);
+			for (size_t e = first; e < first + level; e++)
+				rx->cce_lit[e] = false; /* explained, whoever it is for */
+		}
+	}
+}
+
+int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot_time *when, struct dl_result *res)
+{
+	struct common *c = &rx->c;
+	const struct numerology *num = &c->num;
+	memset(res, 0, sizeof *res);
+	res->csi.slot = when->slot;
+	res->csi.t_slot_samples = res->csi.t_ref_samples = when->t_samples;
+	res->csi.n_sc = num->n_sc;
+	res->csi.n_rb = num->n_rb;
+	res->csi.snr_mean_db = CSI_SNR_FLOOR_DB;
+	res->csi.rssi_dbfs = -INFINITY;
+	res->csi.evm_db = INFINITY;
+	for (size_t rb = 0; rb < num->n_rb; rb++)
+		res->csi.snr_db[rb] = CSI_SNR_FLOOR_DB;
+	rx->valid = false;
+	rx->slot = when->slot;
+	rx->stats.slots++;
+	if (!samples_finite(samples, num->slot_len)) {
+		rx->stats.refused++;
+		return -EINVAL;
+	}
+	res->csi.rssi_dbfs = ratio_db(mean_power(samples, num->slot_len));
+	ofdm_demodulate(c->ofdm, samples, c->grid);
+	struct pilot_sums sums = read_pilots(rx);
+	/* Written so that an all-zero slot, 0 > 0, is not valid either. */
+	if (!(sums.signal_power > pilot_snr_min * sums.noise_var)) {
+		rx->stats.invalid++;
+		res->csi.noise_var = sums.noise_var;
+		return 0;
+	}
+	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * sums.signal_power));
+	chest_estimate(rx->chest, rx->at_pilots[2], rx->h);
+	set_turns(rx, sums.phase_rad);
+	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1], c->n_pilots,
+	              0, LAYOUT_PILOT_STEP, &res->track);
+	rx->cfo_hz = res->track.cfo_hz;
+	res->csi.timing_samples = res->track.timing_samples;
+	rx->valid = true;
+	fill_csi(rx, when, sums.noise_var, &res->csi);
+	find_messages(rx, res);
+	return 0;
+}
+
+int dl_rx_data(struct dl_rx *rx, const struct grant *g, uint8_t *tb, size_t *n_bytes, struct rx_info *info)
+{
+	struct common *c = &rx->c;
+	if (!rb_set_within(&g->rbs, c->num.n_rb))
+		return -EINVAL;
+	if (!rx->valid)
+		return -ENODATA;
+	size_t n_re = layout_dl_data(c->layout, rx->slot, &g->rbs, block_re(c->block));
+	struct block_channel channel = {
+		.h = rx->h, .turn = rx->turn, .noise_var = rx->noise_var * (1 + 0.5f * rx->mean_gain)
+	};
+	int rc = block_receive(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, rx->device + 1u), n_re, c->grid, &channel,
+	                       tb, n_bytes, info);
+	if (info)
+		info->cfo_hz = rx->cfo_hz;
+	rx->stats.blocks_ok += rc == 0;
+	rx->stats.blocks_bad += rc == -EBADMSG;
+	return rc;
+}
+
+void dl_rx_get_stats(const struct dl_rx *rx, struct dl_rx_stats *stats)
+{
+	*stats = rx->stats;
+}
