@@ -47,7 +47,7 @@ static const struct key root_keys[] = {
 	{ "csi_log", EVERY, AT(csi_log_every), "full", 0, 0, "how much CSI the journal keeps: full, off, every N slots" },
 
 	{ "model.path", PATH, AT(model.path), "moe/models/wdmoe-tiny.gguf", 0, 0, "the model, a GGUF file", NULL, LOCAL },
-	{ "model.held_out", PATH, AT(model.held_out), "moe/models/held-out.jsonl", 0, 0,
+	{ "model.held_out", PATH, AT(model.held_out), "moe/models/heldout.jsonl", 0, 0,
 	  "held-out items (JSON lines): where the prompt comes from when none is given", NULL, LOCAL },
 	{ "model.prompt", TEXT, AT(model.prompt), "", 0, 0, "the prompt; empty: a held-out item" },
 	{ "model.n_tokens", INTEGER, AT(model.n_tokens), "32", 1, 1e6, "tokens generated at most" },
