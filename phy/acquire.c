@@ -1,5 +1,6 @@
 #include "phy/acquire.h"
 
+#include "phy/gold.h"
 #include "phy/sequence.h"
 #include "phy/track.h"
 
@@ -11,7 +12,9 @@
 
 enum {
 	N_HYPOTHESES = 3,
-	FFT_PER_SYMBOL = 4,  /* overlap-save block in symbols: each yields 3/4 of it and one candidates */
+	FFT_PER_SYMBOL = 4, /* overlap-save block in symbols: each yields 3/4 of it and one candidates */
+	PILOT_SPACING = 3,
+	PILOT_APART = 4,     /* symbols from the sync symbol to the pilots before and after */
 	MEMORY_PERIODS = 16, /* beyond, a period's weight is below 1 % */
 };
 
@@ -21,6 +24,7 @@ static const double false_alarm = 1e-6;                             /* a period 
 
 struct acquire {
 	struct numerology num;
+	uint32_t cell_id;
 	size_t period; /* samples from sync slot to sync slot */
 	size_t fft_len;
 	size_t n_lags; /* candidates a block */
@@ -145,10 +149,12 @@ struct acquire *acquire_create(const struct numerology *num, uint32_t cell_id)
 	if (!a)
 		return NULL;
 	a->num = *num;
+	a->cell_id = cell_id;
 	a->period = SYNC_PERIOD_SLOTS * num->slot_len;
 	a->fft_len = FFT_PER_SYMBOL * num->n_fft;
 	a->n_lags = a->fft_len - num->n_fft + 1;
-	a->keep = a->period + num->slot_len + a->fft_len; /* the winner of a period and the slot it lies in */
+	a->keep = a->period + 2 * num->slot_len +
+	          a->fft_len; /* the winner of a period, with a slot before and after it */
 	a->history_len = 2 * a->keep;
 	if (!allocate(a)) {
 		acquire_destroy(a);
@@ -203,7 +209,7 @@ void acquire_reset(struct acquire *a, uint64_t t_first)
 		memset(a->statistic[h], 0, a->period * sizeof *a->statistic[h]);
 	a->filled = 0;
 	a->t_history = t_first;
-	a->t_next = t_first;
+	a->t_next = t_first + a->num.slot_len; /* locking looks that far back */
 	a->n_periods = 0;
 	a->locked = false;
 	begin_period(a);
@@ -290,8 +296,9 @@ static double wrapped_half(double x)
 }
 
 /* Carrier offset in subcarriers by the phase between the halves of the sync symbol: coarse, but within +-1. */
-static double offset_from_symbol(const struct acquire *a, const float complex *x)
+static double offset_from_symbol(const struct acquire *a)
 {
+	const float complex *x = a->history + (a->t_best - a->t_history);
 	size_t n = a->num.n_fft;
 	double hypothesis = hypothesis_sc[a->best_hypothesis];
 	double complex half[2] = { 0 };
@@ -313,25 +320,55 @@ static double offset_from_prefixes(const struct acquire *a)
 	return cargf(sum) / (2 * M_PI);
 }
 
-/* Impulse response around the winner into a->output (n_fft, circular; its index 0 is the winner), Hann window over the
- * band. */
-static void impulse_response(struct acquire *a, double offset_sc)
+/* Response of the channel on the sync band (SYNC_LEN subcarriers) in the symbol `apart` symbols after the winner's: the
+ * FFT of that symbol, its carrier turned back to the phase at the winner, times `known` conjugated. The window starts
+ * half a prefix early, so that echoes ahead of the winner count too. */
+static void band_response(struct acquire *a, double offset_sc, int apart, const float complex *known, float complex *h)
 {
 	const struct numerology *num = &a->num;
-	size_t n = num->n_fft, at = (size_t)(a->t_best - a->t_history);
-	size_t early =
-	        at < num->cp / 2 ? at : num->cp / 2; /* start in the prefix: echoes ahead of the winner count too */
-	for (size_t i = 0; i < n; i++) {
-		double cycles = offset_sc * (double)i / (double)n;
-		a->block[i] = a->history[at - early + i] * (float complex)cexp(-I * 2 * M_PI * cycles);
-	}
+	int n = (int)num->n_fft, early = (int)num->cp / 2, from = apart * (int)(num->n_fft + num->cp) - early;
+	const float complex *x = a->history + (a->t_best - a->t_history) + from;
+	for (int i = 0; i < n; i++)
+		a->block[i] = x[i] * (float complex)cexp(-I * 2 * M_PI * offset_sc * (from + i) / n);
 	fftwf_execute(a->symbol_forward);
-	memset(a->product, 0, n * sizeof *a->product);
 	for (size_t i = 0; i < SYNC_LEN; i++) {
-		size_t k = sync_first_sc(num) + i, bin = numerology_bin(num, k);
+		size_t k = sync_first_sc(num) + i;
+		double cycles = (double)(numerology_offset(num, k) * early) / n;
+		h[i] = a->spectrum[numerology_bin(num, k)] * conjf(known[i]) *
+		       (float complex)cexp(I * 2 * M_PI * cycles);
+	}
+}
+
+/* What is left of the carrier offset, by the phase from the pilots of symbol 3 to the sync symbol and on to those of
+ * symbol 11: within +-n_fft / (8 (n_fft + cp)) subcarriers, 3.5 kHz. h: response in the sync symbol. */
+static double offset_from_pilots(struct acquire *a, double offset_sc, const float complex *h)
+{
+	const struct numerology *num = &a->num;
+	size_t first = sync_first_sc(num);
+	double complex sum = 0;
+	for (int apart = -PILOT_APART; apart <= PILOT_APART; apart += 2 * PILOT_APART) {
+		float complex pilots[PHY_SC_MAX / PILOT_SPACING], known[SYNC_LEN] = { 0 }, other[SYNC_LEN];
+		gold_qpsk(sequence_seed(SEQUENCE_PILOT, a->cell_id, (uint32_t)(SYNC_SYMBOL + apart)), pilots,
+		          num->n_sc / PILOT_SPACING);
+		for (size_t k = first; k < first + SYNC_LEN; k++)
+			if (k % PILOT_SPACING == 0)
+				known[k - first] = pilots[k / PILOT_SPACING];
+		band_response(a, offset_sc, apart, known, other);
+		double complex both = 0;
+		for (size_t i = 0; i < SYNC_LEN; i++)
+			both += (double complex)(conjf(h[i]) * other[i]);
+		sum += apart > 0 ? both : conj(both);
+	}
+	return carg(sum) / (2 * M_PI * PILOT_APART) * (double)num->n_fft / (double)(num->n_fft + num->cp);
+}
+
+/* Impulse response from that of the band, Hann-windowed, into a->output (n_fft, circular; index 0 is the winner). */
+static void impulse_response(struct acquire *a, const float complex *h)
+{
+	memset(a->product, 0, a->num.n_fft * sizeof *a->product);
+	for (size_t i = 0; i < SYNC_LEN; i++) {
 		double window = 0.5 - 0.5 * cos(2 * M_PI * (double)(i + 1) / (SYNC_LEN + 1));
-		double cycles = numerology_offset(num, k) * (double)early / (double)n;
-		a->product[bin] = a->spectrum[bin] * a->sync[i] * (float complex)(window * cexp(I * 2 * M_PI * cycles));
+		a->product[numerology_bin(&a->num, sync_first_sc(&a->num) + i)] = h[i] * (float)window;
 	}
 	fftwf_execute(a->symbol_inverse);
 }
@@ -357,21 +394,22 @@ static double energy_centre(const struct acquire *a)
 static void lock(struct acquire *a, float threshold)
 {
 	double scs_hz = a->num.scs_hz;
-	const float complex *winner = a->history + (a->t_best - a->t_history);
-	double fine = offset_from_prefixes(a), coarse = offset_from_symbol(a, winner);
+	double fine = offset_from_prefixes(a), coarse = offset_from_symbol(a);
 	double offset_sc = coarse + wrapped_half(fine - coarse);
-	impulse_response(a, offset_sc);
+	float complex sync[SYNC_LEN], h[SYNC_LEN];
+	for (size_t i = 0; i < SYNC_LEN; i++)
+		sync[i] = a->sync[i];
+	band_response(a, offset_sc, 0, sync, h);
+	impulse_response(a, h);
+	double centre = energy_centre(a), whole = round(centre);
+	offset_sc += offset_from_pilots(a, offset_sc, h);
 
-	double delay = energy_centre(a), whole = round(delay);
-	int64_t start = (int64_t)(a->t_best - a->t_history) + (int64_t)whole -
-	                (int64_t)numerology_symbol_body(&a->num, SYNC_SYMBOL);
-	if (start < 0) /* its slot began before the first sample heard */
-		start += (int64_t)a->period;
+	uint64_t start = a->t_best - numerology_symbol_body(&a->num, SYNC_SYMBOL) + (uint64_t)(int64_t)whole;
 	float weights = (float)sum_of_weights(a->n_periods);
 	float coefficient = fminf(a->best / weights, 0.9999f);
 	a->result = (struct acquired){
-		.slot_start = a->t_history + (uint64_t)start,
-		.fraction = (float)(delay - whole),
+		.slot_start = start,
+		.fraction = (float)(centre - whole),
 		.cfo_hz = (float)(offset_sc * scs_hz),
 		.metric = coefficient,
 		.threshold = threshold / weights,
@@ -420,7 +458,8 @@ bool acquire_feed(struct acquire *a, const float complex *samples, size_t n)
 		size_t taken = append(a, samples, n);
 		samples += taken;
 		n -= taken;
-		while (!a->locked && a->t_next + a->fft_len <= a->t_history + a->filled) {
+		/* locking looks a slot ahead */
+		while (!a->locked && a->t_next + a->fft_len + a->num.slot_len <= a->t_history + a->filled) {
 			search_block(a);
 			if (a->t_next == a->t_period + a->period)
 				end_period(a);

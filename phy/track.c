@@ -53,7 +53,7 @@ void track_measure(const struct numerology *num, const float complex *at_a, size
 float complex track_prefix_correlation(const struct numerology *num, const float complex *samples)
 {
 	float complex sum = 0;
-	size_t n = num->cp - num->cp / 2;
+	size_t n = num->cp - num->cp / 4;
 	for (size_t l = 0; l < num->n_symbols; l++) {
 		const float complex *prefix = samples + numerology_symbol_body(num, l) - n;
 		for (size_t i = 0; i < n; i++)

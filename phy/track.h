@@ -51,8 +51,8 @@ float complex track_slope(const struct numerology *num, const float complex *h, 
                           size_t spacing);
 float track_timing_from_pilots(const struct numerology *num, float complex slope, size_t spacing);
 
-/* Sum over the symbols of a slot of conj(cyclic prefix) * its copy, over the half of the prefix next to the symbol,
- * where echoes of the symbol before are gone. Its angle is 2 pi cfo / scs. samples: slot_len. */
+/* Sum over the symbols of a slot of conj(cyclic prefix) * its copy, over the three quarters of the prefix next to the
+ * symbol, where most echoes of the symbol before are gone. Its angle is 2 pi cfo / scs. samples: slot_len. */
 float complex track_prefix_correlation(const struct numerology *num, const float complex *samples);
 
 struct track_config {
