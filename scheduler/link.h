@@ -82,7 +82,8 @@ int link_observe_band(struct link *l, uint64_t slot, const float *snr_db /* [n_r
 int link_observe_headroom(struct link *l, float headroom_db);
 
 /* A first transmission at `mcs` came through or not. adapts: from the grant (alloc_grant.adapts): the link chose this MCS, so that
- * its success says something about the SNR. Lost blocks count in any case but at MCS 0, below which there is nothing. */
+ * its success says something about the SNR. Other successes (blocks sent below the link's MCS because they were small) only lead a
+ * negative offset slowly back to 0. Lost blocks count in any case but at MCS 0, below which there is nothing. */
 void link_observe_block(struct link *l, const struct link_config *cfg, size_t mcs, bool adapts, bool received);
 
 /* A link as an allocator sees it in one slot: self-contained, fit for a log. */

@@ -1,0 +1,161 @@
+#include "scheduler/harq.h"
+
+#include <errno.h>
+
+void harq_init(struct harq *h, uint8_t max_tx)
+{
+	*h = (struct harq){ .max_tx = max_tx };
+	for (int i = 0; i < HARQ_PROCESSES; i++)
+		h->process[i].heard = true;
+}
+
+int harq_pick(const struct harq *h)
+{
+	int best = -EAGAIN;
+	for (int i = 0; i < HARQ_PROCESSES; i++)
+		if (h->process[i].state == HARQ_IDLE && (best < 0 || h->process[i].slot < h->process[best].slot))
+			best = i;
+	return best;
+}
+
+int harq_pending(const struct harq *h)
+{
+	int best = -EAGAIN;
+	for (int i = 0; i < HARQ_PROCESSES; i++)
+		if (h->process[i].state == HARQ_RETRANSMIT &&
+		    (best < 0 || h->process[i].first_slot < h->process[best].first_slot))
+			best = i;
+	return best;
+}
+
+static struct harq_process *process_in(struct harq *h, int process, enum harq_state state)
+{
+	if (process < 0 || process >= HARQ_PROCESSES || h->process[process].state != state)
+		return NULL;
+	return &h->process[process];
+}
+
+int harq_send_new(struct harq *h, int process, uint64_t slot, uint8_t mcs, uint8_t n_rb, uint32_t bytes, bool adapts)
+{
+	struct harq_process *p = process_in(h, process, HARQ_IDLE);
+	if (!p)
+		return -EINVAL;
+	*p = (struct harq_process){
+		.state = HARQ_WAITING,
+		.ndi = p->heard ? !p->ndi : p->ndi,
+		.mcs = mcs,
+		.n_rb = n_rb,
+		.n_tx = 1,
+		.adapts = adapts,
+		.bytes = bytes,
+		.slot = slot,
+		.first_slot = slot,
+	};
+	h->stats.n_new++;
+	return p->ndi;
+}
+
+int harq_send_again(struct harq *h, int process, uint64_t slot)
+{
+	struct harq_process *p = process_in(h, process, HARQ_RETRANSMIT);
+	if (!p)
+		return -EINVAL;
+	p->state = HARQ_WAITING;
+	p->slot = slot;
+	p->n_tx++;
+	h->stats.n_again++;
+	return p->ndi;
+}
+
+/* The one place where a process moves on: what the answer to its last transmission makes of it. */
+static void conclude(struct harq *h, int process, enum harq_ack ack, bool give_up, struct harq_outcome *o)
+{
+	struct harq_process *p = &h->process[process];
+	bool delivered = ack == HARQ_ACK;
+	bool failed = !delivered && (give_up || p->n_tx >= h->max_tx);
+	if (ack != HARQ_NONE)
+		p->heard = true;
+	*o = (struct harq_outcome){
+		.event = delivered ? HARQ_DELIVERED : failed ? HARQ_FAILED : HARQ_AGAIN,
+		.process = (uint8_t)process,
+		.first = p->n_tx == 1 && p->state == HARQ_WAITING,
+		.answered = ack != HARQ_NONE,
+		.n_tx = p->n_tx,
+		.mcs = p->mcs,
+		.n_rb = p->n_rb,
+		.adapts = p->adapts,
+		.bytes = p->bytes,
+		.slot = p->slot,
+		.first_slot = p->first_slot,
+	};
+	h->stats.n_delivered += delivered;
+	h->stats.n_failed += failed;
+	h->stats.n_first_lost += o->first && !delivered;
+	h->stats.n_silent += ack == HARQ_NONE && p->state == HARQ_WAITING;
+	p->state = delivered || failed ? HARQ_IDLE : HARQ_RETRANSMIT;
+}
+
+int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_outcome *o)
+{
+	for (int i = 0; i < HARQ_PROCESSES; i++) {
+		if (h->process[i].state != HARQ_WAITING || h->process[i].slot != slot)
+			continue;
+		conclude(h, i, ack, false, o);
+		return 0;
+	}
+	h->stats.n_stray += ack != HARQ_NONE;
+	return -ENODATA;
+}
+
+int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct harq_outcome *o)
+{
+	for (int i = 0; i < HARQ_PROCESSES; i++) {
+		if (h->process[i].state != HARQ_WAITING || h->process[i].slot + timeout_slots >= slot)
+			continue;
+		conclude(h, i, HARQ_NONE, false, o);
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+int harq_flush(struct harq *h, struct harq_outcome *o)
+{
+	for (int i = 0; i < HARQ_PROCESSES; i++) {
+		if (h->process[i].state == HARQ_IDLE)
+			continue;
+		conclude(h, i, HARQ_NONE, true, o);
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+size_t harq_in_flight(const struct harq *h, size_t *bytes)
+{
+	size_t n = 0, sum = 0;
+	for (int i = 0; i < HARQ_PROCESSES; i++) {
+		if (h->process[i].state == HARQ_IDLE)
+			continue;
+		n++;
+		sum += h->process[i].bytes;
+	}
+	if (bytes)
+		*bytes = sum;
+	return n;
+}
+
+void harq_peer_init(struct harq_peer *p)
+{
+	*p = (struct harq_peer){ .known = { false } };
+}
+
+int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi)
+{
+	if (process >= HARQ_PROCESSES)
+		return -EINVAL;
+	if (p->known[process] && p->ndi[process] == ndi)
+		return 0;
+	p->known[process] = true;
+	p->ndi[process] = ndi;
+	p->done[process] = false;
+	return 1;
+}

@@ -1,0 +1,200 @@
+#include "scheduler/link.h"
+
+#include "phy/mcs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#define SNR_MIN_DB (-30.0f)
+#define SNR_MAX_DB 60.0f
+
+enum { RE_PER_RB_MAX = PHY_RB_SC * PHY_SYMBOLS_MAX };
+
+static const double bler_alpha = 1.0 / 50;
+/* Blocks sent below the MCS that the link allows are lost less often: their share of the outer loop's target. */
+static const double spare_target = 0.2;
+
+int rate_table_init(struct rate_table *t, size_t n_rb, size_t re_per_rb, float margin_db)
+{
+	memset(t, 0, sizeof *t);
+	if (n_rb < 1 || n_rb > PHY_RB_MAX || re_per_rb < 1 || re_per_rb > RE_PER_RB_MAX || !isfinite(margin_db))
+		return -EINVAL;
+	t->n_mcs = mcs_count() < LINK_MCS_MAX ? mcs_count() : LINK_MCS_MAX;
+	t->n_rb = n_rb;
+	for (size_t m = 0; m < t->n_mcs; m++) {
+		const struct mcs *mcs = mcs_get(m);
+		t->snr_db[m] = mcs->snr_db + margin_db;
+		for (size_t n = 1; n <= n_rb; n++)
+			t->tbs_bytes[m][n] = (uint32_t)mcs_tbs_bytes(mcs, n * re_per_rb);
+	}
+	return 0;
+}
+
+struct link_config link_config_default(void)
+{
+	return (struct link_config){
+		.target_bler = 0.1,
+		.olla_step_db = 0.3f,
+		.olla_min_db = -10,
+		.olla_max_db = 4,
+		.memory_slots = 80,
+	};
+}
+
+void link_init(struct link *l, const struct link_config *cfg, size_t n_rb)
+{
+	*l = (struct link){ .n_rb = n_rb, .headroom_db = INFINITY, .bler = cfg->target_bler };
+}
+
+void link_forget(struct link *l)
+{
+	l->known = false;
+	l->wideband_db = 0;
+	memset(l->offset_db, 0, sizeof l->offset_db);
+	l->headroom_db = INFINITY;
+}
+
+static float held(float x, float lo, float hi)
+{
+	return x < lo ? lo : x > hi ? hi : x;
+}
+
+int link_observe_wideband(struct link *l, uint64_t slot, float snr_db)
+{
+	if (!isfinite(snr_db)) {
+		l->n_refused++;
+		return -EINVAL;
+	}
+	l->wideband_db = held(snr_db, SNR_MIN_DB, SNR_MAX_DB);
+	l->slot_wideband = slot;
+	l->known = true;
+	return 0;
+}
+
+int link_observe_rb(struct link *l, uint64_t slot, size_t rb, float snr_db)
+{
+	if (rb >= l->n_rb || !isfinite(snr_db)) {
+		l->n_refused++;
+		return -EINVAL;
+	}
+	if (!l->known) /* better than nothing */
+		return link_observe_wideband(l, slot, snr_db);
+	l->offset_db[rb] = held(snr_db, SNR_MIN_DB, SNR_MAX_DB) - l->wideband_db;
+	l->slot_rb[rb] = slot;
+	return 0;
+}
+
+int link_observe_band(struct link *l, uint64_t slot, const float *snr_db)
+{
+	double power = 0;
+	for (size_t rb = 0; rb < l->n_rb; rb++) {
+		if (!isfinite(snr_db[rb])) {
+			l->n_refused++;
+			return -EINVAL;
+		}
+		power += pow(10, held(snr_db[rb], SNR_MIN_DB, SNR_MAX_DB) / 10);
+	}
+	link_observe_wideband(l, slot, (float)(10 * log10(power / (double)l->n_rb)));
+	for (size_t rb = 0; rb < l->n_rb; rb++)
+		link_observe_rb(l, slot, rb, snr_db[rb]);
+	return 0;
+}
+
+int link_observe_headroom(struct link *l, float headroom_db)
+{
+	if (!isfinite(headroom_db)) {
+		l->n_refused++;
+		return -EINVAL;
+	}
+	l->headroom_db = headroom_db;
+	return 0;
+}
+
+static float step_up_db(const struct link_config *cfg, double target)
+{
+	return cfg->olla_step_db * (float)(target / (1 - target));
+}
+
+void link_observe_block(struct link *l, const struct link_config *cfg, size_t mcs, bool adapts, bool received)
+{
+	l->n_first++;
+	l->n_first_lost += !received;
+	l->bler += bler_alpha * (!received - l->bler);
+
+	float olla = l->olla_db;
+	if (!received && mcs > 0)
+		olla -= cfg->olla_step_db;
+	else if (received && adapts)
+		olla += step_up_db(cfg, cfg->target_bler);
+	else if (received && olla < 0) /* no success of an easy block takes the offset above 0 */
+		olla = fminf(0, olla + step_up_db(cfg, spare_target * cfg->target_bler));
+	l->olla_db = held(olla, cfg->olla_min_db, cfg->olla_max_db);
+}
+
+void link_view(const struct link *l, const struct link_config *cfg, uint64_t slot, struct link_view *v)
+{
+	*v = (struct link_view){ .usable = l->known, .headroom_db = l->headroom_db };
+	for (size_t rb = 0; rb < l->n_rb; rb++) {
+		float offset = l->offset_db[rb];
+		if (offset != 0 && slot > l->slot_rb[rb])
+			offset *= expf((float)(-(double)(slot - l->slot_rb[rb]) / cfg->memory_slots));
+		v->snr_db[rb] = l->wideband_db + offset + l->olla_db;
+	}
+}
+
+float link_power_gain_db(float headroom_db, size_t n, size_t n_rb)
+{
+	if (!(headroom_db < 0) || n < 1 || n >= n_rb)
+		return 0;
+	return fminf(10 * log10f((float)n_rb / (float)n), -headroom_db);
+}
+
+static float cap_db(const struct rate_table *t)
+{
+	return t->snr_db[t->n_mcs - 1] + LINK_CAP_DB;
+}
+
+/* SNR whose capacity is the mean over the set, each block raised by gain_db. */
+static float mean_capacity_db(const struct link_view *v, const struct rate_table *t, const struct rb_set *set,
+                              float gain_db)
+{
+	float sum = 0;
+	size_t n = 0;
+	for (size_t rb = 0; rb < t->n_rb; rb++) {
+		if (!rb_set_has(set, rb))
+			continue;
+		n++;
+		if (!isnan(v->snr_db[rb])) /* a block nobody knows anything of carries nothing */
+			sum += log2f(1 + exp10f(0.1f * fminf(v->snr_db[rb] + gain_db, cap_db(t))));
+	}
+	return n && sum > 0 ? 10 * log10f(exp2f(sum / (float)n) - 1) : -INFINITY;
+}
+
+float link_effective_snr_db(const struct link_view *v, const struct rate_table *t, const struct rb_set *set)
+{
+	if (!v->usable)
+		return -INFINITY;
+	return mean_capacity_db(v, t, set, link_power_gain_db(v->headroom_db, rb_set_count(set), t->n_rb));
+}
+
+size_t link_mcs(const struct rate_table *t, float snr_db)
+{
+	size_t m = 0;
+	while (m + 1 < t->n_mcs && t->snr_db[m + 1] <= snr_db)
+		m++;
+	return m;
+}
+
+void link_rates(const struct link_view *v, const struct rate_table *t, const struct rb_set *available,
+                float *bytes_per_slot)
+{
+	/* The power gain shifts the effective SNR of the whole band: exact when the band is flat. */
+	float full_db = v->usable ? mean_capacity_db(v, t, available, 0) : -INFINITY;
+	bytes_per_slot[0] = 0;
+	for (size_t n = 1; n <= t->n_rb; n++) {
+		float snr_db = full_db + link_power_gain_db(v->headroom_db, n, t->n_rb);
+		float bytes = isfinite(full_db) ? (float)t->tbs_bytes[link_mcs(t, snr_db)][n] : 0;
+		bytes_per_slot[n] = fmaxf(bytes, bytes_per_slot[n - 1]);
+	}
+}

@@ -1,0 +1,216 @@
+#include "scheduler/predict.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+enum { CALLS_UNTIL_TRUSTED = 8 }; /* whole-call errors before their spread replaces that of the parts */
+
+struct predict_config predict_config_default(void)
+{
+	return (struct predict_config){
+		.slot_s = 0.5e-3,
+		.wait_prior_s = { 0.5e-3, 1e-3 },
+		.turnaround_s = 1e-3,
+		.harq_rtt_s = 3e-3,
+		.target_bler = 0.1,
+		.rate_prior = { 30, 30 },
+		.fixed_prior_s = 0.5e-3,
+		.per_row_prior_s = 0.1e-3,
+		.prior_sd_fraction = 1,
+		.forget = 0.98,
+		.alpha = 0.1,
+	};
+}
+
+static double sq(double x)
+{
+	return x * x;
+}
+
+void predict_init(struct predict_state *s, const struct predict_config *cfg)
+{
+	memset(s, 0, sizeof *s);
+	s->theta[0] = cfg->fixed_prior_s;
+	s->theta[1] = cfg->per_row_prior_s;
+	s->residual_var = sq(0.1 * (cfg->fixed_prior_s + cfg->per_row_prior_s)) + 1e-18;
+	for (int i = 0; i < 2; i++) {
+		/* relative to the residual variance, as least squares counts it */
+		s->cov[i][i] = (sq(cfg->prior_sd_fraction * s->theta[i]) + 1e-18) / s->residual_var;
+		s->rate[i] = (struct predict_mean){ .mean = cfg->rate_prior[i], .var = sq(0.5 * cfg->rate_prior[i]) };
+		s->wait_s[i] = (struct predict_mean){ .mean = cfg->wait_prior_s[i], .var = sq(cfg->wait_prior_s[i]) };
+		s->bler[i] = cfg->target_bler;
+	}
+}
+
+static int refused(struct predict_state *s, double x)
+{
+	if (x >= 0 && isfinite(x))
+		return 0;
+	s->n_refused++;
+	return 1;
+}
+
+/* Weights fall as 1/n down to alpha, so that the first measurements replace the prior at once. */
+static void mean_update(struct predict_mean *m, double alpha, double x)
+{
+	double w = fmax(alpha, 1.0 / (1.0 + m->n));
+	double d = x - m->mean;
+	m->mean += w * d;
+	m->var = (1 - w) * (m->var + w * d * d);
+	m->n++;
+}
+
+/* Forgetting in the direction just measured only (Cao and Schwartz, Automatica 36, 2000): with calls of one size for minutes, plain
+ * forgetting would let the covariance of the other direction grow without bound. */
+static void forget_along(double cov[2][2], const double x[2], double forget)
+{
+	double det = cov[0][0] * cov[1][1] - sq(cov[0][1]);
+	if (!(det > 0))
+		return;
+	double information = (sq(x[0]) * cov[1][1] - 2 * x[0] * x[1] * cov[0][1] + sq(x[1]) * cov[0][0]) / det;
+	double grow = (1 - forget) / forget / information;
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 2; j++)
+			cov[i][j] += grow * x[i] * x[j];
+}
+
+int predict_observe_compute(struct predict_state *s, const struct predict_config *cfg, double n_rows, double seconds)
+{
+	if (refused(s, n_rows) || refused(s, seconds))
+		return -EINVAL;
+	const double x[2] = { 1, n_rows };
+	double error = seconds - s->theta[0] - s->theta[1] * n_rows;
+	forget_along(s->cov, x, cfg->forget);
+	double px[2] = { s->cov[0][0] + s->cov[0][1] * n_rows, s->cov[0][1] + s->cov[1][1] * n_rows };
+	double scale = 1 / (1 + px[0] + px[1] * n_rows);
+	for (int i = 0; i < 2; i++)
+		s->theta[i] += px[i] * scale * error;
+	for (int i = 0; i < 2; i++)
+		for (int j = 0; j < 2; j++)
+			s->cov[i][j] -= px[i] * px[j] * scale;
+	/* error^2 * scale is an unbiased sample of the residual variance */
+	s->residual_var += fmax(cfg->alpha, 1.0 / (2.0 + s->n_compute)) * (sq(error) * scale - s->residual_var);
+	s->n_compute++;
+	return 0;
+}
+
+int predict_observe_air(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                        double bytes, double rb_slots)
+{
+	if (refused(s, bytes) || refused(s, rb_slots) || refused(s, bytes / rb_slots))
+		return -EINVAL;
+	mean_update(&s->rate[dir], cfg->alpha, bytes / rb_slots);
+	return 0;
+}
+
+int predict_observe_wait(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                         double seconds)
+{
+	if (refused(s, seconds))
+		return -EINVAL;
+	mean_update(&s->wait_s[dir], cfg->alpha, seconds);
+	return 0;
+}
+
+int predict_observe_block(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
+                          bool lost)
+{
+	s->bler[dir] += cfg->alpha * 0.2 * (lost - s->bler[dir]); /* rare events: a longer memory */
+	return 0;
+}
+
+int predict_observe_call(struct predict_state *s, const struct predict_config *cfg, double predicted_s,
+                         double measured_s)
+{
+	if (refused(s, predicted_s) || refused(s, measured_s))
+		return -EINVAL;
+	double error = measured_s - predicted_s; /* the bias is in predicted_s already: what is left of it is integrated */
+	struct predict_mean *e = &s->error_s;
+	double w = fmax(cfg->alpha, 1.0 / (1.0 + e->n));
+	e->mean += cfg->alpha * error;
+	e->var += w * (sq(error) - e->var);
+	e->n++;
+	return 0;
+}
+
+double predict_compute_s(const struct predict_state *s, double n_rows)
+{
+	return fmax(0, s->theta[0] + s->theta[1] * n_rows);
+}
+
+/* Time on the air in one direction; variance added to *var. */
+static double air_s(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
+                    int dir, double *var)
+{
+	double bytes = q->bytes[dir] + q->backlog[dir];
+	if (!(bytes > 0))
+		return 0;
+	double rate = q->rate[dir] > 0 ? q->rate[dir] : s->rate[dir].mean;
+	double per_slot = rate * q->share_rb[dir];
+	if (!(per_slot > 0))
+		return INFINITY;
+	double lost = fmin(s->bler[dir], 0.9);
+	double full = bytes / per_slot; /* slots, nothing lost */
+	double slots = full <= 1 ? 1 : full / (1 - lost) + fmin(0.5, full - 1);
+
+	/* Repetitions of the blocks of the last round trip come after everything else. */
+	double blocks = q->block_bytes_max > 0 ? ceil(bytes / q->block_bytes_max) : ceil(full);
+	double exposed = fmin(fmax(blocks, 1), fmax(1, cfg->harq_rtt_s / cfg->slot_s));
+	double any_lost = 1 - pow(1 - lost, exposed);
+	double wait = any_lost * cfg->harq_rtt_s / (1 - lost);
+
+	double rate_cv2 = s->rate[dir].mean > 0 ? s->rate[dir].var / sq(s->rate[dir].mean) : 0;
+	*var += rate_cv2 * sq(slots * cfg->slot_s) + any_lost * (1 - any_lost) * sq(cfg->harq_rtt_s);
+	return slots * cfg->slot_s + wait;
+}
+
+void predict_latency(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
+                     struct prediction *p)
+{
+	*p = (struct prediction){ .mean_s = 0 };
+	if (!(q->n_rows > 0))
+		return;
+	double var = s->residual_var * (1 + s->cov[0][0] + 2 * s->cov[0][1] * q->n_rows + s->cov[1][1] * sq(q->n_rows));
+	double sum = 0;
+	for (int dir = 0; dir < 2; dir++) {
+		p->wait_s[dir] = s->wait_s[dir].mean;
+		p->air_s[dir] = air_s(s, cfg, q, dir, &var);
+		var += s->wait_s[dir].var;
+		sum += p->wait_s[dir] + p->air_s[dir];
+	}
+	p->compute_s = predict_compute_s(s, q->n_rows) + q->backlog_compute_s;
+	p->turnaround_s = cfg->turnaround_s;
+	p->bias_s = s->error_s.mean;
+	p->mean_s = fmax(0, sum + p->compute_s + p->turnaround_s + p->bias_s);
+	p->spread_s = sqrt(s->error_s.n >= CALLS_UNTIL_TRUSTED ? s->error_s.var : var);
+}
+
+static double latency_of_rows(const struct predict_state *s, const struct predict_config *cfg,
+                              const struct predict_query *q, const double row_bytes[2], const double head_bytes[2],
+                              double n_rows)
+{
+	struct predict_query sized = *q;
+	sized.n_rows = n_rows;
+	for (int dir = 0; dir < 2; dir++)
+		sized.bytes[dir] = head_bytes[dir] + n_rows * row_bytes[dir];
+	struct prediction p;
+	predict_latency(s, cfg, &sized, &p);
+	return p.mean_s;
+}
+
+void predict_line(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
+                  const double row_bytes[2], const double head_bytes[2], double *fixed_s, double *per_row_s)
+{
+	double many = fmax(2, q->n_rows);
+	double one_s = latency_of_rows(s, cfg, q, row_bytes, head_bytes, 1);
+	double many_s = latency_of_rows(s, cfg, q, row_bytes, head_bytes, many);
+	if (!isfinite(one_s) || !isfinite(many_s)) {
+		*fixed_s = 0;
+		*per_row_s = INFINITY;
+		return;
+	}
+	*per_row_s = fmax(0, (many_s - one_s) / (many - 1));
+	*per_row_s = fmin(*per_row_s, one_s); /* a line through one row that starts at 0 or above */
+	*fixed_s = one_s - *per_row_s;
+}

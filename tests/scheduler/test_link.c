@@ -1,0 +1,279 @@
+/* Link tracking: reports and their age, power gain, effective SNR, outer loop. */
+#include "scheduler/link.h"
+
+#include "phy/mcs.h"
+
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { N_RB = 18, RE_PER_RB = 120 };
+
+static struct rate_table table;
+static const struct link_config *config(void)
+{
+	static struct link_config cfg;
+	cfg = link_config_default();
+	return &cfg;
+}
+
+static uint64_t rng_state;
+
+static double uniform(void)
+{
+	rng_state = rng_state * 6364136223846793005u + 1442695040888963407u;
+	return (double)(rng_state >> 11) * 0x1p-53;
+}
+
+static struct rb_set all_rbs(void)
+{
+	struct rb_set s = { { 0, 0 } };
+	rb_set_add_range(&s, 0, N_RB);
+	return s;
+}
+
+static void the_table_holds_what_phy_says_of_every_grant(void **state)
+{
+	(void)state;
+	assert_int_equal(table.n_mcs, mcs_count());
+	for (size_t m = 0; m < mcs_count(); m++) {
+		assert_true(table.snr_db[m] == mcs_get(m)->snr_db);
+		assert_int_equal(table.tbs_bytes[m][0], 0);
+		for (size_t n = 1; n <= N_RB; n++)
+			assert_int_equal(table.tbs_bytes[m][n], mcs_tbs_bytes(mcs_get(m), n * RE_PER_RB));
+	}
+	struct rate_table t;
+	assert_int_equal(rate_table_init(&t, PHY_RB_MAX + 1, RE_PER_RB, 0), -EINVAL);
+	assert_int_equal(rate_table_init(&t, N_RB, 0, 0), -EINVAL);
+	assert_int_equal(rate_table_init(&t, N_RB, RE_PER_RB, NAN), -EINVAL);
+}
+
+static void a_block_never_reported_has_the_wideband_snr(void **state)
+{
+	(void)state;
+	struct link l;
+	struct link_view v;
+	link_init(&l, config(), N_RB);
+	link_view(&l, config(), 7, &v);
+	assert_false(v.usable);
+	link_observe_wideband(&l, 7, 12.5f);
+	link_observe_rb(&l, 8, 3, 6.5f);
+	link_view(&l, config(), 8, &v);
+	assert_true(v.usable);
+	assert_float_equal(v.snr_db[0], 12.5f, 1e-6);
+	assert_float_equal(v.snr_db[3], 6.5f, 1e-6);
+}
+
+static void an_old_block_report_fades_back_to_the_wideband(void **state)
+{
+	(void)state;
+	struct link l;
+	struct link_view v;
+	link_init(&l, config(), N_RB);
+	link_observe_wideband(&l, 0, 10);
+	link_observe_rb(&l, 0, 5, 4);
+	link_observe_wideband(&l, 80, 13); /* the level moves, the offset decays by 1/e in `memory` slots */
+	link_view(&l, config(), 80, &v);
+	assert_float_equal(v.snr_db[5], (float)(13 - 6 * exp(-1)), 1e-4f);
+	link_view(&l, config(), 100000, &v);
+	assert_float_equal(v.snr_db[5], 13, 1e-4);
+}
+
+static void sounding_gives_every_block_at_once(void **state)
+{
+	(void)state;
+	struct link l;
+	struct link_view v;
+	float snr_db[N_RB];
+	for (size_t i = 0; i < N_RB; i++)
+		snr_db[i] = (float)i - 3;
+	link_init(&l, config(), N_RB);
+	assert_int_equal(link_observe_band(&l, 42, snr_db), 0);
+	link_view(&l, config(), 42, &v);
+	for (size_t i = 0; i < N_RB; i++)
+		assert_float_equal(v.snr_db[i], snr_db[i], 1e-5);
+	snr_db[4] = NAN; /* refused whole */
+	assert_int_equal(link_observe_band(&l, 43, snr_db), -EINVAL);
+	assert_int_equal(l.slot_wideband, 42);
+	assert_int_equal(l.n_refused, 1);
+}
+
+static void absurd_reports_are_refused_or_held_to_the_possible(void **state)
+{
+	(void)state;
+	struct link l;
+	struct link_view v;
+	link_init(&l, config(), N_RB);
+	assert_int_equal(link_observe_wideband(&l, 1, NAN), -EINVAL);
+	assert_int_equal(link_observe_wideband(&l, 1, INFINITY), -EINVAL);
+	assert_int_equal(link_observe_rb(&l, 1, N_RB, 3), -EINVAL);
+	assert_int_equal(link_observe_headroom(&l, -INFINITY), -EINVAL);
+	assert_false(l.known);
+	assert_int_equal(l.n_refused, 4);
+	assert_int_equal(link_observe_wideband(&l, 1, 1e30f), 0);
+	link_view(&l, config(), 1, &v);
+	assert_float_equal(v.snr_db[0], 60, 1e-6);
+}
+
+static void a_capped_device_gains_on_fewer_blocks_what_it_lacks_on_the_full_band(void **state)
+{
+	(void)state;
+	assert_float_equal(link_power_gain_db(3, 2, 18), 0, 0);
+	assert_float_equal(link_power_gain_db(INFINITY, 2, 18), 0, 0);
+	assert_float_equal(link_power_gain_db(-20, 18, 18), 0, 0);
+	assert_float_equal(link_power_gain_db(-20, 9, 18), 3.0103f, 1e-4);
+	assert_float_equal(link_power_gain_db(-2, 9, 18), 2, 1e-6);
+	/* Against first principles: P_max 20 dBm, 25 dBm asked for: density = min(asked, P_max / n). */
+	for (size_t n = 1; n <= 18; n++) {
+		double asked_mw = pow(10, 2.5) / 18, max_mw = 100.0;
+		double gain = 10 * log10(fmin(asked_mw, max_mw / (double)n) / (max_mw / 18));
+		assert_float_equal(link_power_gain_db(-5, n, 18), (float)gain, 1e-4f);
+	}
+}
+
+static void effective_snr_of_a_flat_set_is_its_snr_and_of_an_uneven_one_lies_below_the_mean(void **state)
+{
+	(void)state;
+	struct link_view v = { .usable = true, .headroom_db = INFINITY };
+	struct rb_set all = all_rbs(), none = { { 0, 0 } };
+	for (size_t i = 0; i < N_RB; i++)
+		v.snr_db[i] = 7.25f;
+	assert_float_equal(link_effective_snr_db(&v, &table, &all), 7.25, 1e-4);
+	assert_true(link_effective_snr_db(&v, &table, &none) == -INFINITY);
+	for (size_t i = 0; i < N_RB; i++)
+		v.snr_db[i] = i % 2 ? 12 : 0;
+	/* by hand: (log2(2) + log2(1 + 10^1.2)) / 2 = 2.5373 -> 2^2.5373 - 1 = 4.8051 */
+	assert_float_equal(link_effective_snr_db(&v, &table, &all), (float)(10 * log10(4.8051)), 2e-3f);
+	v.snr_db[0] = NAN; /* unknown carries nothing, and does not spoil the rest */
+	assert_true(link_effective_snr_db(&v, &table, &all) < 10 * log10(4.8051));
+	assert_true(link_effective_snr_db(&v, &table, &all) > 5);
+}
+
+static void the_mcs_is_the_highest_whose_threshold_is_reached(void **state)
+{
+	(void)state;
+	for (size_t m = 0; m < table.n_mcs; m++) {
+		assert_int_equal(link_mcs(&table, table.snr_db[m] + 0.01f), m);
+		assert_int_equal(link_mcs(&table, table.snr_db[m] - 0.01f), m ? m - 1 : 0);
+	}
+	assert_int_equal(link_mcs(&table, -INFINITY), 0);
+}
+
+static void rates_never_fall_with_more_blocks_even_for_a_device_short_of_power(void **state)
+{
+	(void)state;
+	struct rb_set all = all_rbs();
+	for (float snr_db = -12; snr_db < 30; snr_db += 0.5f) {
+		struct link_view v = { .usable = true, .headroom_db = -13 };
+		for (size_t i = 0; i < N_RB; i++)
+			v.snr_db[i] = snr_db;
+		float rate[PHY_RB_MAX + 1];
+		link_rates(&v, &table, &all, rate);
+		for (size_t n = 1; n <= N_RB; n++)
+			assert_true(rate[n] >= rate[n - 1]);
+		/* two blocks get 10 log10(18 / 2) = 9.54 dB more than all eighteen */
+		assert_true(rate[2] >= (float)table.tbs_bytes[link_mcs(&table, snr_db + 9.5f)][2]);
+		v.usable = false;
+		link_rates(&v, &table, &all, rate);
+		assert_true(rate[N_RB] == 0);
+	}
+}
+
+/* A waterfall: 10 % at the threshold, a decade for 1.5 dB. `bias_db`: how much worse the true channel is than what is reported. */
+static double waterfall(double snr_db, double threshold_db)
+{
+	return fmin(1, 0.1 * pow(10, (threshold_db - snr_db) / 1.5));
+}
+
+static void the_outer_loop_settles_at_the_target_whatever_the_reports_hide(void **state)
+{
+	(void)state;
+	const double biases_db[] = { -2, 0, 3, 6 };
+	for (size_t b = 0; b < sizeof biases_db / sizeof biases_db[0]; b++) {
+		struct link l;
+		link_init(&l, config(), N_RB);
+		rng_state = 1;
+		size_t n = 0, lost_after = 0;
+		for (uint64_t slot = 0; slot < 40000; slot++) {
+			double true_db = 9 + 4 * sin((double)slot / 300.0);
+			link_observe_wideband(&l, slot, (float)(true_db + biases_db[b]));
+			struct link_view v;
+			link_view(&l, config(), slot, &v);
+			size_t mcs = link_mcs(&table, v.snr_db[0]);
+			bool received = uniform() >= waterfall(true_db, table.snr_db[mcs]);
+			link_observe_block(&l, config(), mcs, true, received);
+			if (slot >= 2000) {
+				n++;
+				lost_after += !received;
+			}
+		}
+		assert_true(fabs((double)lost_after / (double)n - 0.1) < 0.01);
+		assert_int_equal(l.n_first, 40000);
+		assert_true(fabs(l.bler - 0.1) < 0.12);
+	}
+}
+
+static void easy_blocks_never_raise_the_offset_above_zero(void **state)
+{
+	(void)state;
+	struct link l;
+	link_init(&l, config(), N_RB);
+	for (int i = 0; i < 1000; i++)
+		link_observe_block(&l, config(), 5, false, true);
+	assert_float_equal(l.olla_db, 0, 0);
+	link_observe_block(&l, config(), 5, false, false);
+	assert_float_equal(l.olla_db, -0.3, 1e-6);
+	for (int i = 0; i < 1000; i++)
+		link_observe_block(&l, config(), 5, false, true);
+	assert_float_equal(l.olla_db, 0, 0);
+}
+
+static void the_offset_stays_inside_its_clamps_and_mcs_0_does_not_lower_it(void **state)
+{
+	(void)state;
+	struct link l;
+	link_init(&l, config(), N_RB);
+	for (int i = 0; i < 1000; i++)
+		link_observe_block(&l, config(), 0, true, false);
+	assert_float_equal(l.olla_db, 0, 0);
+	for (int i = 0; i < 1000; i++)
+		link_observe_block(&l, config(), 3, true, false);
+	assert_float_equal(l.olla_db, -10, 1e-6);
+	for (int i = 0; i < 10000; i++)
+		link_observe_block(&l, config(), 3, true, true);
+	assert_float_equal(l.olla_db, 4, 1e-6);
+	link_observe_wideband(&l, 1, 3);
+	link_forget(&l);
+	assert_false(l.known);
+	assert_float_equal(l.olla_db, 4, 1e-6);
+}
+
+static int make_table(void **state)
+{
+	(void)state;
+	return rate_table_init(&table, N_RB, RE_PER_RB, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_table_holds_what_phy_says_of_every_grant),
+		cmocka_unit_test(a_block_never_reported_has_the_wideband_snr),
+		cmocka_unit_test(an_old_block_report_fades_back_to_the_wideband),
+		cmocka_unit_test(sounding_gives_every_block_at_once),
+		cmocka_unit_test(absurd_reports_are_refused_or_held_to_the_possible),
+		cmocka_unit_test(a_capped_device_gains_on_fewer_blocks_what_it_lacks_on_the_full_band),
+		cmocka_unit_test(effective_snr_of_a_flat_set_is_its_snr_and_of_an_uneven_one_lies_below_the_mean),
+		cmocka_unit_test(the_mcs_is_the_highest_whose_threshold_is_reached),
+		cmocka_unit_test(rates_never_fall_with_more_blocks_even_for_a_device_short_of_power),
+		cmocka_unit_test(the_outer_loop_settles_at_the_target_whatever_the_reports_hide),
+		cmocka_unit_test(easy_blocks_never_raise_the_offset_above_zero),
+		cmocka_unit_test(the_offset_stays_inside_its_clamps_and_mcs_0_does_not_lower_it),
+	};
+	return cmocka_run_group_tests(tests, make_table, NULL);
+}
