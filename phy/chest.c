@@ -25,7 +25,7 @@ enum { NO_OUTPUT = UINT16_MAX };
 struct chest_prior chest_default_prior(const struct numerology *num)
 {
 	double backoff = (double)numerology_backoff(num);
-	return (struct chest_prior){ .delay_min = -backoff, .delay_max = (double)num->cp - backoff, .snr_db = 23 };
+	return (struct chest_prior){ .delay_min = -backoff, .delay_max = (double)num->cp - backoff, .snr_db = 26 };
 }
 
 /* Real frequency correlation after the mean delay is taken off: the transform of a uniform profile `width` samples wide. */

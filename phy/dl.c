@@ -19,7 +19,7 @@
 enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = PHY_SC_MAX / LAYOUT_PILOT_STEP };
 
 static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
-static const float pilot_snr_min = 0.316f;       /* -5 dB: noise alone looks like that once in a thousand slots */
+static const float pilot_snr_min = 0.316f;       /* -5 dB: noise alone looks like that in one of a thousand slots */
 static const float noise_slots = 16;             /* memory of the noise estimate */
 
 /* What sender and receiver share. */
@@ -357,7 +357,6 @@ static void fill_csi(const struct dl_rx *rx, const struct slot_time *when, float
 	float total = 0, error = 0.5f * rx->noise_var;
 	csi->valid = true;
 	csi->t_ref_samples = when->t_samples + middle;
-	csi->noise_var = rx->noise_var;
 	for (size_t k = 0; k < num->n_sc; k++)
 		csi->h[k] = rx->h[k] * undo;
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
@@ -483,13 +482,13 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 	res->csi.rssi_dbfs = ratio_db(mean_power(samples, num->slot_len));
 	ofdm_demodulate(c->ofdm, samples, c->grid);
 	struct pilot_sums sums = read_pilots(rx);
+	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * sums.signal_power));
+	res->csi.noise_var = rx->noise_var;
 	/* Written so that an all-zero slot, 0 > 0, is not valid either. */
-	if (!(sums.signal_power > pilot_snr_min * sums.noise_var)) {
+	if (!(sums.signal_power > pilot_snr_min * fmaxf(sums.noise_var, rx->noise_var))) {
 		rx->stats.invalid++;
-		res->csi.noise_var = sums.noise_var;
 		return 0;
 	}
-	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * sums.signal_power));
 	chest_estimate(rx->chest, rx->at_pilots[2], rx->h);
 	set_turns(rx, sums.phase_rad);
 	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1], c->n_pilots,
