@@ -14,10 +14,13 @@ enum {
 	N_HYPOTHESES = 3,
 	FFT_PER_SYMBOL = 4, /* overlap-save block in symbols: each yields 3/4 of it and one candidates */
 	PILOT_SPACING = 3,
+	N_KNOWN = 3,
+	KNOWN_SYNC = 1,
 	PILOT_APART = 4,     /* symbols from the sync symbol to the pilots before and after */
 	MEMORY_PERIODS = 16, /* beyond, a period's weight is below 1 % */
 };
 
+static const uint8_t known_symbol[N_KNOWN] = { SYNC_SYMBOL - PILOT_APART, SYNC_SYMBOL, SYNC_SYMBOL + PILOT_APART };
 static const double hypothesis_sc[N_HYPOTHESES] = { 0, -0.5, 0.5 }; /* carrier offsets in subcarriers */
 static const float forget = 0.75f;                                  /* weight of the periods before, each period */
 static const double false_alarm = 1e-6;                             /* a period */
@@ -27,9 +30,9 @@ struct acquire {
 	uint32_t cell_id;
 	size_t period; /* samples from sync slot to sync slot */
 	size_t fft_len;
-	size_t n_lags; /* candidates a block */
-	float sync[SYNC_LEN];
-	float complex *symbol;                /* n_fft: the sync symbol, energy 1 */
+	size_t n_lags;                             /* candidates a block */
+	float complex known_re[N_KNOWN][SYNC_LEN]; /* in the sync band; 0 where unknown */
+	float complex *known[N_KNOWN];             /* n_fft: the same symbols (whole band) in time, energy 1 */
 	float complex *replica[N_HYPOTHESES]; /* fft_len: conjugate spectra of the symbol shifted by each hypothesis */
 	float *in_band;                       /* fft_len: 1 in the band of the sync signal, else 0; over fft_len */
 
@@ -54,6 +57,11 @@ struct acquire {
 	bool locked;
 	struct acquired result;
 };
+
+static float power_of(float complex x)
+{
+	return crealf(x) * crealf(x) + cimagf(x) * cimagf(x);
+}
 
 /* Chernoff bound on the tail of sum w_i e_i, e_i exponential of mean 1, w_i = forget^i, i < n: the x it exceeds with
  * probability p at most. */
@@ -84,20 +92,45 @@ static void make_thresholds(struct acquire *a)
 		a->threshold[n - 1] = (float)(sum_exceeds(n, p) / (SYNC_LEN + 1));
 }
 
-static void make_replicas(struct acquire *a)
+/* Puts the symbols a receiver knows in advance into a->known_re and a->known. */
+static void make_known(struct acquire *a)
 {
 	const struct numerology *num = &a->num;
-	size_t n = num->n_fft;
-	memset(a->product, 0, n * sizeof *a->product);
-	for (size_t i = 0; i < SYNC_LEN; i++)
-		a->product[numerology_bin(num, sync_first_sc(num) + i)] = a->sync[i];
-	fftwf_execute(a->symbol_inverse);
-	for (size_t i = 0; i < n; i++)
-		a->symbol[i] = a->output[i] / sqrtf((float)(n * SYNC_LEN));
+	size_t n = num->n_fft, first = sync_first_sc(num);
+	for (size_t which = 0; which < N_KNOWN; which++) {
+		float complex re[PHY_SC_MAX] = { 0 };
+		if (which == KNOWN_SYNC) {
+			float sync[SYNC_LEN];
+			sequence_sync(a->cell_id, sync);
+			for (size_t i = 0; i < SYNC_LEN; i++)
+				re[first + i] = sync[i];
+		} else {
+			float complex pilots[PHY_SC_MAX / PILOT_SPACING];
+			uint32_t seed = sequence_seed(SEQUENCE_PILOT, a->cell_id, known_symbol[which]);
+			gold_qpsk(seed, pilots, num->n_sc / PILOT_SPACING);
+			for (size_t i = 0; i < num->n_sc / PILOT_SPACING; i++)
+				re[i * PILOT_SPACING] = pilots[i];
+		}
+		memcpy(a->known_re[which], re + first, sizeof a->known_re[which]);
+		memset(a->product, 0, n * sizeof *a->product);
+		float energy = 0;
+		for (size_t k = 0; k < num->n_sc; k++) {
+			a->product[numerology_bin(num, k)] = re[k];
+			energy += power_of(re[k]);
+		}
+		fftwf_execute(a->symbol_inverse);
+		for (size_t i = 0; i < n; i++)
+			a->known[which][i] = a->output[i] / sqrtf((float)n * energy);
+	}
+}
+
+static void make_replicas(struct acquire *a)
+{
+	size_t n = a->num.n_fft;
 	for (size_t h = 0; h < N_HYPOTHESES; h++) {
 		memset(a->block, 0, a->fft_len * sizeof *a->block);
 		for (size_t i = 0; i < n; i++)
-			a->block[i] = a->symbol[i] *
+			a->block[i] = a->known[KNOWN_SYNC][i] *
 			              (float complex)cexp(I * 2 * M_PI * hypothesis_sc[h] * (double)i / (double)n);
 		fftwf_execute(a->forward);
 		for (size_t i = 0; i < a->fft_len; i++)
@@ -122,7 +155,8 @@ static bool allocate(struct acquire *a)
 		ok &= (a->replica[h] = (float complex *)fftwf_alloc_complex(n)) != NULL;
 		ok &= (a->statistic[h] = fftwf_alloc_real(a->period)) != NULL;
 	}
-	ok &= (a->symbol = (float complex *)fftwf_alloc_complex(a->num.n_fft)) != NULL;
+	for (size_t which = 0; which < N_KNOWN; which++)
+		ok &= (a->known[which] = (float complex *)fftwf_alloc_complex(a->num.n_fft)) != NULL;
 	ok &= (a->in_band = fftwf_alloc_real(n)) != NULL;
 	ok &= (a->block = (float complex *)fftwf_alloc_complex(n)) != NULL;
 	ok &= (a->spectrum = (float complex *)fftwf_alloc_complex(n)) != NULL;
@@ -161,7 +195,7 @@ struct acquire *acquire_create(const struct numerology *num, uint32_t cell_id)
 		errno = ENOMEM;
 		return NULL;
 	}
-	sequence_sync(cell_id, a->sync);
+	make_known(a);
 	make_replicas(a);
 	make_thresholds(a);
 	acquire_reset(a, 0);
@@ -189,7 +223,8 @@ void acquire_destroy(struct acquire *a)
 	fftwf_free(a->spectrum);
 	fftwf_free(a->block);
 	fftwf_free(a->in_band);
-	fftwf_free(a->symbol);
+	for (size_t which = 0; which < N_KNOWN; which++)
+		fftwf_free(a->known[which]);
 	for (size_t h = 0; h < N_HYPOTHESES; h++) {
 		fftwf_free(a->statistic[h]);
 		fftwf_free(a->replica[h]);
@@ -221,11 +256,6 @@ const struct acquired *acquire_result(const struct acquire *a)
 }
 
 /* ---- searching: one block of candidates ---- */
-
-static float power_of(float complex x)
-{
-	return crealf(x) * crealf(x) + cimagf(x) * cimagf(x);
-}
 
 /* inverse_energy[i] = 1 / energy in band of the n_fft samples from candidate i on. */
 static void measure_energy(struct acquire *a)
@@ -290,34 +320,77 @@ static void search_block(struct acquire *a)
 
 /* ---- locking: what the winner says ---- */
 
-static double wrapped_half(double x)
+/* Something whose phase tells the carrier offset f (in subcarriers): 2 pi cycles (f - at), known modulo a turn. */
+struct clue {
+	double angle;    /* of a sum of products of samples that should agree */
+	double strength; /* 1 / variance of the angle, rad^-2 */
+	double cycles, at;
+};
+
+/* sum: of n products; energy: mean of the energies of the factors, so that |sum| = energy without noise. */
+static struct clue make_clue(double complex sum, double energy, double n, double cycles, double at)
 {
-	return x - round(x);
+	double coherence = energy > 0 ? fmin(cabs(sum) / energy, 0.995) : 0, square = coherence * coherence;
+	return (struct clue){ .angle = carg(sum), .strength = n * square / (1 - square), .cycles = cycles, .at = at };
 }
 
-/* Carrier offset in subcarriers by the phase between the halves of the sync symbol: coarse, but within +-1. */
-static double offset_from_symbol(const struct acquire *a)
+/* The offset within half a subcarrier of the hypothesis that fits all clues best (von Mises likelihoods). */
+static double most_likely_offset(const struct acquire *a, const struct clue *clues, size_t n_clues)
 {
-	const float complex *x = a->history + (a->t_best - a->t_history);
-	size_t n = a->num.n_fft;
-	double hypothesis = hypothesis_sc[a->best_hypothesis];
-	double complex half[2] = { 0 };
-	for (size_t i = 0; i < n; i++) {
-		double complex turn = cexp(-I * 2 * M_PI * hypothesis * (double)i / (double)n);
-		half[2 * i / n] += turn * (double complex)(conjf(a->symbol[i]) * x[i]);
+	double around = hypothesis_sc[a->best_hypothesis], best = -INFINITY, offset = 0;
+	for (int i = -500; i <= 500; i++) {
+		double f = around + i * 0.001, fit = 0;
+		for (size_t c = 0; c < n_clues; c++)
+			fit += clues[c].strength * cos(2 * M_PI * clues[c].cycles * (f - clues[c].at) - clues[c].angle);
+		if (fit > best) {
+			best = fit;
+			offset = f;
+		}
 	}
-	return hypothesis + carg(conj(half[0]) * half[1]) / M_PI;
+	return offset;
 }
 
-/* The same by the cyclic prefixes of all whole slots in the history: fine, but only modulo 1. */
-static double offset_from_prefixes(const struct acquire *a)
+/* Index in the history of the first whole slot. */
+static size_t first_slot(const struct acquire *a)
 {
-	size_t slot_len = a->num.slot_len;
-	size_t start = (size_t)(a->t_best - a->t_history) + 2 * slot_len - numerology_symbol_body(&a->num, SYNC_SYMBOL);
+	size_t sync_body = (size_t)(a->t_best - a->t_history);
+	return (sync_body + a->num.slot_len - numerology_symbol_body(&a->num, SYNC_SYMBOL)) % a->num.slot_len;
+}
+
+/* Phase from the first to the second half of a symbol, for the sync symbol that won and the pilots in all slots. */
+static struct clue clue_of_halves(struct acquire *a)
+{
+	const struct numerology *num = &a->num;
+	size_t n = num->n_fft, n_symbols = 0;
+	double complex sum = 0;
+	double energy = 0, hypothesis = hypothesis_sc[a->best_hypothesis];
+	for (size_t i = 0; i < n; i++)
+		a->product[i] = (float complex)cexp(-I * 2 * M_PI * hypothesis * (double)i / (double)n);
+	for (size_t which = 0; which < N_KNOWN; which++) {
+		size_t step = which == KNOWN_SYNC ? a->history_len : num->slot_len; /* the sync symbol once only */
+		size_t at = which == KNOWN_SYNC ? (size_t)(a->t_best - a->t_history)
+		                                : first_slot(a) + numerology_symbol_body(num, known_symbol[which]);
+		for (; at + n <= a->filled; at += step) {
+			float complex half[2] = { 0 };
+			for (size_t i = 0; i < n; i++)
+				half[2 * i / n] += a->product[i] * conjf(a->known[which][i]) * a->history[at + i];
+			sum += (double complex)(conjf(half[0]) * half[1]);
+			energy += 0.5 * (double)(power_of(half[0]) + power_of(half[1]));
+			n_symbols++;
+		}
+	}
+	return make_clue(sum, energy, (double)n_symbols, 0.5, hypothesis);
+}
+
+/* Phase from the cyclic prefixes to their copies, in all slots. */
+static struct clue clue_of_prefixes(const struct acquire *a)
+{
 	float complex sum = 0;
-	for (start %= slot_len; start + slot_len <= a->filled; start += slot_len)
-		sum += track_prefix_correlation(&a->num, a->history + start);
-	return cargf(sum) / (2 * M_PI);
+	float energy = 0;
+	size_t n_products = 0;
+	for (size_t at = first_slot(a); at + a->num.slot_len <= a->filled; at += a->num.slot_len)
+		n_products += track_prefix_correlation(&a->num, a->history + at, &sum, &energy);
+	return make_clue((double complex)sum, (double)energy, (double)n_products, 1, 0);
 }
 
 /* Response of the channel on the sync band (SYNC_LEN subcarriers) in the symbol `apart` symbols after the winner's: the
@@ -339,27 +412,31 @@ static void band_response(struct acquire *a, double offset_sc, int apart, const 
 	}
 }
 
-/* What is left of the carrier offset, by the phase from the pilots of symbol 3 to the sync symbol and on to those of
- * symbol 11: within +-n_fft / (8 (n_fft + cp)) subcarriers, 3.5 kHz. h: response in the sync symbol. */
-static double offset_from_pilots(struct acquire *a, double offset_sc, const float complex *h)
+/* Phase from the pilots before the sync symbol to it, and from it to those after. h: response in the sync symbol with
+ * the carrier turned back by offset_sc. */
+static struct clue clue_of_pilots(struct acquire *a, double offset_sc, const float complex *h)
 {
 	const struct numerology *num = &a->num;
-	size_t first = sync_first_sc(num);
 	double complex sum = 0;
-	for (int apart = -PILOT_APART; apart <= PILOT_APART; apart += 2 * PILOT_APART) {
-		float complex pilots[PHY_SC_MAX / PILOT_SPACING], known[SYNC_LEN] = { 0 }, other[SYNC_LEN];
-		gold_qpsk(sequence_seed(SEQUENCE_PILOT, a->cell_id, (uint32_t)(SYNC_SYMBOL + apart)), pilots,
-		          num->n_sc / PILOT_SPACING);
-		for (size_t k = first; k < first + SYNC_LEN; k++)
-			if (k % PILOT_SPACING == 0)
-				known[k - first] = pilots[k / PILOT_SPACING];
-		band_response(a, offset_sc, apart, known, other);
-		double complex both = 0;
-		for (size_t i = 0; i < SYNC_LEN; i++)
-			both += (double complex)(conjf(h[i]) * other[i]);
-		sum += apart > 0 ? both : conj(both);
+	double energy = 0;
+	for (size_t which = 0; which < N_KNOWN; which++) {
+		int apart = known_symbol[which] - SYNC_SYMBOL;
+		if (!apart)
+			continue;
+		float complex other[SYNC_LEN];
+		band_response(a, offset_sc, apart, a->known_re[which], other);
+		float complex both = 0;
+		float here = 0, there = 0;
+		for (size_t i = 0; i < SYNC_LEN; i++) {
+			both += conjf(h[i]) * other[i];
+			here += a->known_re[which][i] != 0 ? power_of(h[i]) : 0;
+			there += power_of(other[i]);
+		}
+		sum += (double complex)(apart > 0 ? both : conjf(both));
+		energy += (double)sqrtf(here * there);
 	}
-	return carg(sum) / (2 * M_PI * PILOT_APART) * (double)num->n_fft / (double)(num->n_fft + num->cp);
+	double cycles = PILOT_APART * (double)(num->n_fft + num->cp) / (double)num->n_fft;
+	return make_clue(sum, energy, 2.0 * SYNC_LEN / PILOT_SPACING, cycles, offset_sc);
 }
 
 /* Impulse response from that of the band, Hann-windowed, into a->output (n_fft, circular; index 0 is the winner). */
@@ -393,24 +470,21 @@ static double energy_centre(const struct acquire *a)
 
 static void lock(struct acquire *a, float threshold)
 {
-	double scs_hz = a->num.scs_hz;
-	double fine = offset_from_prefixes(a), coarse = offset_from_symbol(a);
-	double offset_sc = coarse + wrapped_half(fine - coarse);
-	float complex sync[SYNC_LEN], h[SYNC_LEN];
-	for (size_t i = 0; i < SYNC_LEN; i++)
-		sync[i] = a->sync[i];
-	band_response(a, offset_sc, 0, sync, h);
+	struct clue clues[3] = { clue_of_halves(a), clue_of_prefixes(a) };
+	double offset_sc = most_likely_offset(a, clues, 2);
+	float complex h[SYNC_LEN];
+	band_response(a, offset_sc, 0, a->known_re[KNOWN_SYNC], h);
 	impulse_response(a, h);
 	double centre = energy_centre(a), whole = round(centre);
-	offset_sc += offset_from_pilots(a, offset_sc, h);
-
+	clues[2] = clue_of_pilots(a, offset_sc, h);
+	offset_sc = most_likely_offset(a, clues, 3);
 	uint64_t start = a->t_best - numerology_symbol_body(&a->num, SYNC_SYMBOL) + (uint64_t)(int64_t)whole;
 	float weights = (float)sum_of_weights(a->n_periods);
 	float coefficient = fminf(a->best / weights, 0.9999f);
 	a->result = (struct acquired){
 		.slot_start = start,
 		.fraction = (float)(centre - whole),
-		.cfo_hz = (float)(offset_sc * scs_hz),
+		.cfo_hz = (float)(offset_sc * a->num.scs_hz),
 		.metric = coefficient,
 		.threshold = threshold / weights,
 		.snr_db = 10 * log10f(coefficient / (1 - coefficient)),

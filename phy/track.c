@@ -50,16 +50,18 @@ void track_measure(const struct numerology *num, const float complex *at_a, size
 	};
 }
 
-float complex track_prefix_correlation(const struct numerology *num, const float complex *samples)
+size_t track_prefix_correlation(const struct numerology *num, const float complex *samples, float complex *sum,
+                                float *energy)
 {
-	float complex sum = 0;
 	size_t n = num->cp - num->cp / 4;
 	for (size_t l = 0; l < num->n_symbols; l++) {
-		const float complex *prefix = samples + numerology_symbol_body(num, l) - n;
-		for (size_t i = 0; i < n; i++)
-			sum += conjf(prefix[i]) * prefix[i + num->n_fft];
+		const float complex *prefix = samples + numerology_symbol_body(num, l) - n, *copy = prefix + num->n_fft;
+		for (size_t i = 0; i < n; i++) {
+			*sum += conjf(prefix[i]) * copy[i];
+			*energy += 0.5f * crealf(conjf(prefix[i]) * prefix[i] + conjf(copy[i]) * copy[i]);
+		}
 	}
-	return sum;
+	return n * num->n_symbols;
 }
 
 struct track_config track_config_default(double dl_hz, double ul_hz)

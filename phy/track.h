@@ -51,9 +51,12 @@ float complex track_slope(const struct numerology *num, const float complex *h, 
                           size_t spacing);
 float track_timing_from_pilots(const struct numerology *num, float complex slope, size_t spacing);
 
-/* Sum over the symbols of a slot of conj(cyclic prefix) * its copy, over the three quarters of the prefix next to the
- * symbol, where most echoes of the symbol before are gone. Its angle is 2 pi cfo / scs. samples: slot_len. */
-float complex track_prefix_correlation(const struct numerology *num, const float complex *samples);
+/* Adds to *sum, over the symbols of a slot (slot_len samples), conj(cyclic prefix) * its copy, over the three quarters
+ * of the prefix next to the symbol, where most echoes of the symbol before are gone: its angle is 2 pi cfo / scs. Adds
+ * to *energy the mean of both factors' energies: |*sum| / *energy is the share of signal. Returns the number of
+ * products. */
+size_t track_prefix_correlation(const struct numerology *num, const float complex *samples, float complex *sum,
+                                float *energy);
 
 struct track_config {
 	double dl_hz, ul_hz;       /* carriers */
