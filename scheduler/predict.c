@@ -139,6 +139,12 @@ double predict_compute_s(const struct predict_state *s, double n_rows)
 	return fmax(0, s->theta[0] + s->theta[1] * n_rows);
 }
 
+/* Mean number of slots begun by a transfer of `full` slots, itself known to some 20 %: the mean of ceil() over that. */
+static double whole_slots(double full)
+{
+	return full > 1.5 ? full + 0.5 : 1 + fmin(fmax(full - 0.8, 0) / 0.45, 1);
+}
+
 /* Time on the air in one direction; variance added to *var. */
 static double air_s(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
                     int dir, double *var)
@@ -152,17 +158,20 @@ static double air_s(const struct predict_state *s, const struct predict_config *
 		return INFINITY;
 	double lost = fmin(s->bler[dir], 0.9);
 	double full = bytes / per_slot; /* slots, nothing lost */
-	double slots = full <= 1 ? 1 : full / (1 - lost) + fmin(0.5, full - 1);
-
-	/* Repetitions of the blocks of the last round trip come after everything else. */
 	double blocks = q->block_bytes_max > 0 ? ceil(bytes / q->block_bytes_max) : ceil(full);
-	double exposed = fmin(fmax(blocks, 1), fmax(1, cfg->harq_rtt_s / cfg->slot_s));
-	double any_lost = 1 - pow(1 - lost, exposed);
-	double wait = any_lost * cfg->harq_rtt_s / (1 - lost);
+	double rtt = fmax(1, cfg->harq_rtt_s / cfg->slot_s), any_lost = 0;
+	double exposed = fmin(fmax(blocks, 1), rtt);
+	double slots = whole_slots(full) + fmax(0, full - exposed) * lost / (1 - lost);
+	/* The last round trip: the last block lost decides, j blocks before the end; its repetition may be lost again. */
+	for (int j = 0; j < exposed; j++) {
+		double decides = lost * pow(1 - lost, j);
+		slots += decides * (rtt - j) / (1 - lost);
+		any_lost += decides;
+	}
 
 	double rate_cv2 = s->rate[dir].mean > 0 ? s->rate[dir].var / sq(s->rate[dir].mean) : 0;
 	*var += rate_cv2 * sq(slots * cfg->slot_s) + any_lost * (1 - any_lost) * sq(cfg->harq_rtt_s);
-	return slots * cfg->slot_s + wait;
+	return slots * cfg->slot_s;
 }
 
 void predict_latency(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,

@@ -9,8 +9,8 @@
  *     predict_latency(&s, &cfg, &query, &prediction);
  *
  * mean = wait_dl + air_dl + compute + turnaround + wait_ul + air_ul + bias
- *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot) / (1 - BLER), at least 1, and half a slot more on
- *            average for the last one that is not full; plus the wait for the retransmissions that the last blocks need
+ *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot), whole ones (half a slot more on average), 1 / (1 - BLER)
+ *            times; plus the wait for the retransmissions that the last blocks need
  *   compute  fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the prior
  *   bias     running mean of measured - predicted of whole calls
  * spread: standard deviation, from the same running statistics, taken as independent.
