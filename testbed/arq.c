@@ -428,6 +428,11 @@ uint32_t arq_offset(const struct arq *a)
 	return a->end;
 }
 
+uint32_t arq_sent(const struct arq *a)
+{
+	return a->next_new;
+}
+
 uint32_t arq_acknowledged(const struct arq *a)
 {
 	return a->acked;

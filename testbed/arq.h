@@ -71,8 +71,10 @@ void arq_receive(struct arq *a, const uint8_t *tb, size_t n, uint64_t slot);
 const uint8_t *arq_peek(const struct arq *a, size_t *n);
 void arq_consume(struct arq *a, size_t n);
 
-/* Stream offset of the next byte that arq_send will append; the peer acknowledged everything below arq_acknowledged. */
+/* Stream offsets: of the next byte that arq_send will append; of the first one never yet put in a block; the peer acknowledged
+ * everything below arq_acknowledged. */
 uint32_t arq_offset(const struct arq *a);
+uint32_t arq_sent(const struct arq *a);
 uint32_t arq_acknowledged(const struct arq *a);
 struct arq_stats arq_stats(const struct arq *a);
 

@@ -56,6 +56,7 @@ size_t message_encode(const struct message *m, const void *payload, uint8_t *out
 	out[3] = m->status;
 	put32(out + 4, m->seq);
 	put16(out + 8, m->layer);
+	out[10] = m->reply_codec;
 	put16(out + 12, m->expert);
 	put16(out + 14, m->rows);
 	put32(out + 16, m->slot);
@@ -95,7 +96,7 @@ ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uin
 	if (get32(in + AT_CRC) != message_crc(in, size))
 		return -EBADMSG;
 	*m = (struct message){
-		.version = in[0], .type = in[1], .codec = in[2], .status = in[3],
+		.version = in[0], .type = in[1], .codec = in[2], .reply_codec = in[10], .status = in[3],
 		.seq = get32(in + 4), .layer = get16(in + 8), .expert = get16(in + 12), .rows = get16(in + 14),
 		.slot = get32(in + 16), .compute_us = get32(in + 20), .queue_us = get32(in + 24), .n_payload = n_payload,
 	};

@@ -10,7 +10,7 @@
  *      2 u8  codec       16 u32 slot            32 u32 CRC32C of header (this field zero) and payload
  *      3 u8  status      20 u32 compute_us      36 payload
  *      4 u32 seq
- *      8 u16 layer, 10 u16 reserved (zero)
+ *      8 u16 layer                           10 u8 codec of the reply (call), u8 reserved (zero)
  *
  * hello    device -> BS  first of all: what the device is (struct hello)
  * welcome  BS -> device  the device is taken in
@@ -51,7 +51,7 @@ enum message_status {
 
 struct message {
 	uint8_t version; /* set by message_encode */
-	uint8_t type, codec, status;
+	uint8_t type, codec, reply_codec, status;
 	uint32_t seq;
 	uint16_t layer, expert, rows;
 	uint32_t slot;

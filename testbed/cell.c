@@ -1,0 +1,644 @@
+#include "testbed/cell.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "phy/dl.h"
+#include "phy/mcs.h"
+#include "phy/power.h"
+#include "phy/ul.h"
+
+enum {
+	ARQ_CAPACITY = 1 << 23,
+	TB_MAX = 1 << 14,
+	RE_PER_RB = LAYOUT_NOMINAL_RE_PER_RB,
+	MIN_TB_BYTES = 12,
+	SLOTS_REMEMBERED = 16,    /* grants by slot */
+	GRANTS_REMEMBERED = 64,
+	KEEPALIVE_SLOTS = 50,     /* a device is addressed at least this often */
+	SYSINFO_LEVEL = 8,
+	ANSWER_LEVEL = 8,
+};
+
+/* Control channel elements for one message at a wideband SNR: rates 0.81, 0.41, 0.2 and 0.1 of QPSK, with the
+ * margin that a report of two or more slots ago needs. */
+static const struct {
+	float snr_db;
+	unsigned level;
+} control_levels[] = { { 13, 1 }, { 8, 2 }, { 4, 4 }, { -INFINITY, 8 } };
+
+/* An uplink grant on its way. */
+struct ul_expected {
+	bool any, is_new;
+	uint64_t slot;
+	struct grant grant;
+};
+
+struct peer {
+	enum cell_device_state state;
+	uint64_t since;      /* slot of the last change of state */
+	uint64_t heard;      /* last slot in which its control was decoded */
+	uint64_t addressed;  /* last slot with a message to it */
+	bool answer_due;
+	struct arq *arq;
+	struct harq harq[2];
+	struct link link[2];
+	struct predict_state predict;
+	struct ul_expected expected[SLOTS_REMEMBERED]; /* by uplink slot */
+	uint64_t ul_grant[GRANTS_REMEMBERED];          /* uplink slots of new blocks, a ring */
+	size_t n_ul_grants;
+	uint32_t reported_bytes;
+	uint64_t reported_slot;
+	struct cell_load load;
+	uint8_t *dl_block[HARQ_PROCESSES];
+	uint8_t *dl_memory;
+	size_t dl_bytes[HARQ_PROCESSES];
+	struct csi csi;
+	bool have_csi;
+	struct cell_device_stats stats;
+};
+
+struct cell {
+	struct cell_params params;
+	const struct numerology *num;
+	struct dl_tx *dl;
+	struct ul_rx *ul;
+	struct rate_table rates;
+	struct link_config link_config;
+	struct predict_config predict_config;
+	const struct alloc_method *allocator;
+	struct alloc_state alloc_state[2];
+	struct alloc_problem problem;
+	struct alloc_result result[2];
+	uint64_t slot; /* last uplink slot */
+	uint8_t *block; /* received */
+	uint8_t *message; /* being queued */
+	struct peer peer[PHY_DEVICES_MAX];
+	struct cell_stats stats;
+};
+
+static bool create_peer(struct cell *c, struct peer *p)
+{
+	p->arq = arq_create(ARQ_CAPACITY);
+	p->dl_memory = malloc((size_t)HARQ_PROCESSES * TB_MAX);
+	if (!p->arq || !p->dl_memory)
+		return false;
+	for (size_t i = 0; i < HARQ_PROCESSES; i++)
+		p->dl_block[i] = p->dl_memory + i * TB_MAX;
+	for (int dir = 0; dir < 2; dir++) {
+		link_init(&p->link[dir], &c->link_config, c->num->n_rb);
+		harq_init(&p->harq[dir], (uint8_t)c->params.max_tx);
+	}
+	predict_init(&p->predict, &c->predict_config);
+	return true;
+}
+
+static bool allocate(struct cell *c)
+{
+	const struct cell_params *p = &c->params;
+	float amplitude = power_re_amplitude(p->dl_re_dbm, p->tx_full_scale_dbm, c->num->n_fft);
+	c->dl = dl_tx_create(p->layout, p->cell_id, amplitude);
+	c->ul = ul_rx_create(p->layout, p->cell_id);
+	c->block = malloc(TB_MAX);
+	c->message = malloc(MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX);
+	bool ok = c->dl && c->ul && c->block && c->message;
+	for (unsigned d = 0; ok && d < p->n_devices; d++)
+		ok = create_peer(c, &c->peer[d]);
+	return ok;
+}
+
+struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
+{
+	struct cell *c = calloc(1, sizeof *c);
+	if (!c) {
+		snprintf(err, err_len, "cell: %s", strerror(errno));
+		return NULL;
+	}
+	c->params = *p;
+	c->num = layout_numerology(p->layout);
+	c->link_config = link_config_default();
+	c->link_config.target_bler = p->bler_target;
+	c->predict_config = predict_config_default();
+	c->predict_config.slot_s = numerology_slot_s(c->num);
+	c->predict_config.target_bler = p->bler_target;
+	c->allocator = alloc_method_find(p->allocator);
+	if (!c->allocator || rate_table_init(&c->rates, c->num->n_rb, RE_PER_RB, p->mcs_margin_db)) {
+		errno = EINVAL;
+		snprintf(err, err_len, "cell: no allocator \"%s\" for %zu resource blocks", p->allocator, c->num->n_rb);
+		cell_destroy(c);
+		return NULL;
+	}
+	if (!allocate(c)) {
+		snprintf(err, err_len, "cell: %s", strerror(errno));
+		cell_destroy(c);
+		return NULL;
+	}
+	return c;
+}
+
+void cell_destroy(struct cell *c)
+{
+	if (!c)
+		return;
+	for (unsigned d = 0; d < PHY_DEVICES_MAX; d++) {
+		free(c->peer[d].dl_memory);
+		arq_destroy(c->peer[d].arq);
+	}
+	free(c->message);
+	free(c->block);
+	ul_rx_destroy(c->ul);
+	dl_tx_destroy(c->dl);
+	free(c);
+}
+
+static unsigned n_groups(const struct cell *c)
+{
+	return c->params.n_devices > 8 ? 2 : 1;
+}
+
+/* ---- states ---- */
+
+static void set_state(struct cell *c, struct peer *p, enum cell_device_state s)
+{
+	p->state = s;
+	p->since = p->heard = c->slot;
+}
+
+static void lose(struct cell *c, unsigned d)
+{
+	struct peer *p = &c->peer[d];
+	set_state(c, p, CELL_ABSENT);
+	p->answer_due = false;
+	p->stats.losses++;
+	if (c->params.user.lost)
+		c->params.user.lost(c->params.user.arg, d, c->slot);
+}
+
+/* The access answer goes out: both ends begin anew. */
+static void begin_anew(struct cell *c, struct peer *p)
+{
+	arq_reset(p->arq);
+	for (int dir = 0; dir < 2; dir++) {
+		struct harq_stats kept = p->harq[dir].stats;
+		harq_init(&p->harq[dir], (uint8_t)c->params.max_tx);
+		p->harq[dir].stats = kept;
+		link_forget(&p->link[dir]);
+	}
+	memset(p->expected, 0, sizeof p->expected);
+	p->reported_bytes = 0;
+	p->load = (struct cell_load){ 0 };
+	set_state(c, p, CELL_ANSWERED);
+}
+
+void cell_welcome(struct cell *c, unsigned d)
+{
+	set_state(c, &c->peer[d], CELL_ATTACHED);
+	c->peer[d].stats.attaches++;
+}
+
+void cell_drop(struct cell *c, unsigned d)
+{
+	set_state(c, &c->peer[d], CELL_ABSENT);
+}
+
+/* ---- uplink ---- */
+
+static void read_messages(struct cell *c, unsigned d)
+{
+	struct peer *p = &c->peer[d];
+	size_t n;
+	const uint8_t *stream, *payload;
+	struct message m;
+	while (p->state != CELL_ABSENT && (stream = arq_peek(p->arq, &n))) {
+		ssize_t used = message_decode(stream, n, &m, &payload);
+		if (!used)
+			return;
+		if (used < 0) { /* the streams no longer agree, or another version speaks */
+			p->stats.messages_bad++;
+			lose(c, d);
+			return;
+		}
+		c->params.user.message(c->params.user.arg, d, &m, payload, c->slot);
+		arq_consume(p->arq, (size_t)used);
+	}
+}
+
+/* What the answer to a transmission means for outer loop, prediction and stream. */
+static void settle(struct cell *c, struct peer *p, enum cell_direction dir, const struct harq_outcome *o)
+{
+	enum predict_direction air = dir == CELL_DL ? PREDICT_DOWN : PREDICT_UP;
+	if (o->first) {
+		link_observe_block(&p->link[dir], &c->link_config, o->mcs, o->adapts, o->event == HARQ_DELIVERED);
+		predict_observe_block(&p->predict, &c->predict_config, air, o->event != HARQ_DELIVERED);
+	}
+	if (o->event == HARQ_DELIVERED)
+		predict_observe_air(&p->predict, &c->predict_config, air, o->bytes, (double)o->n_rb);
+	if (dir == CELL_DL && o->event != HARQ_AGAIN)
+		arq_block_done(p->arq, o->process, o->event == HARQ_DELIVERED, c->slot);
+}
+
+static void read_control(struct cell *c, unsigned d)
+{
+	struct peer *p = &c->peer[d];
+	struct uci u = { .ack = UCI_ACK_NONE };
+	struct harq_outcome o;
+	int rc = ul_rx_control(c->ul, (uint8_t)d, &u, &p->csi);
+	p->have_csi = rc != -ENODATA && p->csi.valid;
+	p->stats.controls_ok += rc == 0;
+	p->stats.controls_bad += rc == -EBADMSG;
+	p->stats.controls_silent += rc == -ENODATA;
+	if (p->have_csi) {
+		link_observe_band(&p->link[CELL_UL], c->slot, p->csi.snr_db);
+		p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db;
+		p->stats.snr_slots[CELL_UL]++;
+	}
+	if (!rc) {
+		p->heard = c->slot;
+		p->reported_bytes = u.buffer_bytes;
+		p->reported_slot = c->slot;
+		link_observe_headroom(&p->link[CELL_UL], u.headroom_db);
+		uint64_t measured = c->slot - CELL_UL_DELAY;
+		if (u.report_rb == UCI_REPORT_WIDEBAND) {
+			link_observe_wideband(&p->link[CELL_DL], measured, u.report_snr_db);
+			p->stats.snr_sum_db[CELL_DL] += u.report_snr_db;
+			p->stats.snr_slots[CELL_DL]++;
+		} else {
+			link_observe_rb(&p->link[CELL_DL], measured, (size_t)u.report_rb, u.report_snr_db);
+		}
+	}
+	enum harq_ack ack = u.ack == UCI_ACK ? HARQ_ACK : u.ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
+	if (!harq_feedback(&p->harq[CELL_DL], c->slot - CELL_UL_DELAY, ack, &o))
+		settle(c, p, CELL_DL, &o);
+}
+
+static void read_block(struct cell *c, unsigned d)
+{
+	struct peer *p = &c->peer[d];
+	struct ul_expected *e = &p->expected[c->slot % SLOTS_REMEMBERED];
+	struct harq_outcome o;
+	size_t n;
+	if (!e->any || e->slot != c->slot)
+		return;
+	e->any = false;
+	int rc = ul_rx_data(c->ul, (uint8_t)d, &e->grant, c->block, &n, NULL);
+	enum harq_ack ack = rc == 0 ? HARQ_ACK : rc == -ENODATA ? HARQ_NONE : HARQ_NACK;
+	if (!harq_feedback(&p->harq[CELL_UL], c->slot, ack, &o))
+		settle(c, p, CELL_UL, &o);
+	if (rc)
+		return;
+	p->stats.blocks_empty += !c->block[0];
+	arq_receive(p->arq, c->block, n, c->slot);
+	read_messages(c, d);
+}
+
+static void read_preambles(struct cell *c)
+{
+	struct ul_access found[PHY_DEVICES_MAX];
+	size_t n = 0;
+	if (!layout_is_access_slot(c->slot) || ul_rx_access(c->ul, found, &n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (found[i].device >= c->params.n_devices)
+			continue;
+		struct peer *p = &c->peer[found[i].device];
+		p->stats.accesses++;
+		if (p->state == CELL_ATTACHED)
+			lose(c, found[i].device);
+		p->answer_due = true;
+	}
+}
+
+int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples)
+{
+	struct slot_time when = { .slot = slot, .t_samples = slot * c->num->slot_len };
+	c->slot = slot;
+	c->stats.slots++;
+	int rc = ul_rx_slot(c->ul, samples, &when);
+	if (rc)
+		c->stats.non_finite++;
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		struct peer *p = &c->peer[d];
+		p->have_csi = false;
+		if (p->state == CELL_ABSENT)
+			continue;
+		if (layout_has_control((uint8_t)d, slot, n_groups(c)))
+			read_control(c, d);
+		read_block(c, d);
+		if (p->state != CELL_ABSENT && slot - p->heard > c->params.lost_after_slots)
+			lose(c, d);
+	}
+	read_preambles(c);
+	return rc;
+}
+
+/* ---- downlink: who is served ---- */
+
+static unsigned control_level(const struct peer *p)
+{
+	size_t i = 0;
+	float snr_db = p->link[CELL_DL].known ? p->link[CELL_DL].wideband_db : -INFINITY;
+	while (snr_db < control_levels[i].snr_db)
+		i++;
+	return control_levels[i].level;
+}
+
+uint32_t cell_ul_backlog(const struct cell *c, unsigned d)
+{
+	const struct peer *p = &c->peer[d];
+	uint64_t granted = 0;
+	for (size_t i = 0; i < SLOTS_REMEMBERED; i++) {
+		const struct ul_expected *e = &p->expected[i];
+		if (e->any && e->is_new && e->slot > p->reported_slot)
+			granted += c->rates.tbs_bytes[e->grant.mcs][rb_set_count(&e->grant.rbs)];
+	}
+	return granted < p->reported_bytes ? p->reported_bytes - (uint32_t)granted : 0;
+}
+
+size_t cell_dl_backlog(const struct cell *c, unsigned d)
+{
+	return arq_backlog(c->peer[d].arq, c->slot);
+}
+
+static bool wants(const struct cell *c, unsigned d, enum cell_direction dir)
+{
+	const struct peer *p = &c->peer[d];
+	if (p->state == CELL_ABSENT)
+		return false;
+	if (harq_pending(&p->harq[dir]) >= 0)
+		return true;
+	return harq_pick(&p->harq[dir]) >= 0 && (dir == CELL_DL ? cell_dl_backlog(c, d) : cell_ul_backlog(c, d)) > 0;
+}
+
+/* Devices whose messages fit the control symbols, beginning with another one each slot. */
+static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
+{
+	uint32_t served = 0;
+	for (unsigned i = 0; i < c->params.n_devices; i++) {
+		unsigned d = (unsigned)((slot + i) % c->params.n_devices);
+		if (!wants(c, d, CELL_DL) && !wants(c, d, CELL_UL))
+			continue;
+		unsigned level = control_level(&c->peer[d]);
+		if (level <= room) {
+			served |= 1u << d;
+			room -= level;
+		} else {
+			c->stats.rationed++;
+		}
+	}
+	return served;
+}
+
+static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum cell_direction dir, uint64_t slot)
+{
+	struct peer *p = &c->peer[d];
+	int again = harq_pending(&p->harq[dir]);
+	*a = (struct alloc_device){
+		.alive = true,
+		.loaded = p->load.loaded,
+		.can_send_new = harq_pick(&p->harq[dir]) >= 0,
+		.backlog_bytes = dir == CELL_DL ? (uint32_t)cell_dl_backlog(c, d) : cell_ul_backlog(c, d),
+		.remaining_bytes = p->load.remaining_bytes[dir],
+		.tail_s = dir == CELL_DL ? p->load.tail_s : 0,
+		.retx = again >= 0,
+	};
+	if (a->remaining_bytes < a->backlog_bytes)
+		a->remaining_bytes = a->backlog_bytes;
+	if (again >= 0) {
+		const struct harq_process *h = &p->harq[dir].process[again];
+		a->retx_process = (uint8_t)again;
+		a->retx_n_rb = h->n_rb;
+		a->retx_mcs = h->mcs;
+		a->retx_bytes = h->bytes;
+	}
+	link_view(&p->link[dir], &c->link_config, slot, &a->link);
+}
+
+static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served)
+{
+	struct alloc_problem *p = &c->problem;
+	*p = (struct alloc_problem){ .n_rb = c->num->n_rb, .rates = &c->rates, .grants_max = PHY_DEVICES_MAX,
+				     .min_bytes = MIN_TB_BYTES, .slot_s = numerology_slot_s(c->num),
+				     .n_devices = c->params.n_devices };
+	if (dir == CELL_UL)
+		p->available = layout_ul_rbs(c->params.layout, slot);
+	else
+		rb_set_add_range(&p->available, 0, c->num->n_rb);
+	for (unsigned d = 0; d < c->params.n_devices; d++)
+		if (served >> d & 1)
+			describe(c, &p->device[d], d, dir, slot);
+	c->allocator->allocate(p, &c->alloc_state[dir], &c->result[dir]);
+}
+
+/* ---- downlink: what is sent ---- */
+
+static struct grant to_grant(const struct alloc_grant *a, uint8_t process, int ndi)
+{
+	return (struct grant){ .rbs = a->rbs, .mcs = a->mcs, .harq_id = process, .ndi = (uint8_t)ndi, .rv = 0 };
+}
+
+static void count_grant(struct peer *p, enum cell_direction dir, const struct alloc_grant *a)
+{
+	p->stats.bytes_on_air[dir] += a->bytes;
+	p->stats.rb_slots[dir] += a->n_rb;
+	if (a->retx)
+		return;
+	p->stats.blocks[dir]++;
+	p->stats.mcs_sum[dir] += a->mcs;
+}
+
+/* Books a grant with HARQ; returns its process. */
+static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot, int *ndi)
+{
+	struct harq *h = &p->harq[dir];
+	int process = a->retx ? a->process : harq_pick(h);
+	*ndi = a->retx ? harq_send_again(h, process, slot)
+		       : harq_send_new(h, process, slot, a->mcs, a->n_rb, a->bytes, a->adapts);
+	count_grant(p, dir, a);
+	return (uint8_t)process;
+}
+
+static void grant_downlink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
+{
+	struct peer *p = &c->peer[a->device];
+	int ndi;
+	uint8_t process = book(p, CELL_DL, a, slot, &ndi);
+	if (!a->retx) {
+		arq_fill(p->arq, p->dl_block[process], a->bytes, process, slot);
+		p->dl_bytes[process] = a->bytes;
+	}
+	dci->has_dl = true;
+	dci->dl = to_grant(a, process, ndi);
+}
+
+static void grant_uplink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
+{
+	struct peer *p = &c->peer[a->device];
+	int ndi;
+	uint8_t process = book(p, CELL_UL, a, slot, &ndi);
+	dci->has_ul = true;
+	dci->ul = to_grant(a, process, ndi);
+	p->expected[slot % SLOTS_REMEMBERED] =
+		(struct ul_expected){ .any = true, .is_new = !a->retx, .slot = slot, .grant = dci->ul };
+	if (!a->retx)
+		p->ul_grant[p->n_ul_grants++ % GRANTS_REMEMBERED] = slot;
+}
+
+static void send_answers(struct cell *c, uint64_t slot)
+{
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		struct peer *p = &c->peer[d];
+		struct dci dci = { .device = (uint8_t)d, .access_answer = true };
+		if (!p->answer_due || dl_tx_dci(c->dl, &dci, ANSWER_LEVEL))
+			continue;
+		p->answer_due = false;
+		p->addressed = slot;
+		begin_anew(c, p);
+	}
+}
+
+/* An empty message now and then tells a device with nothing to do that it is still known. */
+static void keep_alive(struct cell *c, uint64_t slot)
+{
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		struct peer *p = &c->peer[d];
+		struct dci dci = { .device = (uint8_t)d };
+		if (p->state != CELL_ABSENT && slot - p->addressed >= KEEPALIVE_SLOTS &&
+		    !dl_tx_dci(c->dl, &dci, control_level(p)))
+			p->addressed = slot;
+	}
+}
+
+static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci)
+{
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		struct peer *p = &c->peer[d];
+		if (!dci[d].has_dl && !dci[d].has_ul)
+			continue;
+		p->addressed = slot;
+		unsigned level = control_level(p);
+		while (dl_tx_dci(c->dl, &dci[d], level) == -ENOSPC && level > 1)
+			level /= 2; /* alignment may leave less than was counted on */
+		c->stats.dcis++;
+		if (dci[d].has_dl)
+			dl_tx_data(c->dl, (uint8_t)d, &dci[d].dl, p->dl_block[dci[d].dl.harq_id], p->dl_bytes[dci[d].dl.harq_id]);
+	}
+}
+
+void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
+{
+	struct dci dci[PHY_DEVICES_MAX] = { 0 };
+	dl_tx_begin(c->dl, slot);
+	if (layout_is_sync_slot(slot)) {
+		struct sysinfo si = { .slot = (uint32_t)slot, .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
+				      .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
+				      .n_groups = (uint8_t)n_groups(c), .cell_id = c->params.cell_id, .version = DCI_VERSION };
+		dl_tx_sysinfo(c->dl, &si, SYSINFO_LEVEL);
+		c->stats.sysinfos++;
+	}
+	send_answers(c, slot);
+	uint32_t served = choose_served(c, slot, dl_tx_cce_left(c->dl));
+	uint32_t served_dl = served;
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		dci[d].device = (uint8_t)d;
+		if (!layout_has_control((uint8_t)d, slot + CELL_UL_DELAY, n_groups(c)))
+			served_dl &= ~(1u << d); /* it could not acknowledge */
+	}
+	allocate_direction(c, CELL_DL, slot, served_dl);
+	allocate_direction(c, CELL_UL, slot + CELL_UL_DELAY, served);
+	for (size_t i = 0; i < c->result[CELL_DL].n_grants; i++)
+		grant_downlink(c, &c->result[CELL_DL].grant[i], slot, &dci[c->result[CELL_DL].grant[i].device]);
+	for (size_t i = 0; i < c->result[CELL_UL].n_grants; i++)
+		grant_uplink(c, &c->result[CELL_UL].grant[i], slot + CELL_UL_DELAY, &dci[c->result[CELL_UL].grant[i].device]);
+	send_grants(c, slot, dci);
+	keep_alive(c, slot);
+	dl_tx_finish(c->dl, samples);
+}
+
+/* ---- for the upper layer ---- */
+
+int cell_send(struct cell *c, unsigned d, const struct message *m, const void *payload)
+{
+	struct peer *p = &c->peer[d];
+	if (p->state == CELL_ABSENT)
+		return -ENOTCONN;
+	size_t n = message_encode(m, payload, c->message, MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX);
+	return n ? arq_send(p->arq, c->message, n) : -ENOBUFS;
+}
+
+void cell_set_load(struct cell *c, unsigned d, const struct cell_load *load)
+{
+	c->peer[d].load = *load;
+}
+
+void cell_next_layer(struct cell *c)
+{
+	c->alloc_state[CELL_DL].layer++;
+	c->alloc_state[CELL_UL].layer++;
+}
+
+enum cell_device_state cell_state(const struct cell *c, unsigned d)
+{
+	return c->peer[d].state;
+}
+
+uint32_t cell_queued(const struct cell *c, unsigned d)
+{
+	return arq_offset(c->peer[d].arq);
+}
+
+uint32_t cell_sent(const struct cell *c, unsigned d)
+{
+	return arq_sent(c->peer[d].arq);
+}
+
+uint64_t cell_ul_grant_after(const struct cell *c, unsigned d, uint64_t slot)
+{
+	const struct peer *p = &c->peer[d];
+	uint64_t best = UINT64_MAX;
+	size_t n = p->n_ul_grants < GRANTS_REMEMBERED ? p->n_ul_grants : GRANTS_REMEMBERED;
+	for (size_t i = 0; i < n; i++)
+		if (p->ul_grant[i] >= slot && p->ul_grant[i] < best)
+			best = p->ul_grant[i];
+	return best;
+}
+
+void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *bytes_per_slot)
+{
+	struct link_view view;
+	struct rb_set all = { { 0 } };
+	rb_set_add_range(&all, 0, c->num->n_rb);
+	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + CELL_AHEAD, &view);
+	link_rates(&view, &c->rates, &all, bytes_per_slot);
+}
+
+struct predict_state *cell_predict_state(struct cell *c, unsigned d)
+{
+	return &c->peer[d].predict;
+}
+
+const struct rate_table *cell_rate_table(const struct cell *c)
+{
+	return &c->rates;
+}
+
+const struct csi *cell_csi(const struct cell *c, unsigned d)
+{
+	return c->peer[d].have_csi ? &c->peer[d].csi : NULL;
+}
+
+struct cell_device_stats cell_device_stats(const struct cell *c, unsigned d)
+{
+	struct cell_device_stats s = c->peer[d].stats;
+	s.harq[CELL_DL] = c->peer[d].harq[CELL_DL].stats;
+	s.harq[CELL_UL] = c->peer[d].harq[CELL_UL].stats;
+	s.arq = arq_stats(c->peer[d].arq);
+	return s;
+}
+
+struct cell_stats cell_stats(const struct cell *c)
+{
+	return c->stats;
+}

@@ -1,0 +1,132 @@
+/* cell.h - the radio side of the base station: every device's link, from samples to messages and back.
+ *
+ * Driven once a slot, uplink first:
+ *
+ *     cell_uplink(c, n, samples);            slot n as received: control, blocks, preambles, sounding
+ *     ... messages arrived through user->message; what they lead to is queued with cell_send ...
+ *     cell_downlink(c, n + CELL_AHEAD, tx);  the slot to send then: grants from what is queued and known now
+ *
+ * It knows of a device only what it decoded: uplink CSI from sounding, downlink CSI from reports, backlog, headroom and
+ * acknowledgements from uplink control. A device is
+ *
+ *     absent     nothing is sent to it; a preamble makes it
+ *     answered   an access answer went out, streams and HARQ began anew; its hello is awaited
+ *     attached   cell_welcome was called
+ *
+ * and is absent again when nothing was decoded from it for lost_after_slots, or when its hello has not come by then.
+ * Scheduling follows scheduler/allocate.h, once for each direction; the devices served in a slot are those whose messages fit the
+ * control symbols, beginning with another one each slot: what does not fit waits, and is counted.
+ */
+#ifndef TESTBED_CELL_H
+#define TESTBED_CELL_H
+
+#include <complex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "phy/csi.h"
+#include "phy/layout.h"
+#include "scheduler/allocate.h"
+#include "scheduler/harq.h"
+#include "scheduler/predict.h"
+#include "testbed/arq.h"
+#include "testbed/message.h"
+
+enum {
+	CELL_AHEAD = 2,    /* slots between the one received and the one built */
+	CELL_UL_DELAY = 2, /* a grant in slot n is for uplink slot n + 2, an acknowledgement in n + 2 for the block in n */
+};
+
+enum cell_device_state { CELL_ABSENT, CELL_ANSWERED, CELL_ATTACHED, CELL_STATES };
+enum cell_direction { CELL_DL, CELL_UL };
+
+/* Upper layer. message: payload is valid during the call; slot: the uplink slot that completed it. */
+struct cell_user {
+	void *arg;
+	void (*message)(void *arg, unsigned device, const struct message *m, const uint8_t *payload, uint64_t slot);
+	void (*lost)(void *arg, unsigned device, uint64_t slot);
+};
+
+struct cell_params {
+	const struct layout *layout; /* outlives the cell */
+	uint16_t cell_id;
+	unsigned n_devices; /* 1 .. PHY_DEVICES_MAX */
+	float dl_re_dbm;
+	float ul_target_re_dbm;
+	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
+	const char *allocator;
+	double bler_target;
+	unsigned max_tx;
+	float mcs_margin_db;
+	unsigned lost_after_slots;
+	struct cell_user user;
+};
+
+/* What the upper layer knows of a device's share of the layer in work, for the allocators. */
+struct cell_load {
+	bool loaded;
+	double remaining_bytes[2]; /* still to be carried for the layer, by direction, what waits at the device included */
+	double tail_s;             /* from the last downlink byte to the layer's end: compute and uplink */
+};
+
+struct cell_device_stats {
+	struct harq_stats harq[2];
+	struct arq_stats arq;
+	uint64_t bytes_on_air[2];    /* of transport blocks, every transmission */
+	uint64_t rb_slots[2];
+	uint64_t blocks[2];          /* new blocks */
+	double mcs_sum[2];           /* over new blocks */
+	double snr_sum_db[2];        /* over slots with CSI */
+	uint64_t snr_slots[2];
+	uint64_t accesses, attaches, losses;
+	uint64_t controls_ok, controls_bad, controls_silent;
+	uint64_t messages_bad;
+	uint64_t blocks_empty;       /* granted, decoded, nothing in it */
+};
+
+struct cell_stats {
+	uint64_t slots;
+	uint64_t non_finite; /* uplink slots refused */
+	uint64_t rationed;   /* times a device with something to send had to wait for room in the control symbols */
+	uint64_t dcis, sysinfos;
+};
+
+struct cell;
+
+/* NULL with errno and one line in err. */
+struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len);
+void cell_destroy(struct cell *c); /* NULL is fine */
+
+/* samples: slot_len. 0, or -EINVAL if a sample is not finite: the slot then counts as empty. */
+int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples);
+void cell_downlink(struct cell *c, uint64_t slot, float complex *samples);
+
+/* Queues a message. 0, -ENOTCONN (device absent), -ENOBUFS (too much queued). */
+int cell_send(struct cell *c, unsigned device, const struct message *m, const void *payload);
+void cell_welcome(struct cell *c, unsigned device); /* answered -> attached */
+void cell_drop(struct cell *c, unsigned device);    /* -> absent */
+void cell_set_load(struct cell *c, unsigned device, const struct cell_load *load);
+void cell_next_layer(struct cell *c); /* for allocators that deal per layer */
+
+enum cell_device_state cell_state(const struct cell *c, unsigned device);
+/* Stream offsets: the next byte cell_send will queue, and the first one never yet put in a block. */
+uint32_t cell_queued(const struct cell *c, unsigned device);
+uint32_t cell_sent(const struct cell *c, unsigned device);
+/* First uplink slot >= slot for which the device was granted a new block; UINT64_MAX if none yet. Looks back 64 grants. */
+uint64_t cell_ul_grant_after(const struct cell *c, unsigned device, uint64_t slot);
+/* Bytes the device last reported waiting, less what was granted since. */
+uint32_t cell_ul_backlog(const struct cell *c, unsigned device);
+size_t cell_dl_backlog(const struct cell *c, unsigned device);
+
+/* Expected bytes a slot on n RBs, n = 0 .. n_rb, in the slot to come. */
+void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, float *bytes_per_slot);
+struct predict_state *cell_predict_state(struct cell *c, unsigned device);
+const struct rate_table *cell_rate_table(const struct cell *c);
+
+/* CSI of the uplink slot just received; NULL if there was none. For logs. */
+const struct csi *cell_csi(const struct cell *c, unsigned device);
+struct cell_device_stats cell_device_stats(const struct cell *c, unsigned device);
+struct cell_stats cell_stats(const struct cell *c);
+
+#endif

@@ -1,0 +1,31 @@
+#include "testbed/compute.h"
+
+#include <math.h>
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t next(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+static double uniform(uint64_t *state)
+{
+	return ((double)(next(state) >> 11) + 0.5) * 0x1p-53;
+}
+
+void compute_clock_init(struct compute_clock *c, const struct compute_profile *profile, uint64_t seed)
+{
+	*c = (struct compute_clock){ .profile = *profile, .state = seed };
+}
+
+double compute_clock_charge(struct compute_clock *c, double bytes, double flops)
+{
+	const struct compute_profile *p = &c->profile;
+	double work = fmax(bytes / p->bytes_per_s, flops / p->flops_per_s);
+	double radius = sqrt(-2.0 * log(uniform(&c->state)));
+	double normal = radius * cos(2.0 * M_PI * uniform(&c->state));
+	return (p->fixed_s + work) * exp(p->jitter * normal);
+}

@@ -1,0 +1,472 @@
+#include "testbed/device.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "phy/acquire.h"
+#include "phy/nco.h"
+#include "phy/power.h"
+#include "phy/track.h"
+
+enum {
+	PROCESSES = 16,
+	NDI_NONE = 2, /* no block of this process yet */
+	ARQ_CAPACITY = 1 << 21,
+	CALLS_MAX = 256,
+	TB_MAX = 1 << 14,
+	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
+};
+
+struct process {
+	uint8_t dl_ndi; /* of the block last seen */
+	bool dl_done;   /* it was decoded */
+	uint8_t ul_ndi;
+	size_t ul_bytes; /* of the block last sent */
+	uint8_t *ul_block;
+};
+
+struct device {
+	struct device_params params;
+	const struct numerology *num;
+	enum device_state state;
+	uint64_t state_since; /* slots seen, as n_slots */
+	uint64_t n_slots;
+	uint64_t heard_at; /* n_slots when last addressed by the base station */
+	uint64_t next_search; /* own clock, while searching */
+	uint64_t slot;        /* number of the slot to come, as far as it is known */
+	bool slot_known;
+
+	struct acquire *acquire;
+	struct track track;
+	struct nco rx_nco, tx_nco;
+	uint64_t rx_nco_t, tx_nco_t; /* sample each is at */
+	struct dl_rx *dl;
+	struct ul_tx *ul;
+	float complex *rx, *tx; /* slot_len */
+	struct dl_result result;
+	bool have_csi;
+
+	struct sysinfo sysinfo;
+	float path_loss_db;
+	unsigned path_loss_slots;
+	size_t next_report_rb;
+
+	struct arq *arq;
+	struct worker *worker;
+	struct process process[PROCESSES];
+	uint8_t *block;       /* received */
+	uint8_t *block_memory; /* of the processes */
+	struct device_stats stats;
+};
+
+static const char *const state_names[DEVICE_STATES] = { "search", "listen", "access", "connected", "attached", "refused" };
+
+const char *device_state_name(enum device_state s)
+{
+	return s < DEVICE_STATES ? state_names[s] : "unknown";
+}
+
+static bool allocate(struct device *d)
+{
+	const struct device_params *p = &d->params;
+	d->acquire = acquire_create(d->num, p->cell_id);
+	d->dl = dl_rx_create(p->layout, p->cell_id, p->device);
+	d->ul = ul_tx_create(p->layout, p->cell_id, p->device);
+	d->rx = calloc(d->num->slot_len, sizeof *d->rx);
+	d->tx = calloc(d->num->slot_len, sizeof *d->tx);
+	d->arq = arq_create(ARQ_CAPACITY);
+	d->worker = worker_create(&(struct worker_params){ .model = p->model, .profile = p->profile, .seed = p->seed,
+							   .rows_max = p->call_rows_max, .calls_max = CALLS_MAX });
+	d->block = malloc(TB_MAX);
+	d->block_memory = malloc((size_t)PROCESSES * TB_MAX);
+	for (size_t i = 0; i < PROCESSES && d->block_memory; i++)
+		d->process[i].ul_block = d->block_memory + i * TB_MAX;
+	return d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block && d->block_memory;
+}
+
+struct device *device_create(const struct device_params *p, char *err, size_t err_len)
+{
+	struct device *d = calloc(1, sizeof *d);
+	if (d) {
+		d->params = *p;
+		d->num = layout_numerology(p->layout);
+		nco_init(&d->rx_nco, d->num->rate_hz);
+		nco_init(&d->tx_nco, d->num->rate_hz);
+	}
+	if (!d || !allocate(d)) {
+		snprintf(err, err_len, "device %u: %s", p->device, strerror(errno));
+		device_destroy(d);
+		return NULL;
+	}
+	acquire_reset(d->acquire, 0);
+	return d;
+}
+
+void device_destroy(struct device *d)
+{
+	if (!d)
+		return;
+	free(d->block_memory);
+	free(d->block);
+	worker_destroy(d->worker);
+	arq_destroy(d->arq);
+	free(d->tx);
+	free(d->rx);
+	ul_tx_destroy(d->ul);
+	dl_rx_destroy(d->dl);
+	acquire_destroy(d->acquire);
+	free(d);
+}
+
+uint64_t device_next_rx(const struct device *d)
+{
+	return d->state == DEVICE_SEARCH ? d->next_search : d->track.next_start;
+}
+
+/* ---- states ---- */
+
+static void enter(struct device *d, enum device_state s)
+{
+	d->state = s;
+	d->state_since = d->heard_at = d->n_slots;
+	d->stats.transitions[s]++;
+}
+
+static uint64_t in_state(const struct device *d)
+{
+	return d->n_slots - d->state_since;
+}
+
+static void start_search(struct device *d)
+{
+	d->next_search = d->track.next_start;
+	d->slot_known = false;
+	acquire_reset(d->acquire, d->next_search);
+	enter(d, DEVICE_SEARCH);
+}
+
+static void search(struct device *d, const float complex *samples)
+{
+	d->next_search += d->num->slot_len;
+	if (!acquire_feed(d->acquire, samples, d->num->slot_len))
+		return;
+	struct track_config config = track_config_default(d->params.dl_hz, d->params.ul_hz);
+	track_start(&d->track, d->num, &config, acquire_result(d->acquire));
+	d->slot = track_skip_to(&d->track, d->next_search);
+	dl_rx_reset(d->dl);
+	d->path_loss_slots = 0;
+	enter(d, DEVICE_LISTEN);
+}
+
+/* Both ends start their streams and processes anew when an access answer goes out. */
+static void connect(struct device *d)
+{
+	const struct moe_model *m = d->params.model;
+	struct hello hello = { .device = d->params.device, .n_layer = (uint16_t)m->shape.n_layer,
+			       .n_expert = (uint16_t)m->shape.n_expert };
+	memcpy(hello.model_hash, m->hash, sizeof hello.model_hash);
+	for (size_t layer = 0; layer < m->shape.n_layer; layer++)
+		for (size_t e = 0; e < m->shape.n_expert; e++)
+			if (moe_model_holds(m, layer, e))
+				hello_hold(&hello, layer, e);
+	uint8_t payload[sizeof hello + 16], message[MESSAGE_HEADER + sizeof payload];
+	struct message head = { .type = MESSAGE_HELLO, .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
+	arq_reset(d->arq);
+	worker_reset(d->worker);
+	for (size_t i = 0; i < PROCESSES; i++) {
+		d->process[i].dl_ndi = d->process[i].ul_ndi = NDI_NONE;
+		d->process[i].ul_bytes = 0;
+	}
+	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
+	enter(d, DEVICE_CONNECTED);
+}
+
+/* Timers: nothing awaited is awaited for ever. */
+static void check_timers(struct device *d)
+{
+	if (track_lost(&d->track)) {
+		start_search(d);
+		return;
+	}
+	if (d->state == DEVICE_CONNECTED && in_state(d) > d->params.welcome_slots)
+		enter(d, DEVICE_ACCESS);
+	if (d->state == DEVICE_ATTACHED && d->n_slots - d->heard_at > d->params.lost_after_slots)
+		enter(d, DEVICE_ACCESS);
+}
+
+/* ---- messages ---- */
+
+static double now_s(const struct device *d)
+{
+	return (double)(d->track.next_start + d->num->slot_len) / d->num->rate_hz;
+}
+
+static void take_message(struct device *d, const struct message *m, const uint8_t *payload)
+{
+	if (m->type == MESSAGE_WELCOME && d->state == DEVICE_CONNECTED)
+		enter(d, DEVICE_ATTACHED);
+	else if (m->type == MESSAGE_REFUSE && d->state == DEVICE_CONNECTED)
+		enter(d, DEVICE_REFUSED);
+	else if (m->type == MESSAGE_CALL && d->state == DEVICE_ATTACHED)
+		worker_take(d->worker, m, payload, (uint32_t)d->slot, now_s(d));
+	else
+		d->stats.messages_bad++;
+	d->stats.messages++;
+}
+
+static void read_messages(struct device *d)
+{
+	size_t n;
+	const uint8_t *stream, *payload;
+	struct message m;
+	while ((stream = arq_peek(d->arq, &n))) {
+		ssize_t used = message_decode(stream, n, &m, &payload);
+		if (!used)
+			return;
+		if (used < 0) { /* the streams no longer agree: begin again */
+			d->stats.messages_bad++;
+			enter(d, used == -EPROTONOSUPPORT ? DEVICE_REFUSED : DEVICE_ACCESS);
+			return;
+		}
+		take_message(d, &m, payload);
+		arq_consume(d->arq, (size_t)used);
+	}
+}
+
+static void send_results(struct device *d)
+{
+	const uint8_t *message;
+	size_t n;
+	while (d->state == DEVICE_ATTACHED && (n = worker_poll(d->worker, now_s(d), &message)))
+		if (arq_send(d->arq, message, n)) {
+			enter(d, DEVICE_ACCESS); /* the base station has not read for too long */
+			return;
+		}
+}
+
+/* ---- blocks ---- */
+
+static enum uci_ack take_block(struct device *d, const struct grant *g)
+{
+	struct process *p = &d->process[g->harq_id];
+	d->stats.dl_grants++;
+	if (p->dl_ndi == g->ndi && p->dl_done) {
+		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
+		return UCI_ACK;
+	}
+	p->dl_ndi = g->ndi;
+	size_t n;
+	p->dl_done = dl_rx_data(d->dl, g, d->block, &n, NULL) == 0;
+	if (!p->dl_done) {
+		d->stats.dl_blocks_bad++;
+		return UCI_NACK;
+	}
+	d->stats.dl_blocks_ok++;
+	arq_receive(d->arq, d->block, n, d->slot);
+	read_messages(d);
+	return UCI_ACK;
+}
+
+static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot)
+{
+	struct process *p = &d->process[g->harq_id];
+	size_t n = ul_tb_bytes(d->params.layout, ul_slot, g);
+	d->stats.ul_grants++;
+	if (!n || n > TB_MAX)
+		return;
+	if (p->ul_ndi != g->ndi || p->ul_bytes != n) {
+		/* The base station is done with the block before; what it gave up, its stream's status will ask for. */
+		arq_block_done(d->arq, g->harq_id, true, d->slot);
+		arq_fill(d->arq, p->ul_block, n, g->harq_id, d->slot);
+		p->ul_ndi = g->ndi;
+		p->ul_bytes = n;
+		d->stats.ul_blocks++;
+	} else {
+		d->stats.ul_blocks_repeated++;
+	}
+	ul_tx_data(d->ul, g, p->ul_block, n);
+}
+
+/* ---- one slot ---- */
+
+static struct ul_power power(const struct device *d)
+{
+	return (struct ul_power){ .target_re_dbm = d->sysinfo.ul_target_dbm, .path_loss_db = d->path_loss_db,
+				  .max_dbm = d->params.tx_max_dbm, .n_rb = d->num->n_rb };
+}
+
+/* One report a slot: the whole band and one RB in turn. */
+static void report_csi(struct device *d, struct uci *u)
+{
+	const struct csi *csi = &d->result.csi;
+	bool wideband = d->slot / (layout_has_control(d->params.device, d->slot + 1, d->sysinfo.n_groups) ? 1 : 2) % 2 == 0;
+	u->report_rb = UCI_REPORT_WIDEBAND;
+	u->report_snr_db = csi->valid ? csi->snr_mean_db : CSI_SNR_FLOOR_DB;
+	if (!wideband && csi->valid) {
+		u->report_rb = (int16_t)d->next_report_rb;
+		u->report_snr_db = csi->snr_db[d->next_report_rb];
+		d->next_report_rb = (d->next_report_rb + 1) % d->num->n_rb;
+	}
+}
+
+static void send_control(struct device *d, enum uci_ack ack)
+{
+	struct ul_power p = power(d);
+	size_t backlog = arq_backlog(d->arq, d->slot);
+	struct uci u = { .ack = ack, .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
+			 .headroom_db = ul_power_headroom_db(&p) };
+	report_csi(d, &u);
+	ul_tx_control(d->ul, &u);
+}
+
+static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *tx)
+{
+	uint64_t ul_slot = d->slot + DEVICE_UL_DELAY_SLOTS;
+	bool granted = d->result.has_dci && d->result.dci.has_ul;
+	bool connected = d->state == DEVICE_CONNECTED || d->state == DEVICE_ATTACHED;
+	ul_tx_begin(d->ul, ul_slot);
+	if (connected && granted)
+		send_block(d, &d->result.dci.ul, ul_slot);
+	if (connected && layout_has_control(d->params.device, ul_slot, d->sysinfo.n_groups))
+		send_control(d, ack);
+	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot))
+		ul_tx_access(d->ul);
+	struct ul_power p = power(d);
+	size_t n_rb = connected && granted ? rb_set_count(&d->result.dci.ul.rbs) : d->num->n_rb;
+	struct ul_amplitudes a = ul_power_amplitudes(&p, n_rb, d->params.tx_full_scale_dbm, d->num->n_fft);
+	tx->send = ul_tx_finish(d->ul, &a, d->tx);
+	if (!tx->send)
+		return;
+	tx->t_samples = d->track.next_start + DEVICE_UL_DELAY_SLOTS * d->num->slot_len;
+	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
+	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
+	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
+	d->tx_nco_t = tx->t_samples + d->num->slot_len;
+	tx->samples = d->tx;
+}
+
+static void learn_path_loss(struct device *d)
+{
+	float rsrp_dbm = power_rsrp_dbm(&d->result.csi, d->params.rx_full_scale_dbm, d->num->n_fft);
+	if (!isfinite(rsrp_dbm))
+		return;
+	/* Averaged as power gain, since fading is: the mean over dB would overstate the loss. */
+	double gain = pow(10.0, 0.1 * (double)(rsrp_dbm - (float)d->sysinfo.dl_re_dbm));
+	d->path_loss_slots += d->path_loss_slots < PATH_LOSS_SLOTS;
+	double old = d->path_loss_slots > 1 ? pow(10.0, -0.1 * (double)d->path_loss_db) : gain;
+	old += (gain - old) / d->path_loss_slots;
+	d->path_loss_db = (float)(-10.0 * log10(old));
+}
+
+static void take_sysinfo(struct device *d)
+{
+	const struct sysinfo *si = &d->result.sysinfo;
+	if (si->version != DCI_VERSION || si->cell_id != d->params.cell_id) {
+		enter(d, DEVICE_REFUSED);
+		return;
+	}
+	d->sysinfo = *si;
+	d->slot = si->slot;
+	d->slot_known = true;
+	if (d->state == DEVICE_LISTEN)
+		enter(d, DEVICE_ACCESS);
+}
+
+static void feed_tracker(struct device *d)
+{
+	track_update(&d->track, d->result.csi.valid ? &d->result.track : NULL);
+	if (layout_is_sync_slot(d->slot))
+		track_sync_slot(&d->track, d->result.has_sysinfo);
+}
+
+static int receive(struct device *d, const float complex *samples)
+{
+	nco_skip(&d->rx_nco, (int64_t)(d->track.next_start - d->rx_nco_t));
+	nco_set_hz(&d->rx_nco, d->track.cfo_hz);
+	struct slot_time when = { .slot = d->slot, .t_samples = d->track.next_start, .nco_rad = nco_phase_rad(&d->rx_nco),
+				  .nco_hz = nco_hz(&d->rx_nco) };
+	nco_down(&d->rx_nco, samples, d->rx, d->num->slot_len);
+	d->rx_nco_t = d->track.next_start + d->num->slot_len;
+	return dl_rx_slot(d->dl, d->rx, &when, &d->result);
+}
+
+static void follow(struct device *d, struct device_tx *tx)
+{
+	enum uci_ack ack = UCI_ACK_NONE;
+	if (d->result.has_sysinfo)
+		take_sysinfo(d);
+	if (d->state >= DEVICE_ACCESS && d->result.csi.valid)
+		learn_path_loss(d);
+	if (d->state >= DEVICE_ACCESS && d->state <= DEVICE_ATTACHED && d->result.has_dci) {
+		d->heard_at = d->n_slots;
+		if (d->result.dci.access_answer)
+			connect(d);
+		if (d->result.dci.has_dl && d->state >= DEVICE_CONNECTED)
+			ack = take_block(d, &d->result.dci.dl);
+	}
+	send_results(d);
+	if (d->slot_known)
+		build_uplink(d, ack, tx);
+	feed_tracker(d);
+	d->slot++;
+	check_timers(d);
+}
+
+int device_slot(struct device *d, const float complex *samples, struct device_tx *tx)
+{
+	int rc = 0;
+	tx->send = false;
+	d->have_csi = false;
+	d->stats.slots[d->state]++;
+	d->n_slots++;
+	if (d->state == DEVICE_SEARCH) {
+		search(d, samples);
+		return 0;
+	}
+	rc = receive(d, samples);
+	if (rc)
+		d->stats.non_finite++;
+	d->have_csi = !rc;
+	follow(d, tx);
+	return rc;
+}
+
+/* ---- for logs ---- */
+
+enum device_state device_state(const struct device *d)
+{
+	return d->state;
+}
+
+const struct csi *device_csi(const struct device *d)
+{
+	return d->have_csi ? &d->result.csi : NULL;
+}
+
+float device_path_loss_db(const struct device *d)
+{
+	return d->path_loss_db;
+}
+
+double device_cfo_hz(const struct device *d)
+{
+	return d->track.cfo_hz;
+}
+
+struct device_stats device_stats(const struct device *d)
+{
+	return d->stats;
+}
+
+struct arq_stats device_arq_stats(const struct device *d)
+{
+	return arq_stats(d->arq);
+}
+
+struct worker_stats device_worker_stats(const struct device *d)
+{
+	return worker_stats(d->worker);
+}

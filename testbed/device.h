@@ -1,0 +1,108 @@
+/* device.h - a device node: a state machine driven once a slot, from cold start to serving experts.
+ *
+ *     struct device *d = device_create(&params, err, sizeof err);
+ *     for (;;) {
+ *             radio_recv(radio, rx, slot_len, device_next_rx(d));
+ *             struct device_tx tx;
+ *             device_slot(d, rx, &tx);                     // looks at the samples, says what to send and when
+ *             if (tx.send)
+ *                     radio_send(radio, tx.samples, slot_len, tx.t_samples);
+ *     }
+ *
+ * What a device knows when it starts: its number, its experts, the numerology, the cell's number and the carriers. Timing, carrier offset,
+ * path loss and slot number it finds out. It asks neither what time it is nor whether the radio is real: its clock is the sample count of
+ * its radio, and its next slot lies where its tracker puts it.
+ *
+ *     search     looks for the sync sequence
+ *     listen     follows a cell; waits for system information
+ *     access     sends its preamble in access slots until the base station answers; nothing else
+ *     connected  sends control, sounding and granted data; has said hello, waits for the welcome
+ *     attached   serves expert calls
+ *     refused    the base station takes no device with this model or version: silent for good
+ *
+ * From listen on a link gone silent for lost_after_slots leads back to search; from connected on a base station that does not welcome for
+ * welcome_slots leads back to access.
+ */
+#ifndef TESTBED_DEVICE_H
+#define TESTBED_DEVICE_H
+
+#include <complex.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "phy/csi.h"
+#include "phy/dl.h"
+#include "phy/layout.h"
+#include "phy/ul.h"
+#include "testbed/arq.h"
+#include "testbed/compute.h"
+#include "testbed/message.h"
+#include "testbed/worker.h"
+
+enum device_state {
+	DEVICE_SEARCH,
+	DEVICE_LISTEN,
+	DEVICE_ACCESS,
+	DEVICE_CONNECTED,
+	DEVICE_ATTACHED,
+	DEVICE_REFUSED,
+	DEVICE_STATES
+};
+
+enum { DEVICE_UL_DELAY_SLOTS = 2 }; /* a grant or a block in slot n is answered in slot n + 2 */
+
+struct device_params {
+	const struct layout *layout; /* outlives the device, as does the model */
+	uint16_t cell_id;
+	uint8_t device;
+	double dl_hz, ul_hz;
+	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
+	float tx_max_dbm;
+	const struct moe_model *model; /* the experts it holds */
+	struct compute_profile profile;
+	uint64_t seed;
+	size_t call_rows_max;
+	unsigned lost_after_slots, welcome_slots;
+};
+
+struct device_tx {
+	bool send;
+	uint64_t t_samples; /* own clock */
+	const float complex *samples; /* slot_len; valid until the next device_slot */
+};
+
+struct device_stats {
+	uint64_t slots[DEVICE_STATES];
+	uint64_t transitions[DEVICE_STATES]; /* times each state was entered */
+	uint64_t non_finite;                 /* slots refused */
+	uint64_t dl_grants, ul_grants;       /* decoded */
+	uint64_t dl_blocks_ok, dl_blocks_bad, dl_blocks_repeated;
+	uint64_t ul_blocks, ul_blocks_repeated;
+	uint64_t messages, messages_bad; /* bad: damaged, of another version, or not for this state */
+};
+
+struct device;
+
+/* NULL with errno and one line in err. */
+struct device *device_create(const struct device_params *p, char *err, size_t err_len);
+void device_destroy(struct device *d); /* NULL is fine */
+
+/* Own clock at the first sample of the next slot_len samples it wants. */
+uint64_t device_next_rx(const struct device *d);
+
+/* samples: slot_len, from device_next_rx. 0, or -EINVAL if a sample is not finite: the slot counts as lost. */
+int device_slot(struct device *d, const float complex *samples, struct device_tx *tx);
+
+enum device_state device_state(const struct device *d);
+const char *device_state_name(enum device_state s);
+/* CSI of the slot last seen while following a cell; NULL if that slot gave none. For logs. */
+const struct csi *device_csi(const struct device *d);
+/* For tests and logs: the transmitter's frequency correction, phase at own sample 0 and Hz now. */
+float device_path_loss_db(const struct device *d);
+double device_cfo_hz(const struct device *d);
+struct device_stats device_stats(const struct device *d);
+struct arq_stats device_arq_stats(const struct device *d);
+struct worker_stats device_worker_stats(const struct device *d);
+
+#endif

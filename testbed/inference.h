@@ -1,0 +1,108 @@
+/* inference.h - the model side of the base station: one prompt at a time, its experts reached through a cell.
+ *
+ *     inference_start(inf, tokens, n, &options, t_s);
+ *     each slot:
+ *             cell_uplink(cell, n, rx);                      results arrive through inference_message
+ *             inference_step(inf, n);                        goes on as far as it can, queues calls
+ *             cell_downlink(cell, n + CELL_AHEAD, tx);
+ *             inference_sent(inf, n + CELL_AHEAD);           notes what went out
+ *     until inference_status(inf) != INFERENCE_RUNNING
+ *
+ * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the latency predicted for
+ * each device; hidden states coded and sent as calls of at most call_rows_max rows; results combined in router order when all are there. A call
+ * whose device is away waits for it to come back, until call_timeout_s after the router's output: then the run has failed, with one line
+ * that names layer, expert and device. Time is virtual: of the base station's clock, its own computing charged from a profile.
+ *
+ * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished last:
+ *     waiting    for the first downlink slot; at the device for its turn; for the first uplink slot
+ *     downlink   first slot with a byte of the call to the slot in which the device had all of it, as the device says
+ *     compute    as the device says
+ *     uplink     first uplink slot granted once the result was ready to the slot in which all of it was here
+ */
+#ifndef TESTBED_INFERENCE_H
+#define TESTBED_INFERENCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "moe/codec.h"
+#include "moe/generation.h"
+#include "moe/model.h"
+#include "scheduler/select.h"
+#include "testbed/cell.h"
+#include "testbed/compute.h"
+#include "testbed/expert_mode.h"
+
+enum inference_status { INFERENCE_IDLE, INFERENCE_RUNNING, INFERENCE_DONE, INFERENCE_FAILED };
+
+struct inference_params {
+	const struct moe_model *model; /* base half; outlives the object, as does the cell */
+	struct cell *cell;
+	const struct numerology *num;
+	unsigned n_devices;
+	const struct codec *codec_down, *codec_up;
+	size_t call_rows_max, chunk_rows;
+	const char *policy;
+	struct select_params select;
+	struct expert_mode experts;
+	struct compute_profile profile; /* of the base station */
+	uint64_t seed;
+	double call_timeout_s;
+};
+
+/* One finished layer of one chunk. Seconds; the four parts sum to latency_s. */
+struct layer_record {
+	uint64_t index; /* counts layers since create */
+	uint32_t layer, n_tokens;
+	bool prompt;    /* of the prompt, not of a generated token */
+	double t_start_s, latency_s;
+	double waiting_s, downlink_s, compute_s, uplink_s;
+	uint32_t n_calls, n_rows, n_dropped;
+	uint32_t last_device; /* whose result came last */
+	double predicted_s;   /* by the policy, for what it chose */
+	double theta, wlr_before, wlr_after, kept_weight;
+	uint32_t rows_on[PHY_DEVICES_MAX];
+};
+
+struct inference_stats {
+	uint64_t layers, calls, rows, dropped;
+	uint64_t calls_sent_again;   /* after a device was lost */
+	uint64_t stale;              /* results that no call waits for */
+	uint64_t refused;            /* results whose contents contradict the call, or are not finite */
+	uint64_t bytes_down, bytes_up; /* of messages */
+	double bs_compute_s;
+};
+
+struct inference;
+
+/* NULL with errno and one line in err. */
+struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len);
+void inference_destroy(struct inference *inf); /* NULL is fine */
+
+/* A device says which experts it holds. */
+void inference_device_holds(struct inference *inf, unsigned device, const struct hello *h);
+/* Is every expert of every layer on an attached device? */
+bool inference_ready(const struct inference *inf);
+
+/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context), -ENOMEM. */
+int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options, double t_s);
+
+/* The base station's work between receiving slot `slot` and building the next one. */
+void inference_step(struct inference *inf, uint64_t slot);
+void inference_sent(struct inference *inf, uint64_t slot); /* after cell_downlink for that slot */
+void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload, uint64_t slot);
+void inference_lost(struct inference *inf, unsigned device);
+
+enum inference_status inference_status(const struct inference *inf);
+const char *inference_error(const struct inference *inf); /* one line, after INFERENCE_FAILED */
+/* Of the run begun last; NULL before the first. Owned by inf, until the next start. */
+const struct generation *inference_generation(const struct inference *inf);
+size_t inference_n_prompt(const struct inference *inf);
+double inference_end_s(const struct inference *inf); /* when the last token was picked */
+
+/* The oldest record not yet taken; false when there is none. At most 64 are kept. */
+bool inference_take_record(struct inference *inf, struct layer_record *r);
+struct inference_stats inference_stats(const struct inference *inf);
+
+#endif

@@ -1,0 +1,335 @@
+#include "testbed/lockstep.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "phy/power.h"
+#include "testbed/cli.h"
+#include "testbed/pool.h"
+
+/* Full scale above the mean power of a full band: room for the peaks of OFDM. */
+#define PEAK_ROOM_DB 12.0
+#define RX_FULL_SCALE_DBM (-30.0)
+#define THERMAL_DBM_HZ (-174.0)
+#define LIGHT_M_S 299792458.0
+enum { START_SLOTS = 20 }; /* devices wake up within so many slots */
+
+struct station {
+	struct moe_model *model;
+	struct device *device;
+	struct radio *radio;
+	float complex *rx; /* slot_len */
+	size_t n_slots;    /* taken in the step at hand */
+};
+
+struct lockstep {
+	const struct config *config;
+	struct numerology num;
+	struct layout *layout;
+	struct moe_model *model;
+	struct ether *ether;
+	struct bs *bs;
+	struct radio *bs_radio;
+	float complex *rx, *tx; /* slot_len */
+	struct station station[CONFIG_DEVICES_MAX];
+	size_t n_devices;
+	struct pool *pool;
+	struct journal *journal;
+	uint64_t n_slots;
+};
+
+/* ---- the scenario as numbers ---- */
+
+static double noise_re_dbm(const struct lockstep *l, double noise_figure_db)
+{
+	return THERMAL_DBM_HZ + noise_figure_db + 10 * log10(l->num.scs_hz);
+}
+
+static double dl_re_dbm(const struct lockstep *l)
+{
+	return l->config->bs.tx_power_dbm - 10 * log10((double)l->num.n_sc);
+}
+
+/* splitmix64: one well-mixed number for each (seed, stream). */
+static uint64_t mix(uint64_t seed, uint64_t stream)
+{
+	uint64_t z = seed + (stream + 1) * 0x9e3779b97f4a7c15u;
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+enum { STREAM_ETHER, STREAM_BS, STREAM_START = 100, STREAM_DEVICE = 200 };
+
+static void describe_ether(const struct lockstep *l, struct ether_config *e)
+{
+	const struct config *c = l->config;
+	*e = (struct ether_config){ .rate_hz = c->radio.rate_hz, .dl_hz = c->radio.dl_hz, .ul_hz = c->radio.ul_hz,
+				    .seed = mix(c->seed, STREAM_ETHER), .n_devices = c->n_devices };
+	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm, .noise_figure_db = c->bs.noise_figure_db,
+						 .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
+						 .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
+	for (size_t d = 0; d < c->n_devices; d++) {
+		const struct config_device *dev = &c->devices[d];
+		double start = (double)(mix(c->seed, STREAM_START + d) >> 11) * 0x1p-53;
+		e->node[d + 1] = (struct ether_node_config){
+			.osc_ppm = dev->osc_ppm, .noise_figure_db = dev->noise_figure_db,
+			.tx_full_scale_dbm = dev->tx_power_dbm + PEAK_ROOM_DB, .rx_full_scale_dbm = RX_FULL_SCALE_DBM,
+			.start_offset_samples = start * START_SLOTS * (double)l->num.slot_len,
+		};
+		e->link[d + 1] = (struct ether_link_config){
+			.path_loss_db = dl_re_dbm(l) - noise_re_dbm(l, dev->noise_figure_db) - dev->snr_db,
+			.propagation_delay_s = dev->distance_m / LIGHT_M_S, .model = c->channel.model,
+			.k_db = c->channel.rice_k_db, .delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
+			.speed_m_s = c->channel.speed_kmh / 3.6,
+			.outage = { .rate_hz = c->channel.outage_per_s, .duration_s = 1e-3 * c->channel.outage_ms,
+				    .dirs = 1u << ETHER_DL | 1u << ETHER_UL },
+		};
+	}
+}
+
+static struct compute_profile profile(const struct lockstep *l, const char *name, double extra_us)
+{
+	const struct config_profile *p = config_profile(l->config, name);
+	return (struct compute_profile){ .fixed_s = 1e-6 * (p->fixed_us + extra_us), .bytes_per_s = 1e9 * p->memory_gb_s,
+					 .flops_per_s = 1e9 * p->gflop_s, .jitter = p->jitter };
+}
+
+static unsigned slots(const struct lockstep *l, double ms)
+{
+	return (unsigned)ceil(1e-3 * ms / numerology_slot_s(&l->num));
+}
+
+/* ---- making the nodes ---- */
+
+static int create_bs(struct lockstep *l, char *err, size_t err_len)
+{
+	const struct config *c = l->config;
+	struct radio_info info;
+	struct bs_params p = {
+		.cell = { .layout = l->layout, .cell_id = (uint16_t)c->radio.cell_id, .n_devices = (unsigned)c->n_devices,
+			  .dl_re_dbm = (float)dl_re_dbm(l),
+			  .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
+			  .allocator = c->scheduler.allocator, .bler_target = c->scheduler.bler_target,
+			  .max_tx = (unsigned)c->scheduler.max_tx, .mcs_margin_db = (float)c->scheduler.mcs_margin_db,
+			  .lost_after_slots = slots(l, c->timers.lost_after_ms) },
+		.inference = { .model = l->model, .num = &l->num, .n_devices = (unsigned)c->n_devices,
+			       .codec_down = codec_by_name(c->moe.codec_down), .codec_up = codec_by_name(c->moe.codec_up),
+			       .call_rows_max = (size_t)c->moe.call_rows_max, .chunk_rows = (size_t)c->moe.chunk_rows,
+			       .policy = c->scheduler.policy, .select = select_params_default(),
+			       .profile = profile(l, c->bs.profile, 0), .seed = mix(c->seed, STREAM_BS),
+			       .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
+	};
+	l->bs_radio = ether_radio(l->ether, 0);
+	radio_get_info(l->bs_radio, &info);
+	p.cell.tx_full_scale_dbm = (float)info.tx_full_scale_dbm;
+	p.cell.rx_full_scale_dbm = (float)info.rx_full_scale_dbm;
+	p.inference.select.min_gain = c->scheduler.wlr_gain;
+	p.inference.select.theta_start = c->scheduler.theta_start;
+	p.inference.select.theta_step = c->scheduler.theta_step;
+	if (expert_mode_parse(c->moe.experts, &p.inference.experts)) {
+		snprintf(err, err_len, "moe.experts: \"%s\" is none of topN, drop<W, random, dead:K", c->moe.experts);
+		return -EINVAL;
+	}
+	l->bs = bs_create(&p, err, err_len);
+	return l->bs ? 0 : -errno;
+}
+
+static int open_device_half(struct lockstep *l, size_t k, const char *path, char *err, size_t err_len)
+{
+	const struct moe_shape *s = &l->model->shape;
+	struct moe_expert_id *held = calloc(s->n_layer * s->n_expert, sizeof *held);
+	size_t n = 0;
+	if (!held)
+		return -ENOMEM;
+	for (size_t layer = 0; layer < s->n_layer; layer++)
+		for (size_t e = 0; e < s->n_expert; e++)
+			if (config_holds(l->config, k, e))
+				held[n++] = (struct moe_expert_id){ (uint32_t)layer, (uint32_t)e };
+	int rc = moe_model_open(path, &(struct moe_half){ .held = held, .n_held = n }, &l->station[k].model, err, err_len);
+	free(held);
+	return rc;
+}
+
+static int create_device(struct lockstep *l, size_t k, const char *path, char *err, size_t err_len)
+{
+	const struct config *c = l->config;
+	const struct config_device *dev = &c->devices[k];
+	struct station *s = &l->station[k];
+	struct radio_info info;
+	int rc = open_device_half(l, k, path, err, err_len);
+	if (rc)
+		return rc;
+	s->radio = ether_radio(l->ether, k + 1);
+	radio_get_info(s->radio, &info);
+	struct device_params p = {
+		.layout = l->layout, .cell_id = (uint16_t)c->radio.cell_id, .device = (uint8_t)k,
+		.dl_hz = info.rx_hz, .ul_hz = info.tx_hz,
+		.tx_full_scale_dbm = (float)info.tx_full_scale_dbm, .rx_full_scale_dbm = (float)info.rx_full_scale_dbm,
+		.tx_max_dbm = (float)dev->tx_power_dbm, .model = s->model, .profile = profile(l, dev->profile, dev->call_us),
+		.seed = mix(c->seed, STREAM_DEVICE + k), .call_rows_max = (size_t)c->moe.call_rows_max,
+		.lost_after_slots = slots(l, c->timers.lost_after_ms), .welcome_slots = slots(l, c->timers.lost_after_ms),
+	};
+	s->device = device_create(&p, err, err_len);
+	s->rx = calloc(l->num.slot_len, sizeof *s->rx);
+	return s->device && s->rx ? 0 : -ENOMEM;
+}
+
+static int create_nodes(struct lockstep *l, char *err, size_t err_len)
+{
+	const struct config *c = l->config;
+	char path[CONFIG_PATH_MAX];
+	cli_find_file(c->model.path, path, sizeof path);
+	int rc = numerology_init(&l->num, c->radio.rate_hz, c->radio.scs_hz, (size_t)c->radio.n_rb, (size_t)c->radio.n_symbols,
+				 err, err_len);
+	if (rc)
+		return rc;
+	rc = moe_model_open(path, &(struct moe_half){ .base = true }, &l->model, err, err_len);
+	if (rc)
+		return rc;
+	l->layout = layout_create(&l->num, err, err_len);
+	if (!l->layout)
+		return -errno;
+	struct ether_config ether;
+	describe_ether(l, &ether);
+	l->ether = ether_create(&ether, err, err_len);
+	if (!l->ether)
+		return -errno;
+	l->rx = calloc(l->num.slot_len, sizeof *l->rx);
+	l->tx = calloc(l->num.slot_len, sizeof *l->tx);
+	l->pool = pool_create((size_t)c->threads);
+	if (!l->rx || !l->tx || !l->pool)
+		return -ENOMEM;
+	rc = create_bs(l, err, err_len);
+	for (; !rc && l->n_devices < c->n_devices; l->n_devices++)
+		rc = create_device(l, l->n_devices, path, err, err_len);
+	return rc;
+}
+
+int lockstep_create(const struct config *config, struct journal *journal, struct lockstep **out, char *err, size_t err_len)
+{
+	struct lockstep *l = calloc(1, sizeof *l);
+	int rc = -ENOMEM;
+	snprintf(err, err_len, "out of memory");
+	if (l) {
+		l->config = config;
+		l->journal = journal;
+		rc = create_nodes(l, err, err_len);
+	}
+	if (rc) {
+		lockstep_destroy(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+void lockstep_destroy(struct lockstep *l)
+{
+	if (!l)
+		return;
+	for (size_t k = 0; k < CONFIG_DEVICES_MAX; k++) {
+		device_destroy(l->station[k].device);
+		moe_model_close(l->station[k].model);
+		free(l->station[k].rx);
+	}
+	bs_destroy(l->bs);
+	pool_destroy(l->pool);
+	free(l->tx);
+	free(l->rx);
+	ether_destroy(l->ether);
+	layout_destroy(l->layout);
+	moe_model_close(l->model);
+	free(l);
+}
+
+/* ---- one slot ---- */
+
+/* The device takes every slot that is complete on its clock by the end of this one. */
+static void run_device(void *arg, size_t k)
+{
+	struct lockstep *l = arg;
+	struct station *s = &l->station[k];
+	uint64_t now = ether_clock(l->ether, k + 1, (double)((l->n_slots + 1) * l->num.slot_len));
+	struct device_tx tx;
+	s->n_slots = 0;
+	while (device_next_rx(s->device) + l->num.slot_len <= now) {
+		radio_recv(s->radio, s->rx, l->num.slot_len, device_next_rx(s->device));
+		device_slot(s->device, s->rx, &tx);
+		if (tx.send)
+			radio_send(s->radio, tx.samples, l->num.slot_len, tx.t_samples);
+		s->n_slots++;
+	}
+}
+
+static int log_csi(struct lockstep *l)
+{
+	int rc = 0;
+	if (!l->journal || !l->config->csi_log_every || l->n_slots % (uint64_t)l->config->csi_log_every)
+		return 0;
+	for (size_t k = 0; k < l->n_devices && !rc; k++) {
+		const struct csi *dl = l->station[k].n_slots ? device_csi(l->station[k].device) : NULL;
+		const struct csi *ul = cell_csi(bs_cell(l->bs), (unsigned)k);
+		if (dl)
+			rc = journal_csi(l->journal, JOURNAL_DOWNLINK, (unsigned)k, dl);
+		if (ul && !rc)
+			rc = journal_csi(l->journal, JOURNAL_UPLINK, (unsigned)k, ul);
+	}
+	return rc == -EDOM ? 0 : rc; /* refused and counted by the journal */
+}
+
+int lockstep_slot(struct lockstep *l)
+{
+	uint64_t n = l->n_slots;
+	pool_run(l->pool, run_device, l, l->n_devices);
+	radio_recv(l->bs_radio, l->rx, l->num.slot_len, n * l->num.slot_len);
+	bs_slot(l->bs, n, l->rx, l->tx);
+	radio_send(l->bs_radio, l->tx, l->num.slot_len, (n + CELL_AHEAD) * l->num.slot_len);
+	int rc = log_csi(l);
+	l->n_slots++;
+	return rc;
+}
+
+uint64_t lockstep_n_slots(const struct lockstep *l)
+{
+	return l->n_slots;
+}
+
+double lockstep_time_s(const struct lockstep *l)
+{
+	return (double)l->n_slots * numerology_slot_s(&l->num);
+}
+
+struct bs *lockstep_bs(struct lockstep *l)
+{
+	return l->bs;
+}
+
+struct device *lockstep_device(struct lockstep *l, size_t k)
+{
+	return l->station[k].device;
+}
+
+size_t lockstep_n_devices(const struct lockstep *l)
+{
+	return l->n_devices;
+}
+
+struct ether *lockstep_ether(struct lockstep *l)
+{
+	return l->ether;
+}
+
+const struct layout *lockstep_layout(const struct lockstep *l)
+{
+	return l->layout;
+}
+
+const struct moe_model *lockstep_model(const struct lockstep *l)
+{
+	return l->model;
+}

@@ -1,0 +1,45 @@
+/* lockstep.h - base station, devices and the medium between them in one process, on virtual time.
+ *
+ *     struct lockstep *l;
+ *     lockstep_create(&config, journal, &l, err, sizeof err);      journal: NULL for none
+ *     while (...)
+ *             lockstep_slot(l);                                    one slot of the base station's clock
+ *     lockstep_destroy(l);
+ *
+ * Nothing passes between the nodes but samples, through the radio interface of each. What a slot does: every device takes the slots that are
+ * complete on its own clock by now, and sends; then the base station takes its uplink slot and sends the downlink slot CELL_AHEAD
+ * later. Devices are worked on by `threads` threads; the outcome is the same for any number.
+ *
+ * The scenario's mean SNR of a device, with the powers and noise figures, gives its path loss; where its clock starts is drawn from the seed.
+ */
+#ifndef TESTBED_LOCKSTEP_H
+#define TESTBED_LOCKSTEP_H
+
+#include <stdint.h>
+
+#include "radio/ether.h"
+#include "testbed/bs.h"
+#include "testbed/config.h"
+#include "testbed/device.h"
+#include "testbed/journal.h"
+
+struct lockstep;
+
+/* Opens the model, makes all nodes. 0 and *out, or negative errno and one line in err. config must outlive the object. */
+int lockstep_create(const struct config *config, struct journal *journal, struct lockstep **out, char *err, size_t err_len);
+void lockstep_destroy(struct lockstep *l); /* NULL is fine */
+
+/* 0, or the journal's error: the run cannot go on without its log. */
+int lockstep_slot(struct lockstep *l);
+
+uint64_t lockstep_n_slots(const struct lockstep *l); /* done so far */
+double lockstep_time_s(const struct lockstep *l);
+
+struct bs *lockstep_bs(struct lockstep *l);
+struct device *lockstep_device(struct lockstep *l, size_t k);
+size_t lockstep_n_devices(const struct lockstep *l);
+struct ether *lockstep_ether(struct lockstep *l); /* for tests and reports: truth */
+const struct layout *lockstep_layout(const struct lockstep *l);
+const struct moe_model *lockstep_model(const struct lockstep *l); /* base half */
+
+#endif
