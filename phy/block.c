@@ -27,7 +27,8 @@ struct block *block_create(const struct numerology *num)
 	if (!b)
 		return NULL;
 	b->num = *num;
-	b->coder = tb_coder_create(mcs_tbs_bytes(mcs_get(mcs_count() - 1), n_re), n_coded);
+	size_t n_bytes = mcs_tbs_bytes(mcs_get(mcs_count() - 1), num->n_rb * LAYOUT_NOMINAL_RE_PER_RB);
+	b->coder = tb_coder_create(n_bytes, n_coded);
 	b->re = calloc(LAYOUT_RE_MAX, sizeof *b->re);
 	b->bits = calloc(n_coded, sizeof *b->bits);
 	b->y = calloc(n_re, sizeof *b->y);
@@ -62,16 +63,16 @@ uint32_t *block_re(struct block *b)
 	return b->re;
 }
 
-size_t block_bytes(uint8_t mcs, size_t n_re)
+size_t block_bytes(const struct grant *g)
 {
-	const struct mcs *m = mcs_get(mcs);
-	return m ? mcs_tbs_bytes(m, n_re) : 0;
+	const struct mcs *m = mcs_get(g->mcs);
+	return m ? mcs_tbs_bytes(m, rb_set_count(&g->rbs) * LAYOUT_NOMINAL_RE_PER_RB) : 0;
 }
 
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
                size_t n_bytes, float complex *grid)
 {
-	if (!n_bytes || n_bytes != block_bytes(g->mcs, n_re))
+	if (!n_bytes || n_bytes != block_bytes(g))
 		return -EINVAL;
 	unsigned qm = mcs_get(g->mcs)->bits;
 	struct tb_format f = { .n_bytes = n_bytes, .n_coded = n_re * qm, .qm = qm, .rv = g->rv };
@@ -112,7 +113,7 @@ int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t 
                   const struct block_channel *channel, uint8_t *tb, size_t *n_bytes, struct rx_info *info)
 {
 	size_t n_sc = b->num.n_sc;
-	*n_bytes = block_bytes(g->mcs, n_re);
+	*n_bytes = block_bytes(g);
 	if (!*n_bytes)
 		return -EINVAL;
 	unsigned qm = mcs_get(g->mcs)->bits;

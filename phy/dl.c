@@ -98,11 +98,9 @@ static int common_init(struct common *c, const struct layout *layout, uint16_t c
 	return -ENOMEM;
 }
 
-size_t dl_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
+size_t dl_tb_bytes(const struct layout *l, const struct grant *g)
 {
-	if (!rb_set_within(&g->rbs, layout_numerology(l)->n_rb))
-		return 0;
-	return block_bytes(g->mcs, layout_dl_data(l, slot, &g->rbs, NULL));
+	return rb_set_within(&g->rbs, layout_numerology(l)->n_rb) ? block_bytes(g) : 0;
 }
 
 /* ---- base station ---- */

@@ -4,7 +4,7 @@
  *     dl_tx_begin(tx, slot);
  *     dl_tx_sysinfo(tx, &si, 4);
  *     dl_tx_dci(tx, &dci, 2);                         // -ENOSPC: no room left in the control symbols
- *     dl_tx_data(tx, dci.device, &dci.dl, tb, dl_tb_bytes(layout, slot, &dci.dl));
+ *     dl_tx_data(tx, dci.device, &dci.dl, tb, dl_tb_bytes(layout, &dci.dl));
  *     dl_tx_finish(tx, samples);                      // slot_len samples
  *
  * Device:
@@ -30,8 +30,8 @@
 struct dl_tx;
 struct dl_rx;
 
-/* Bytes of the transport block that a grant holds in that slot; 0 for a grant that holds none (unknown MCS, no RE). */
-size_t dl_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g);
+/* Bytes of the transport block that a grant holds, in any slot; 0 for a grant that holds none (unknown MCS, no RE). */
+size_t dl_tb_bytes(const struct layout *l, const struct grant *g);
 
 /* layout: borrowed, must outlive the object. cell_id: 0 .. 1023. re_amplitude: of every used RE, > 0 (phy/power.h).
  * NULL with errno EINVAL or ENOMEM. */

@@ -22,6 +22,8 @@ enum {
 	LAYOUT_CCE_RE = 54,
 	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
 	LAYOUT_PILOT_STEP = 3,
+	LAYOUT_NOMINAL_RE_PER_RB = 120, /* data REs an RB counts for a block's size, whatever the slot, so that a block can be
+	                                 * repeated in any slot */
 	LAYOUT_DMRS_STEP = 2,
 	LAYOUT_COMB_STEP = 8,
 	LAYOUT_COMB_MAX = PHY_SC_MAX / LAYOUT_COMB_STEP,

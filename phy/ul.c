@@ -36,7 +36,7 @@ size_t ul_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
 	struct rb_set allowed = layout_ul_rbs(l, slot);
 	if (g->rbs.bits[0] & ~allowed.bits[0] || g->rbs.bits[1] & ~allowed.bits[1])
 		return 0;
-	return block_bytes(g->mcs, layout_ul_data(l, &g->rbs, NULL));
+	return block_bytes(g);
 }
 
 /* ---- device ---- */

@@ -88,7 +88,7 @@ static void four_devices_share_a_slot_and_each_reads_its_own_block(void **state)
 		dl_tx_begin(f->tx, slot);
 		for (uint8_t d = 0; d < 4; d++) {
 			dci[d] = (struct dci){ .device = d, .has_dl = true, .dl = grant_of(first[d], count[d], (uint8_t)(2 + 3 * d)) };
-			size_t n = dl_tb_bytes(f->layout, slot, &dci[d].dl);
+			size_t n = dl_tb_bytes(f->layout, &dci[d].dl);
 			assert_in_range(n, 1, TB_MAX);
 			rng_bytes(&f->rng, tb[d], n);
 			assert_int_equal(dl_tx_dci(f->tx, &dci[d], 2), 0);
@@ -109,7 +109,7 @@ static void four_devices_share_a_slot_and_each_reads_its_own_block(void **state)
 			size_t n;
 			struct rx_info info;
 			assert_int_equal(dl_rx_data(f->rx[d], &f->res.dci.dl, got, &n, &info), 0);
-			assert_int_equal(n, dl_tb_bytes(f->layout, slot, &dci[d].dl));
+			assert_int_equal(n, dl_tb_bytes(f->layout, &dci[d].dl));
 			assert_memory_equal(got, tb[d], n);
 			assert_near(info.evm_db, -25, 2.5);
 			assert_near(info.snr_db, 25, 2);
@@ -269,13 +269,13 @@ static void blocks_may_not_overlap_nor_have_another_size(void **state)
 	struct fixture *f = *state;
 	uint8_t tb[TB_MAX] = { 0 };
 	struct grant a = grant_of(0, 3, 4), b = grant_of(2, 3, 4), out = grant_of(17, 2, 4);
-	size_t n = dl_tb_bytes(f->layout, 3, &a);
+	size_t n = dl_tb_bytes(f->layout, &a);
 	dl_tx_begin(f->tx, 3);
 	assert_int_equal(dl_tx_data(f->tx, 0, &a, tb, n - 1), -EINVAL);
 	assert_int_equal(dl_tx_data(f->tx, 0, &a, tb, n), 0);
 	assert_int_equal(dl_tx_data(f->tx, 1, &b, tb, n), -EBUSY);
 	assert_int_equal(dl_tx_data(f->tx, 1, &out, tb, n), -EINVAL);
-	assert_int_equal(dl_tb_bytes(f->layout, 3, &out), 0);
+	assert_int_equal(dl_tb_bytes(f->layout, &out), 0);
 }
 
 int main(void)
