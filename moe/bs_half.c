@@ -1,0 +1,465 @@
+#include "moe/bs_half.h"
+
+#include <cblas.h>
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What may be called next. */
+enum stage {
+	STAGE_IDLE,    /* moe_begin */
+	STAGE_ATTEND,  /* moe_attend of `layer` */
+	STAGE_EXPERTS, /* moe_combine of the n_open rows of `layer` */
+	STAGE_DONE,    /* moe_logits, moe_begin */
+	STAGE_LOST,    /* moe_rewind */
+};
+
+struct moe_ctx {
+	const struct moe_model *m;
+	size_t n_ctx, max_rows;
+	enum stage stage;
+	size_t layer;
+	size_t n_past; /* tokens before the chunk, and with it once it is done */
+	size_t start;  /* position of the chunk's first row */
+	size_t n_rows, n_open;
+	bool *open;                 /* [max_rows]: row awaits its experts */
+	struct moe_choice *choices; /* [max_rows][n_expert_used] */
+	size_t *order;              /* [n_expert]: parts in order of probability */
+	struct moe_ctx_stats stats;
+	float *floats; /* one block for all of the following */
+	float *keys, *values;    /* [n_layer][n_ctx][width] */
+	float *rope;             /* [n_ctx][n_rot / 2][cos, sin] */
+	float *residual;         /* [max_rows][n_embd] */
+	float *hidden;           /* [max_rows][n_embd] */
+	float *queries;          /* [max_rows][n_head * head_dim_k] */
+	float *attended;         /* [max_rows][n_head * head_dim_v] */
+	float *projected;        /* [max_rows][n_embd] */
+	float *probs;            /* [max_rows][n_expert] */
+	float *scores;           /* [n_ctx] */
+	float *sum;              /* [n_embd] */
+	float *logits;           /* [n_vocab] */
+};
+
+/* --- create, destroy --- */
+
+static int carve_floats(struct moe_ctx *c)
+{
+	const struct moe_shape *s = &c->m->shape;
+	size_t rows = c->max_rows, positions = s->n_layer * c->n_ctx;
+	struct {
+		float **at;
+		size_t n;
+	} parts[] = {
+		{ &c->keys, positions * s->n_head_kv * s->head_dim_k },
+		{ &c->values, positions * s->n_head_kv * s->head_dim_v },
+		{ &c->rope, c->n_ctx * s->n_rot },
+		{ &c->residual, rows * s->n_embd },
+		{ &c->hidden, rows * s->n_embd },
+		{ &c->queries, rows * s->n_head * s->head_dim_k },
+		{ &c->attended, rows * s->n_head * s->head_dim_v },
+		{ &c->projected, rows * s->n_embd },
+		{ &c->probs, rows * s->n_expert },
+		{ &c->scores, c->n_ctx },
+		{ &c->sum, s->n_embd },
+		{ &c->logits, s->n_vocab },
+	};
+	size_t n_parts = sizeof parts / sizeof parts[0], total = 0;
+	for (size_t i = 0; i < n_parts; i++)
+		total += parts[i].n;
+	c->floats = calloc(total, sizeof *c->floats);
+	if (!c->floats)
+		return -ENOMEM;
+	float *next = c->floats;
+	for (size_t i = 0; i < n_parts; i++) {
+		*parts[i].at = next;
+		next += parts[i].n;
+	}
+	return 0;
+}
+
+/* Angle of pair i at position p: p base^(-2 i / n_rot). */
+static void fill_rope(struct moe_ctx *c)
+{
+	const struct moe_shape *s = &c->m->shape;
+	size_t n_pairs = s->n_rot / 2;
+	for (size_t i = 0; i < n_pairs; i++) {
+		double step = pow(s->rope_base, -2.0 * (double)i / (double)s->n_rot);
+		for (size_t p = 0; p < c->n_ctx; p++) {
+			float *pair = c->rope + (p * n_pairs + i) * 2;
+			pair[0] = (float)cos((double)p * step);
+			pair[1] = (float)sin((double)p * step);
+		}
+	}
+}
+
+struct moe_ctx *moe_ctx_create(const struct moe_model *m, size_t n_ctx, size_t max_rows)
+{
+	if (!m->has_base || n_ctx < 1 || n_ctx > m->shape.n_ctx || max_rows < 1 || max_rows > n_ctx) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct moe_ctx *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->m = m;
+	c->n_ctx = n_ctx;
+	c->max_rows = max_rows;
+	c->open = calloc(max_rows, sizeof *c->open);
+	c->choices = calloc(max_rows * m->shape.n_expert_used, sizeof *c->choices);
+	c->order = calloc(m->shape.n_expert, sizeof *c->order);
+	if (!c->open || !c->choices || !c->order || carve_floats(c)) {
+		moe_ctx_destroy(c);
+		errno = ENOMEM;
+		return NULL;
+	}
+	fill_rope(c);
+	return c;
+}
+
+void moe_ctx_destroy(struct moe_ctx *c)
+{
+	if (!c)
+		return;
+	free(c->floats);
+	free(c->order);
+	free(c->choices);
+	free(c->open);
+	free(c);
+}
+
+/* --- state --- */
+
+static int out_of_order(struct moe_ctx *c)
+{
+	c->stats.out_of_order++;
+	return -EPROTO;
+}
+
+int moe_rewind(struct moe_ctx *c, size_t n_tokens)
+{
+	if (n_tokens > c->n_past)
+		return -EINVAL;
+	c->n_past = n_tokens;
+	c->n_rows = c->n_open = 0;
+	c->stage = STAGE_IDLE;
+	return 0;
+}
+
+size_t moe_n_past(const struct moe_ctx *c)
+{
+	return c->n_past;
+}
+
+size_t moe_n_ctx(const struct moe_ctx *c)
+{
+	return c->n_ctx;
+}
+
+size_t moe_max_rows(const struct moe_ctx *c)
+{
+	return c->max_rows;
+}
+
+size_t moe_n_rows(const struct moe_ctx *c)
+{
+	return c->n_rows;
+}
+
+void moe_ctx_get_stats(const struct moe_ctx *c, struct moe_ctx_stats *stats)
+{
+	*stats = c->stats;
+}
+
+const struct moe_model *moe_ctx_model(const struct moe_ctx *c)
+{
+	return c->m;
+}
+
+int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n)
+{
+	const struct moe_shape *s = &c->m->shape;
+	if (c->stage != STAGE_IDLE && c->stage != STAGE_DONE)
+		return out_of_order(c);
+	if (n < 1 || n > c->max_rows)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++)
+		if (tokens[i] < 0 || (size_t)tokens[i] >= s->n_vocab)
+			return -EINVAL;
+	if (n > c->n_ctx - c->n_past)
+		return -ENOSPC;
+	for (size_t i = 0; i < n; i++)
+		tensor_row_to_float(&c->m->embedding, (size_t)tokens[i], c->residual + i * s->n_embd);
+	c->start = c->n_past;
+	c->n_rows = n;
+	c->layer = 0;
+	c->stage = STAGE_ATTEND;
+	c->stats.tokens += n;
+	return 0;
+}
+
+/* --- attention --- */
+
+/* y = weight * x / sqrt(mean(x^2) + eps) */
+static void rms_norm(const float *x, const float *weight, size_t n, float eps, float *y)
+{
+	float scale = 1.0f / sqrtf(tensor_dot(x, x, n) / (float)n + eps);
+	for (size_t i = 0; i < n; i++)
+		y[i] = x[i] * scale * weight[i];
+}
+
+static void add_rows(float *y, const float *x, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] += x[i];
+}
+
+/* y: [n_rows][w->n_rows] = W x + bias (NULL: none) */
+static void project(const struct tensor *w, const float *bias, const float *x, size_t n_rows, float *y)
+{
+	tensor_matmul(w, x, n_rows, y);
+	for (size_t row = 0; bias && row < n_rows; row++)
+		add_rows(y + row * w->n_rows, bias, w->n_rows);
+}
+
+/* Turns the rotary pairs of n_heads heads of one position. */
+static void rotate(const struct moe_model *m, const float *rope, size_t n_heads, float *x)
+{
+	size_t n_pairs = m->shape.n_rot / 2;
+	size_t apart = m->arch->rope_halves ? n_pairs : 1, step = m->arch->rope_halves ? 1 : 2;
+	for (size_t h = 0; h < n_heads; h++, x += m->shape.head_dim_k)
+		for (size_t i = 0; i < n_pairs; i++) {
+			float *a = x + i * step, *b = a + apart, cos = rope[2 * i], sin = rope[2 * i + 1];
+			float turned = fmaf(*a, cos, -(*b * sin));
+			*b = fmaf(*a, sin, *b * cos);
+			*a = turned;
+		}
+}
+
+/* x[i] = exp(x[i]) / sum of them */
+static void softmax(float *x, size_t n)
+{
+	float max = x[0], sum = 0;
+	for (size_t i = 1; i < n; i++)
+		max = x[i] > max ? x[i] : max;
+	for (size_t i = 0; i < n; i++) {
+		x[i] = tensor_exp(x[i] - max);
+		sum += x[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		x[i] /= sum;
+}
+
+/* One head of one row over the n positions up to its own. The two products are BLAS calls: their shape is that of this row
+ * alone, so batching cannot change their bits (moe_model_open sets one BLAS thread). */
+static void attend_head(struct moe_ctx *c, size_t row, size_t head)
+{
+	const struct moe_shape *s = &c->m->shape;
+	size_t kv_head = head / (s->n_head / s->n_head_kv), n = c->start + row + 1;
+	size_t k_width = s->n_head_kv * s->head_dim_k, v_width = s->n_head_kv * s->head_dim_v;
+	const float *keys = c->keys + c->layer * c->n_ctx * k_width + kv_head * s->head_dim_k;
+	const float *values = c->values + c->layer * c->n_ctx * v_width + kv_head * s->head_dim_v;
+	const float *query = c->queries + (row * s->n_head + head) * s->head_dim_k;
+	float *out = c->attended + (row * s->n_head + head) * s->head_dim_v;
+	float scale = 1.0f / sqrtf((float)s->head_dim_k);
+	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, scale, keys, (int)k_width, query, 1, 0, c->scores, 1);
+	softmax(c->scores, n);
+	cblas_sgemv(CblasRowMajor, CblasTrans, (int)n, (int)s->head_dim_v, 1, values, (int)v_width, c->scores, 1, 0, out, 1);
+}
+
+static void attention(struct moe_ctx *c, const struct moe_layer *l)
+{
+	const struct moe_shape *s = &c->m->shape;
+	size_t k_width = s->n_head_kv * s->head_dim_k, v_width = s->n_head_kv * s->head_dim_v;
+	size_t first = c->layer * c->n_ctx + c->start;
+	float *keys = c->keys + first * k_width, *values = c->values + first * v_width;
+	for (size_t row = 0; row < c->n_rows; row++)
+		rms_norm(c->residual + row * s->n_embd, l->attn_norm, s->n_embd, s->rms_eps, c->hidden + row * s->n_embd);
+	project(&l->q, l->q_bias, c->hidden, c->n_rows, c->queries);
+	project(&l->k, l->k_bias, c->hidden, c->n_rows, keys);
+	project(&l->v, l->v_bias, c->hidden, c->n_rows, values);
+	for (size_t row = 0; row < c->n_rows; row++) {
+		const float *rope = c->rope + (c->start + row) * s->n_rot;
+		rotate(c->m, rope, s->n_head, c->queries + row * s->n_head * s->head_dim_k);
+		rotate(c->m, rope, s->n_head_kv, keys + row * k_width);
+	}
+	for (size_t row = 0; row < c->n_rows; row++)
+		for (size_t head = 0; head < s->n_head; head++)
+			attend_head(c, row, head);
+	project(&l->o, l->o_bias, c->attended, c->n_rows, c->projected);
+	add_rows(c->residual, c->projected, c->n_rows * s->n_embd);
+}
+
+/* --- routing --- */
+
+void moe_renormalise(const struct moe_model *m, struct moe_choice *choices, size_t n)
+{
+	float sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += choices[i].prob;
+	sum = sum > m->arch->renormalise_min_sum ? sum : m->arch->renormalise_min_sum;
+	for (size_t i = 0; i < n; i++)
+		choices[i].weight = m->arch->renormalise ? choices[i].prob / sum : choices[i].prob;
+}
+
+/* 1 if expert a of the row comes before b: higher probability, of equals the lower number. */
+static bool comes_before(const float *probs, size_t a, size_t b)
+{
+	return probs[a] > probs[b] || (probs[a] == probs[b] && a < b);
+}
+
+static void choose(struct moe_ctx *c, size_t row)
+{
+	const struct moe_shape *s = &c->m->shape;
+	const float *probs = c->probs + row * s->n_expert;
+	struct moe_choice *choices = c->choices + row * s->n_expert_used;
+	size_t n = 0;
+	for (size_t e = 0; e < s->n_expert; e++) { /* insertion into the best so far */
+		size_t at = n;
+		while (at && comes_before(probs, e, choices[at - 1].expert))
+			at--;
+		if (at == s->n_expert_used)
+			continue;
+		n += n < s->n_expert_used;
+		memmove(choices + at + 1, choices + at, (n - 1 - at) * sizeof *choices);
+		choices[at] = (struct moe_choice){ .expert = (uint32_t)e, .prob = probs[e] };
+	}
+	moe_renormalise(c->m, choices, n);
+}
+
+static void route(struct moe_ctx *c, const struct moe_layer *l)
+{
+	const struct moe_shape *s = &c->m->shape;
+	tensor_matmul(&l->router, c->hidden, c->n_rows, c->probs);
+	for (size_t row = 0; row < c->n_rows; row++) {
+		softmax(c->probs + row * s->n_expert, s->n_expert);
+		choose(c, row);
+		c->open[row] = true;
+	}
+	c->n_open = c->n_rows;
+}
+
+int moe_attend(struct moe_ctx *c, size_t layer)
+{
+	const struct moe_shape *s = &c->m->shape;
+	if (c->stage != STAGE_ATTEND || layer != c->layer)
+		return out_of_order(c);
+	const struct moe_layer *l = &c->m->layers[layer];
+	attention(c, l);
+	size_t n_bad = 0;
+	for (size_t row = 0; row < c->n_rows; row++) {
+		float *hidden = c->hidden + row * s->n_embd;
+		rms_norm(c->residual + row * s->n_embd, l->ffn_norm, s->n_embd, s->rms_eps, hidden);
+		n_bad += !tensor_all_finite(hidden, s->n_embd);
+	}
+	route(c, l);
+	for (size_t row = 0; row < c->n_rows && !n_bad; row++)
+		n_bad += !tensor_all_finite(c->probs + row * s->n_expert, s->n_expert);
+	c->stats.non_finite_hidden += n_bad;
+	c->stage = n_bad ? STAGE_LOST : STAGE_EXPERTS;
+	return n_bad ? -EDOM : 0;
+}
+
+const float *moe_hidden(const struct moe_ctx *c, size_t row)
+{
+	return c->hidden + row * c->m->shape.n_embd;
+}
+
+const float *moe_router_probs(const struct moe_ctx *c, size_t row)
+{
+	return c->probs + row * c->m->shape.n_expert;
+}
+
+const struct moe_choice *moe_topk(const struct moe_ctx *c, size_t row)
+{
+	return c->choices + row * c->m->shape.n_expert_used;
+}
+
+/* --- what came back from the experts --- */
+
+static int check_parts(struct moe_ctx *c, const struct moe_part *parts, size_t n)
+{
+	const struct moe_shape *s = &c->m->shape;
+	if (n > s->n_expert)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].expert >= s->n_expert)
+			return -EINVAL;
+		for (size_t j = 0; j < i; j++)
+			if (parts[j].expert == parts[i].expert)
+				return -EINVAL;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!isfinite(parts[i].weight) || !tensor_all_finite(parts[i].y, s->n_embd)) {
+			c->stats.non_finite_expert++;
+			return -EDOM;
+		}
+	return 0;
+}
+
+static void sort_parts(struct moe_ctx *c, const float *probs, const struct moe_part *parts, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t at = i;
+		for (; at && comes_before(probs, parts[i].expert, parts[c->order[at - 1]].expert); at--)
+			c->order[at] = c->order[at - 1];
+		c->order[at] = i;
+	}
+}
+
+/* The row is through this layer: when all are, the next begins. */
+static void close_row(struct moe_ctx *c, size_t row)
+{
+	c->open[row] = false;
+	if (--c->n_open)
+		return;
+	c->layer++;
+	c->stage = STAGE_ATTEND;
+	if (c->layer < c->m->shape.n_layer)
+		return;
+	c->stage = STAGE_DONE;
+	c->n_past += c->n_rows;
+}
+
+int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_part *parts, size_t n)
+{
+	size_t n_embd = c->m->shape.n_embd;
+	if (c->stage != STAGE_EXPERTS || layer != c->layer || row >= c->n_rows || !c->open[row])
+		return out_of_order(c);
+	int rc = check_parts(c, parts, n);
+	if (rc)
+		return rc;
+	sort_parts(c, moe_router_probs(c, row), parts, n);
+	memset(c->sum, 0, n_embd * sizeof *c->sum);
+	for (size_t k = 0; k < n; k++) {
+		const struct moe_part *p = &parts[c->order[k]];
+		for (size_t i = 0; i < n_embd; i++)
+			c->sum[i] = fmaf(p->weight, p->y[i], c->sum[i]);
+	}
+	add_rows(c->residual + row * n_embd, c->sum, n_embd);
+	c->stats.parts += n;
+	close_row(c, row);
+	return 0;
+}
+
+const float *moe_logits(struct moe_ctx *c, size_t row)
+{
+	const struct moe_shape *s = &c->m->shape;
+	if (c->stage != STAGE_DONE) {
+		errno = -out_of_order(c);
+		return NULL;
+	}
+	if (row >= c->n_rows) {
+		errno = EINVAL;
+		return NULL;
+	}
+	rms_norm(c->residual + row * s->n_embd, c->m->output_norm, s->n_embd, s->rms_eps, c->sum);
+	tensor_matmul(&c->m->output, c->sum, 1, c->logits);
+	if (!tensor_all_finite(c->logits, s->n_vocab)) {
+		c->stats.non_finite_logits++;
+		errno = EDOM;
+		return NULL;
+	}
+	return c->logits;
+}

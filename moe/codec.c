@@ -1,0 +1,150 @@
+#include "moe/codec.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "moe/tensor.h"
+
+/* --- f32 --- */
+
+static int encode_f32(const float *x, size_t n, uint8_t *out)
+{
+	if (!tensor_all_finite(x, n))
+		return -EDOM;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, &x[i], sizeof bits);
+		bits = htobe32(bits);
+		memcpy(out + i * sizeof bits, &bits, sizeof bits);
+	}
+	return 0;
+}
+
+static int decode_f32(const uint8_t *in, size_t n, float *x)
+{
+	for (size_t i = 0; i < n; i++) {
+		uint32_t bits;
+		memcpy(&bits, in + i * sizeof bits, sizeof bits);
+		bits = be32toh(bits);
+		memcpy(&x[i], &bits, sizeof bits);
+	}
+	return tensor_all_finite(x, n) ? 0 : -EDOM;
+}
+
+/* --- f16 --- */
+
+static void put_f16(float x, uint8_t *out)
+{
+	_Float16 h = (_Float16)x; /* to nearest, ties to even */
+	uint16_t bits;
+	memcpy(&bits, &h, sizeof bits);
+	bits = htobe16(bits);
+	memcpy(out, &bits, sizeof bits);
+}
+
+static float get_f16(const uint8_t *in)
+{
+	uint16_t bits;
+	memcpy(&bits, in, sizeof bits);
+	bits = be16toh(bits);
+	_Float16 h;
+	memcpy(&h, &bits, sizeof h);
+	return (float)h;
+}
+
+static const float f16_overflow = 65520; /* from here on the nearest f16 is infinity */
+
+static int encode_f16(const float *x, size_t n, uint8_t *out)
+{
+	if (!tensor_all_finite(x, n))
+		return -EDOM;
+	for (size_t i = 0; i < n; i++) {
+		if (fabsf(x[i]) >= f16_overflow)
+			return -ERANGE;
+		put_f16(x[i], out + i * sizeof(uint16_t));
+	}
+	return 0;
+}
+
+static int decode_f16(const uint8_t *in, size_t n, float *x)
+{
+	for (size_t i = 0; i < n; i++)
+		x[i] = get_f16(in + i * sizeof(uint16_t));
+	return tensor_all_finite(x, n) ? 0 : -EDOM;
+}
+
+/* --- int8 --- */
+
+enum { BLOCK = 32, Q_MAX = 127 };
+
+static int encode_int8(const float *x, size_t n, uint8_t *out)
+{
+	if (!tensor_all_finite(x, n))
+		return -EDOM;
+	for (size_t start = 0; start < n; start += BLOCK) {
+		size_t len = n - start < BLOCK ? n - start : BLOCK;
+		float max = 0;
+		for (size_t i = 0; i < len; i++)
+			max = fmaxf(max, fabsf(x[start + i]));
+		if (max / Q_MAX >= f16_overflow)
+			return -ERANGE;
+		put_f16(max / Q_MAX, out);
+		float scale = get_f16(out); /* what the other end will multiply by */
+		out += sizeof(uint16_t);
+		for (size_t i = 0; i < len; i++) {
+			float q = scale > 0 ? rintf(x[start + i] / scale) : 0;
+			*out++ = (uint8_t)(int8_t)fmaxf(-Q_MAX, fminf(Q_MAX, q));
+		}
+	}
+	return 0;
+}
+
+static int decode_int8(const uint8_t *in, size_t n, float *x)
+{
+	for (size_t start = 0; start < n; start += BLOCK) {
+		size_t len = n - start < BLOCK ? n - start : BLOCK;
+		float scale = get_f16(in);
+		if (!isfinite(scale))
+			return -EDOM;
+		in += sizeof(uint16_t);
+		for (size_t i = 0; i < len; i++)
+			x[start + i] = scale * (float)(int8_t)*in++;
+	}
+	return 0;
+}
+
+static const struct codec codecs[] = {
+	{ .id = 1, .name = "f32", .block = 1, .number_bytes = 4, .encode = encode_f32, .decode = decode_f32 },
+	{ .id = 2, .name = "f16", .block = 1, .number_bytes = 2, .encode = encode_f16, .decode = decode_f16 },
+	{ .id = 3, .name = "int8", .block = BLOCK, .block_head = 2, .number_bytes = 1, .encode = encode_int8,
+	  .decode = decode_int8 },
+};
+enum { N_CODECS = sizeof codecs / sizeof codecs[0] };
+
+const struct codec *codec_at(size_t i)
+{
+	return i < N_CODECS ? &codecs[i] : NULL;
+}
+
+const struct codec *codec_by_name(const char *name)
+{
+	for (size_t i = 0; i < N_CODECS; i++)
+		if (!strcmp(codecs[i].name, name))
+			return &codecs[i];
+	return NULL;
+}
+
+const struct codec *codec_by_id(uint8_t id)
+{
+	for (size_t i = 0; i < N_CODECS; i++)
+		if (codecs[i].id == id)
+			return &codecs[i];
+	return NULL;
+}
+
+size_t codec_bytes(const struct codec *c, size_t n)
+{
+	return (n + c->block - 1) / c->block * c->block_head + n * c->number_bytes;
+}

@@ -1,0 +1,100 @@
+#include "moe/expert.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { ROWS_MAX = 4096 };
+
+struct moe_expert_ctx {
+	const struct moe_model *m;
+	size_t max_rows;
+	struct moe_expert_stats stats;
+	float *gate, *up; /* [max_rows][n_ff] */
+};
+
+struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t max_rows)
+{
+	if (max_rows < 1 || max_rows > ROWS_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct moe_expert_ctx *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	s->m = m;
+	s->max_rows = max_rows;
+	s->gate = calloc(max_rows * m->shape.n_ff, sizeof *s->gate);
+	s->up = calloc(max_rows * m->shape.n_ff, sizeof *s->up);
+	if (!s->gate || !s->up) {
+		moe_expert_ctx_destroy(s);
+		errno = ENOMEM;
+		return NULL;
+	}
+	return s;
+}
+
+void moe_expert_ctx_destroy(struct moe_expert_ctx *s)
+{
+	if (!s)
+		return;
+	free(s->up);
+	free(s->gate);
+	free(s);
+}
+
+/* One expert's rows of a matrix that holds all experts one after another. */
+static struct tensor part_of(const struct tensor *all, size_t expert, size_t n_rows)
+{
+	return (struct tensor){ all->type, tensor_row(all, expert * n_rows), n_rows, all->n_cols };
+}
+
+/* gate[i] = silu(gate[i]) * up[i] */
+static void gate_rows(float *gate, const float *up, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		gate[i] = gate[i] / (1.0f + tensor_exp(-gate[i])) * up[i];
+}
+
+static void run_rows(struct moe_expert_ctx *s, size_t layer, size_t expert, const float *x, size_t rows, float *y)
+{
+	const struct moe_layer *l = &s->m->layers[layer];
+	size_t n_ff = s->m->shape.n_ff, n_embd = s->m->shape.n_embd;
+	struct tensor gate = part_of(&l->gate, expert, n_ff);
+	struct tensor up = part_of(&l->up, expert, n_ff);
+	struct tensor down = part_of(&l->down, expert, n_embd);
+	tensor_matmul(&gate, x, rows, s->gate);
+	tensor_matmul(&up, x, rows, s->up);
+	gate_rows(s->gate, s->up, rows * n_ff);
+	tensor_matmul(&down, s->gate, rows, y);
+}
+
+int moe_expert_forward(struct moe_expert_ctx *s, size_t layer, size_t expert, const float *x, size_t rows, float *y)
+{
+	const struct moe_shape *shape = &s->m->shape;
+	if (layer >= shape->n_layer || expert >= shape->n_expert || !rows)
+		return -EINVAL;
+	if (!moe_model_holds(s->m, layer, expert)) {
+		s->stats.not_held++;
+		return -ENOENT;
+	}
+	if (!tensor_all_finite(x, rows * shape->n_embd)) {
+		s->stats.non_finite++;
+		return -EDOM;
+	}
+	for (size_t row = 0; row < rows; row += s->max_rows) {
+		size_t n = rows - row < s->max_rows ? rows - row : s->max_rows;
+		run_rows(s, layer, expert, x + row * shape->n_embd, n, y + row * shape->n_embd);
+	}
+	if (!tensor_all_finite(y, rows * shape->n_embd)) {
+		s->stats.non_finite++;
+		return -EDOM;
+	}
+	s->stats.calls++;
+	s->stats.rows += rows;
+	return 0;
+}
+
+void moe_expert_get_stats(const struct moe_expert_ctx *s, struct moe_expert_stats *stats)
+{
+	*stats = s->stats;
+}
