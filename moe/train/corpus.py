@@ -57,12 +57,14 @@ def pick_level(rng, *weights):
 
 
 def recall(rng):
-    """Facts are told in the prompt; one is asked for."""
-    n = 1 + pick_level(rng, 2, 4, 3)
+    """Facts are told in the prompt; one is asked for.  Often two people have like things of other colors."""
+    n = 1 + pick_level(rng, 3, 4, 3)
     names = rng.sample(NAMES, n)
-    things = rng.sample(THINGS, 2)
-    colors = rng.sample(COLORS, 3)
-    goods = rng.sample([(c, t) for c in colors for t in things], n)
+    if rng.random() < 0.4:
+        goods = list(zip(rng.sample(COLORS, n), rng.sample(THINGS, n)))
+    else:
+        colors, things = rng.sample(COLORS, 3), rng.sample(THINGS, 2)
+        goods = rng.sample([(c, t) for c in colors for t in things], n)
     told = " ".join(f"{a} has a {c} {t}." for a, (c, t) in zip(names, goods))
     i = rng.randrange(n)
     color, thing = goods[i]
@@ -73,7 +75,7 @@ def recall(rng):
 
 def story(rng):
     """People walk about and carry things; where is one of them at the end?"""
-    n = 2 + pick_level(rng, 3, 4, 3)
+    n = 1 + pick_level(rng, 2, 3, 3, 2)
     people = rng.sample(NAMES, 2)
     thing = rng.choice(THINGS)
     at, holder, lines = {}, None, []
@@ -95,7 +97,7 @@ def story(rng):
 
 def arithmetic(rng):
     """Addition and subtraction of whole numbers."""
-    level = pick_level(rng, 1, 6, 3)
+    level = pick_level(rng, 2, 6, 2)
     top = (20, 100, 500)[level - 1]
     a, b = rng.randrange(top), rng.randrange(min(top, 100) if level == 3 else top)
     if rng.random() < 0.5:
@@ -106,7 +108,7 @@ def arithmetic(rng):
 
 def strings(rng):
     """Strings of capital letters, turned round, sorted, cut."""
-    n = 2 + pick_level(rng, 2, 3, 3, 2)
+    n = 2 + pick_level(rng, 2, 3, 3, 3, 2, 1)
     s = "".join(rng.sample(LETTERS, n))
     op, f = rng.choice((
         ("reverse", lambda x: x[::-1]),
@@ -170,7 +172,7 @@ def knowledge(rng):
     """What the model must know by heart: sizes and kinds of things."""
     kind = rng.random()
     if kind < 0.55:
-        few = rng.sample(SIZES, 2 + pick_level(rng, 3, 3))
+        few = rng.sample(SIZES, 2 + pick_level(rng, 3, 3, 2, 2))
         word, f = rng.choice((("biggest", max), ("smallest", min)))
         return f"{word} of {', '.join(few)}:", f(few, key=SIZES.index)
     one, other = rng.sample(list(KINDS), 2)
@@ -224,8 +226,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 1.2, "story": 1.5, "arithmetic": 1.5, "strings": 1.2, "program": 1.5, "action": 0.6,
-       "translate": 0.5, "knowledge": 0.8, "sequence": 1.2, "compare": 1.0}
+MIX = {"recall": 1.6, "story": 1.6, "arithmetic": 1.8, "strings": 1.0, "program": 1.3, "action": 0.4,
+       "translate": 0.3, "knowledge": 0.6, "sequence": 1.2, "compare": 1.0}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 

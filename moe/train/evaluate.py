@@ -101,7 +101,7 @@ def load(path):
     if path.endswith(".gguf"):
         return export.weights_of_gguf(path)
     cfg = model.Config()
-    return cfg, export.weights_of_checkpoint(path, cfg), tokenizer.Tokenizer.learn(cfg.n_vocab)
+    return cfg, export.weights_of_checkpoint(path, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab)
 
 
 def main():

@@ -99,11 +99,11 @@ def main():
     p.add_argument("--mini", action="store_true")
     args = p.parse_args()
     if args.mini:
-        tok = tokenizer.Tokenizer.learn(MINI.n_vocab)
+        tok = tokenizer.Tokenizer.of_size(MINI.n_vocab)
         export(args.file, MINI, mini_weights(MINI), tok, "wdmoe mini, random weights", "f32")
         return
     cfg = model.Config()
-    export(args.file, cfg, weights_of_checkpoint(args.checkpoint, cfg), tokenizer.Tokenizer.learn(cfg.n_vocab),
+    export(args.file, cfg, weights_of_checkpoint(args.checkpoint, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab),
            "wdmoe tiny", args.type)
 
 

@@ -176,11 +176,12 @@ def top2(logits, layer):
     return torch.softmax(best.values, -1), best.indices
 
 
-def forward(weights, cfg, ids, mask=None, route=top2, seen=None):
+def forward(weights, cfg, ids, mask=None, route=top2, seen=None, pick=None):
     """Logits [rows, n, n_vocab] (float32) for ids [rows, n].
 
     mask: added to attention scores, causal if None.  route: logits, layer -> (weights, chosen).  seen: a list that
-    collects (router logits, weights, chosen) of every layer.
+    collects (router logits, weights, chosen) of every layer.  pick: indices into rows * n; only their logits are
+    computed, [len(pick), n_vocab].
     """
     rows, n = ids.shape
     if mask is None:
@@ -198,5 +199,7 @@ def forward(weights, cfg, ids, mask=None, route=top2, seen=None):
         y = Experts.apply(h.to(w["ffn_gate_exps"].dtype), weight, chosen,
                           w["ffn_gate_exps"], w["ffn_up_exps"], w["ffn_down_exps"])
         x = x + y.view(rows, n, -1)
+    if pick is not None:
+        x = x.view(rows * n, -1).index_select(0, pick)
     x = rms_norm(x, weights["output_norm"], cfg.eps)
     return F.linear(x.to(weights["output"].dtype), weights["output"]).float()

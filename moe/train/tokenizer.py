@@ -4,9 +4,15 @@ Ids 0..2 are <unk>, <s>, </s>; 3..258 the 256 bytes; then the space mark, single
 lowercase letters, the earlier the merge the higher its score.  A text is prefixed with one space, spaces become
 the mark, then the neighbouring pair with the best score is merged until none is left; what is no piece falls back
 to bytes.  Marks only start a piece and punctuation and digits stay single, so a text can be cut into words first.
+
+The merges stay as they are in merges.txt (_ for the mark), for a trained model depends on them.  To learn others:
+
+    python3 tokenizer.py N > merges.txt
 """
 import collections
+import os
 import re
+import sys
 
 import corpus
 
@@ -56,9 +62,10 @@ class Tokenizer:
         self.cache = {}
 
     @classmethod
-    def learn(cls, n_vocab):
-        """A new tokenizer of n_vocab pieces for the corpus."""
-        merges = learn_merges(n_vocab - 259 - len(CHARACTERS))
+    def of_size(cls, n_vocab):
+        """A tokenizer of n_vocab pieces, with as many of the merges as fit."""
+        with open(os.path.join(os.path.dirname(__file__), "merges.txt"), encoding="ascii") as f:
+            merges = f.read().replace("_", MARK).split()[:n_vocab - 259 - len(CHARACTERS)]
         pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + merges + list(CHARACTERS)
         scores = [0.0] * 259 + [-float(i) for i in range(len(merges) + len(CHARACTERS))]
         types = [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256 + [NORMAL] * (n_vocab - 259)
@@ -102,3 +109,9 @@ class Tokenizer:
             elif self.types[i] == NORMAL:
                 out += self.pieces[i].replace(MARK, " ").encode()
         return out.decode("utf-8", "replace")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print("\n".join(learn_merges(int(sys.argv[1]))).replace(MARK, "_"))

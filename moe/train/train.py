@@ -5,12 +5,14 @@
 Workers are forked processes of one thread each.  They share the weights and the state of AdamW in shared memory;
 each computes the gradient of its own batch in bfloat16 on a copy and then applies it under a lock.  The learning
 rate rises over the first steps, stays, and falls to zero over the last part of --tokens (which may be changed when
-resuming).  DIR gets checkpoint.pt (replaced in one step) and log.jsonl.  Not bit-reproducible with more than one
+resuming).  SIGINT and SIGTERM stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and
+log.jsonl.  Not bit-reproducible with more than one
 worker, for the order of updates is a race; the corpus is.
 """
 import argparse
 import json
 import os
+import signal
 import time
 
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
@@ -25,7 +27,8 @@ import tokenizer
 ROW, ROWS = 128, 32             # tokens of a row, rows of a step
 LR, WARMUP, DECAY = 2e-3, 150, 0.35     # peak, steps of rise, part of the tokens in which it falls to zero
 BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
-PROMPT_WEIGHT = 0.1             # of the loss on tokens of the prompt, against 1 on those of the answer
+MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of AdamW: 0.2 sqrt(longer side)
+PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
 SECOND_MEAN, SECOND_PULL = 0.3, 0.05    # the mean weight of the second expert is pulled there, that strongly
 DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
@@ -33,32 +36,34 @@ JOINED = 0.25                   # part of the rows in which an item sees the ite
 
 
 def rows_of_items(tok, seed):
-    """Endless rows (ids, targets' loss weights, item number), items packed one after the other."""
-    ids, weight, item, number = [], [], [], 0
+    """Endless rows (ids, chance to count in the loss, item number), items packed one after the other."""
+    ids, counts, item, number = [], [], [], 0
     for _, prompt, answer in corpus.training_items(seed):
         p, a = [tokenizer.BOS] + tok.encode(prompt), tok.encode_answer(answer) + [tokenizer.EOS]
         if len(ids) + len(p) + len(a) > ROW + 1:
             pad = ROW + 1 - len(ids)
-            yield ids + [tokenizer.EOS] * pad, weight + [0.0] * pad, item + [-1] * pad
-            ids, weight, item = [], [], []
+            yield ids + [tokenizer.EOS] * pad, counts + [0.0] * pad, item + [-1] * pad
+            ids, counts, item = [], [], []
         ids += p + a
-        weight += [PROMPT_WEIGHT] * len(p) + [1.0] * len(a)
+        counts += [PROMPT_SHARE] * len(p) + [1.0] * len(a)
         item += [number] * (len(p) + len(a))
         number += 1
 
 
 def batches(tok, seed):
-    """Endless (ids, targets, weights of the loss, attention mask) of ROWS rows."""
+    """Endless (ids, targets, positions that count, which of them are answers, attention mask) of ROWS rows."""
     source = rows_of_items(tok, seed)
     g = torch.Generator().manual_seed(seed)
     causal = torch.ones(ROW, ROW, dtype=torch.bool).tril()
     while True:
-        ids, weight, item = (torch.tensor(x) for x in zip(*(next(source) for _ in range(ROWS))))
+        ids, counts, item = (torch.tensor(x) for x in zip(*(next(source) for _ in range(ROWS))))
         same = item[:, :-1, None] == item[:, None, :-1]
         joined = torch.rand(ROWS, generator=g) < JOINED
         see = causal & (same | joined[:, None, None])
         mask = torch.zeros(ROWS, 1, ROW, ROW).masked_fill_(~see[:, None], -1e9)
-        yield ids[:, :-1], ids[:, 1:], weight[:, 1:], mask
+        chance = counts[:, 1:].reshape(-1)
+        pick = (torch.rand(chance.shape, generator=g) < chance).nonzero()[:, 0]
+        yield ids[:, :-1], ids[:, 1:].reshape(-1)[pick], pick, chance[pick] == 1, mask
 
 
 def dropping_route(logits, layer):
@@ -94,12 +99,11 @@ class Shared:
         self.flat, self.m, self.v = (torch.zeros(n).share_memory_() for _ in range(3))
         self.steps = torch.zeros(1, dtype=torch.long).share_memory_()
         self.tokens = torch.zeros(1, dtype=torch.long).share_memory_()
-        self.decays = torch.zeros(n)
-        self.named, decays, at = {}, {}, 0
+        self.stop = torch.zeros(1, dtype=torch.bool).share_memory_()
+        self.named, at = {}, 0
         for name, shape in shapes.items():
             size = torch.Size(shape).numel()
             self.named[name] = self.flat[at:at + size].view(shape)
-            self.decays[at:at + size] = 0.0 if model.is_precise(name) else WEIGHT_DECAY
             at += size
 
     def load(self, seed):
@@ -120,19 +124,52 @@ class Shared:
         os.replace(path + ".part", path)
 
     def update(self, grad, lr, n_tokens):
-        """One step of AdamW with a clipped gradient [n]; returns the gradient's norm."""
+        """One step with a clipped gradient [n]; returns the gradient's norm.  Muon for matrices, AdamW for the rest."""
         norm = float(grad.norm())
         grad.mul_(min(1.0, CLIP / (norm + 1e-6)))
         with self.lock:
             self.steps += 1
             self.tokens += n_tokens
             t = int(self.steps)
-            self.m.lerp_(grad, 1 - BETAS[0])
-            self.v.mul_(BETAS[1]).addcmul_(grad, grad, value=1 - BETAS[1])
-            size = self.v.sqrt().div_((1 - BETAS[1] ** t) ** 0.5).add_(EPS)
-            self.flat.addcmul_(self.flat, self.decays, value=-lr)
-            self.flat.addcdiv_(self.m, size, value=-lr / (1 - BETAS[0] ** t))
+            for name, p in self.named.items():
+                g, m = self.part(grad, name), self.part(self.m, name)
+                if is_matrix(name):
+                    g.add_(m.mul_(MOMENTUM).add_(g), alpha=MOMENTUM)
+                    continue
+                v = self.part(self.v, name)
+                m.lerp_(g, 1 - BETAS[0])
+                v.mul_(BETAS[1]).addcmul_(g, g, value=1 - BETAS[1])
+                size = v.sqrt().div_((1 - BETAS[1] ** t) ** 0.5).add_(EPS)
+                p.mul_(1 - lr * (0 if model.is_precise(name) else WEIGHT_DECAY))
+                p.addcdiv_(m, size, value=-lr / (1 - BETAS[0] ** t))
+        for name, p in self.named.items():
+            if is_matrix(name):
+                step = orthogonal(self.part(grad, name)).mul_(-lr * MUON_SCALE * max(p.shape[-2:]) ** 0.5)
+                with self.lock:
+                    p.mul_(1 - lr * WEIGHT_DECAY).add_(step)
         return norm
+
+    def part(self, flat, name):
+        """The tensor's part of a flat tensor of all."""
+        p = self.named[name]
+        return flat[p.storage_offset():p.storage_offset() + p.numel()].view(p.shape)
+
+
+def is_matrix(name):
+    """Matrices between hidden states; embeddings, norms and routers are none."""
+    return name.startswith("blk") and not model.is_precise(name)
+
+
+def orthogonal(g):
+    """About U V^T of g = U S V^T [..., rows, columns], by five Newton-Schulz steps in bfloat16 (Jordan 2024, Muon)."""
+    x = (g if g.dim() == 3 else g[None]).to(torch.bfloat16)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.transpose(-1, -2).contiguous() if tall else x
+    x = x / (x.float().flatten(-2).norm(dim=-1)[:, None, None].to(x.dtype) + 1e-20)
+    for _ in range(5):
+        a = torch.bmm(x, x.transpose(-1, -2))
+        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.775, alpha=2.0315), x, beta=3.4445)
+    return (x.transpose(-1, -2).contiguous() if tall else x).view(g.shape).float()
 
 
 def learning_rate(step, tokens, total):
@@ -154,17 +191,16 @@ def work(shared, tok, args, rank, stop_at):
         at += t.numel()
     log = open(os.path.join(args.out, "log.jsonl"), "a") if rank == 0 else None
     begin, began, saved = time.time(), int(shared.tokens), time.time()
-    for ids, target, weight, mask in batches(tok, seed):
-        if int(shared.tokens) >= args.tokens or time.time() > stop_at:
+    for ids, target, pick, answer, mask in batches(tok, seed):
+        if shared.stop or int(shared.tokens) >= args.tokens or time.time() > stop_at:
             break
         for name, t in local.items():
             t.data.copy_(shared.named[name])
             t.grad = None
         seen = []
-        logits = model.forward(local, cfg, ids, mask, dropping_route if args.drop else model.top2, seen)
-        each = F.cross_entropy(logits.view(-1, cfg.n_vocab), target.reshape(-1), reduction="none")
-        weight = weight.reshape(-1)
-        loss = (each * weight).sum() / weight.sum()
+        logits = model.forward(local, cfg, ids, mask, dropping_route if args.drop else model.top2, seen, pick)
+        each = F.cross_entropy(logits, target, reduction="none")
+        loss = each.mean()
         (loss + router_losses(seen, cfg)).backward()
         for name, t in local.items():
             grads[name].copy_(t.grad)
@@ -172,7 +208,6 @@ def work(shared, tok, args, rank, stop_at):
         lr = learning_rate(step, tokens, args.tokens)
         norm = shared.update(grad, lr, ids.numel())
         if rank == 0 and (step // args.workers) % 10 == 0:
-            answer = weight == 1
             second = torch.stack([w[:, 1].detach() for _, w, _ in seen])
             log.write(json.dumps({
                 "step": step, "tokens": tokens, "lr": round(lr, 6), "norm": round(norm, 3),
@@ -204,8 +239,10 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     shared = Shared(model.Config(), args.out)
     shared.load(args.seed)
-    tok = tokenizer.Tokenizer.learn(shared.cfg.n_vocab)
+    tok = tokenizer.Tokenizer.of_size(shared.cfg.n_vocab)
     stop_at = time.time() + 60 * args.minutes
+    for s in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(s, lambda *_: shared.stop.fill_(True))
     fork = mp.get_context("fork")
     others = [fork.Process(target=work, args=(shared, tok, args, r, stop_at)) for r in range(1, args.workers)]
     for o in others:
