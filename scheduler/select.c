@@ -185,7 +185,7 @@ static size_t choice_lost(const struct select_input *in, const bool *keep, size_
 		if (lowest == in->n_used || w <= in->weights[token * in->n_used + lowest]) /* ties: the later choice */
 			lowest = i;
 	}
-	return n > 1 && wt < theta * sqrt(ww * tt) ? lowest : in->n_used;
+	return n > 1 && wt < theta * sqrt(ww * tt) * (1 - 1e-12) ? lowest : in->n_used; /* parallel is never below */
 }
 
 static int select_wdmoe(const struct select_input *in, bool *keep, struct select_output *out)
