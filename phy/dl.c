@@ -19,7 +19,7 @@
 enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = PHY_SC_MAX / LAYOUT_PILOT_STEP };
 
 static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
-static const float pilot_snr_min = 0.316f;       /* -5 dB: noise alone looks like that in one of a thousand slots */
+static const float snr_min = 0.2f;               /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
 static const float noise_slots = 16;             /* memory of the noise estimate */
 
 /* What sender and receiver share. */
@@ -295,7 +295,6 @@ void dl_rx_reset(struct dl_rx *rx)
 
 struct pilot_sums {
 	float phase_rad;    /* advance from the first to the second pilot symbol */
-	float signal_power; /* of the part that both have in common */
 	float noise_var;    /* of this slot alone */
 };
 
@@ -321,7 +320,6 @@ static struct pilot_sums read_pilots(struct dl_rx *rx)
 	}
 	return (struct pilot_sums){
 		.phase_rad = phase_rad,
-		.signal_power = cabsf(common) / (float)c->n_pilots,
 		.noise_var = difference / (2.0f * ((float)c->n_pilots - 0.5f)), /* half a degree went into the phase */
 	};
 }
@@ -380,7 +378,7 @@ static void weigh_cces(struct dl_rx *rx)
 			signal += power_of(h);
 		}
 		rx->cce_energy[e] = energy / LAYOUT_CCE_RE;
-		rx->cce_signal[e] = signal / LAYOUT_CCE_RE;
+		rx->cce_signal[e] = fmaxf(signal / LAYOUT_CCE_RE - 0.5f * rx->mean_gain * rx->noise_var, 0);
 		/* Four deviations of 54 noisy REs below half the signal: a lit CCE is practically never missed. */
 		float margin = 4.0f / sqrtf(LAYOUT_CCE_RE) * rx->noise_var;
 		rx->cce_lit[e] = rx->cce_energy[e] > rx->noise_var + 0.5f * rx->cce_signal[e] - margin;
@@ -480,14 +478,15 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 	res->csi.rssi_dbfs = ratio_db(mean_power(samples, num->slot_len));
 	ofdm_demodulate(c->ofdm, samples, c->grid);
 	struct pilot_sums sums = read_pilots(rx);
-	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * sums.signal_power));
+	chest_estimate(rx->chest, rx->at_pilots[2], rx->h);
+	float power = mean_power(rx->h, num->n_sc);
+	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * power));
 	res->csi.noise_var = rx->noise_var;
 	/* Written so that an all-zero slot, 0 > 0, is not valid either. */
-	if (!(sums.signal_power > pilot_snr_min * fmaxf(sums.noise_var, rx->noise_var))) {
+	if (!(power > (snr_min + 0.5f * rx->mean_gain) * fmaxf(sums.noise_var, rx->noise_var))) {
 		rx->stats.invalid++;
 		return 0;
 	}
-	chest_estimate(rx->chest, rx->at_pilots[2], rx->h);
 	set_turns(rx, sums.phase_rad);
 	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1], c->n_pilots,
 	              0, LAYOUT_PILOT_STEP, &res->track);

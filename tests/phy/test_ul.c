@@ -1,0 +1,372 @@
+/* Uplink slots of several devices through known channels: data, control, sounding and access side by side; silence. */
+#include "phy/mcs.h"
+#include "phy/ul.h"
+#include "tests/phy/channel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <errno.h>
+
+enum { CELL = 77, TB_MAX = 4096, DEVICES = 16 };
+
+static const struct ul_amplitudes full_band = { .data = 1, .comb = 2.8284271f, .access = 1.7320508f };
+
+struct fixture {
+	struct numerology num;
+	struct layout *layout;
+	struct ul_tx *tx[DEVICES];
+	struct ul_rx *rx;
+	struct rng rng;
+	float complex *sent, *received;
+	struct slot_time when;
+	struct csi csi;
+	struct uci uci;
+};
+
+static int setup(void **state)
+{
+	static struct fixture f;
+	memset(&f, 0, sizeof f);
+	char err[128];
+	assert_int_equal(numerology_init(&f.num, 7.68e6, 30e3, 18, 14, err, sizeof err), 0);
+	f.layout = layout_create(&f.num, err, sizeof err);
+	assert_non_null(f.layout);
+	f.rx = ul_rx_create(f.layout, CELL);
+	assert_non_null(f.rx);
+	for (uint8_t d = 0; d < DEVICES; d++) {
+		f.tx[d] = ul_tx_create(f.layout, CELL, d);
+		assert_non_null(f.tx[d]);
+	}
+	f.rng.s = 2;
+	f.sent = calloc(f.num.slot_len, sizeof *f.sent);
+	f.received = calloc(f.num.slot_len, sizeof *f.received);
+	*state = &f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	free(f->received);
+	free(f->sent);
+	for (uint8_t d = 0; d < DEVICES; d++)
+		ul_tx_destroy(f->tx[d]);
+	ul_rx_destroy(f->rx);
+	layout_destroy(f->layout);
+	return 0;
+}
+
+static void air_clear(struct fixture *f)
+{
+	memset(f->received, 0, f->num.slot_len * sizeof *f->received);
+}
+
+static void air_add(struct fixture *f, uint8_t device, const struct ul_amplitudes *a, const struct channel *c)
+{
+	ul_tx_finish(f->tx[device], a, f->sent);
+	channel_add(&f->num, c, f->sent, f->received);
+}
+
+static int receive(struct fixture *f, double snr_db)
+{
+	noise_add(&f->rng, pow(10, -snr_db / 10), f->received, f->num.slot_len);
+	return ul_rx_slot(f->rx, f->received, &f->when);
+}
+
+/* Slots of noise, so that the receiver knows its floor. */
+static void listen(struct fixture *f, size_t n, double snr_db)
+{
+	for (size_t i = 0; i < n; i++) {
+		air_clear(f);
+		assert_int_equal(receive(f, snr_db), 0);
+	}
+}
+
+static struct uci uci_of(uint8_t device, uint64_t slot)
+{
+	return (struct uci){ .ack = (enum uci_ack)((device + slot) % 3), .buffer_bytes = uci_bsr_bytes((uint8_t)(device + 3)),
+		             .headroom_db = (float)device - 10, .report_rb = (int16_t)(slot % 19) - 1,
+		             .report_snr_db = 0.5f * (float)device };
+}
+
+static struct grant grant_of(size_t first_rb, size_t n_rb, uint8_t mcs)
+{
+	struct grant g = { .mcs = mcs, .harq_id = 3, .ndi = 1 };
+	rb_set_add_range(&g.rbs, first_rb, n_rb);
+	return g;
+}
+
+static bool same_uci(const struct uci *a, const struct uci *b)
+{
+	return a->ack == b->ack && a->buffer_bytes == b->buffer_bytes && a->headroom_db == b->headroom_db &&
+	       a->report_rb == b->report_rb && a->report_snr_db == b->report_snr_db;
+}
+
+static void eight_devices_share_a_slot_for_data_control_and_sounding(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t first[] = { 0, 1, 3, 6, 8, 10, 12, 14 }, count[] = { 1, 2, 3, 2, 2, 2, 2, 4 };
+	static uint8_t tb[8][TB_MAX], got[TB_MAX];
+	for (uint64_t slot = 1; slot < 4; slot++) {
+		struct grant g[8];
+		f->when.slot = slot;
+		air_clear(f);
+		for (uint8_t d = 0; d < 8; d++) {
+			struct uci u = uci_of(d, slot);
+			g[d] = grant_of(first[d], count[d], (uint8_t)(5 + 2 * d));
+			size_t n = ul_tb_bytes(f->layout, slot, &g[d]);
+			rng_bytes(&f->rng, tb[d], n);
+			ul_tx_begin(f->tx[d], slot);
+			assert_int_equal(ul_tx_data(f->tx[d], &g[d], tb[d], n), 0);
+			assert_int_equal(ul_tx_control(f->tx[d], &u), 0);
+			struct channel c = channel_flat(cexp(I * (double)d));
+			c.cfo_hz = 10.0 * d - 35;
+			c.phase_rad = 2 * M_PI * c.cfo_hz * (double)slot * numerology_slot_s(&f->num);
+			c.delay_samples[0] = 1.5 * d - 2;
+			air_add(f, d, &full_band, &c);
+		}
+		assert_int_equal(receive(f, 25), 0);
+		for (uint8_t d = 0; d < 8; d++) {
+			struct uci u = uci_of(d, slot);
+			assert_int_equal(ul_rx_control(f->rx, d, &f->uci, &f->csi), 0);
+			assert_true(same_uci(&f->uci, &u));
+			assert_near(f->csi.snr_mean_db, 25, 1.5);
+			assert_near(f->csi.timing_samples, 1.5 * d - 2, 0.3);
+			if (slot > 1)
+				assert_near(f->csi.cfo_hz, 10.0 * d - 35, 10);
+			size_t n;
+			struct rx_info info;
+			assert_int_equal(ul_rx_data(f->rx, d, &g[d], got, &n, &info), 0);
+			assert_int_equal(n, ul_tb_bytes(f->layout, slot, &g[d]));
+			assert_memory_equal(got, tb[d], n);
+			assert_near(info.snr_db, 24.5, 2);
+		}
+	}
+}
+
+/* Error power over channel power, sounding RE at `snr_db` themselves when boosted is false. */
+static double sounding_nmse_db(struct fixture *f, double snr_db, bool boosted)
+{
+	struct ul_amplitudes a = { .comb = boosted ? 2.8284271f : 1 };
+	double error = 0, power = 0;
+	for (uint64_t slot = 0; slot < 200; slot++) {
+		struct channel c[8];
+		f->when.slot = slot;
+		f->when.t_samples = slot * f->num.slot_len;
+		air_clear(f);
+		for (uint8_t d = 0; d < 8; d++) {
+			struct uci u = uci_of(d, slot);
+			c[d] = channel_tdl_a(&f->rng, 100e-9, f->num.rate_hz);
+			c[d].phase_rad = 6 * rng_uniform(&f->rng);
+			c[d].cfo_hz = 20 * (rng_uniform(&f->rng) - 0.5);
+			ul_tx_begin(f->tx[d], slot);
+			ul_tx_control(f->tx[d], &u);
+			air_add(f, d, &a, &c[d]);
+		}
+		assert_int_equal(receive(f, snr_db), 0);
+		for (uint8_t d = 0; d < 8; d++) {
+			assert_int_equal(ul_rx_control(f->rx, d, &f->uci, &f->csi) == -ENODATA, 0);
+			double t = (double)(f->csi.t_ref_samples - f->csi.t_slot_samples);
+			for (size_t k = 0; k < f->csi.n_sc; k++) {
+				double complex truth = channel_truth(&f->num, &c[d], k, t, a.comb / sqrt(8));
+				double complex e = f->csi.h[k] - truth;
+				error += creal(e * conj(e));
+				power += creal(truth * conj(truth));
+			}
+		}
+	}
+	print_message("NMSE %.1f dB\n", 10 * log10(error / power));
+	return 10 * log10(error / power);
+}
+
+static void csi_of_tdl_a_from_sounding_is_within_minus_27_db_of_the_truth_at_20_db(void **state)
+{
+	assert_true(sounding_nmse_db(*state, 20, true) < -27);
+}
+
+static void csi_from_sounding_at_20_db_without_boost_is_still_within_minus_20_db(void **state)
+{
+	assert_true(sounding_nmse_db(*state, 20, false) < -20);
+}
+
+/* At -4 dB the control REs have 5 dB. */
+static void control_is_read_in_awgn_at_minus_4_db_full_band_snr(void **state)
+{
+	struct fixture *f = *state;
+	size_t missed = 0, wrong = 0;
+	struct channel c = channel_flat(1);
+	listen(f, 30, -4);
+	for (uint64_t slot = 0; slot < 500; slot++) {
+		struct uci u = uci_of(5, slot);
+		f->when.slot = slot;
+		ul_tx_begin(f->tx[5], slot);
+		assert_int_equal(ul_tx_control(f->tx[5], &u), 0);
+		air_clear(f);
+		air_add(f, 5, &full_band, &c);
+		assert_int_equal(receive(f, -4), 0);
+		int rc = ul_rx_control(f->rx, 5, &f->uci, &f->csi);
+		missed += rc != 0;
+		wrong += rc == 0 && !same_uci(&f->uci, &u);
+	}
+	print_message("%zu of 500 missed\n", missed);
+	assert_true(missed <= 5);
+	assert_int_equal(wrong, 0);
+}
+
+static void silence_is_never_taken_for_control_or_data(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t tb[TB_MAX];
+	size_t n, bad = 0, bad_data = 0;
+	struct grant g = grant_of(7, 4, 3);
+	listen(f, 1, 0);
+	for (size_t slot = 1; slot < 400; slot++) {
+		f->when.slot = slot;
+		listen(f, 1, 0);
+		for (uint8_t d = 0; d < 8; d++) {
+			int rc = ul_rx_control(f->rx, d, &f->uci, &f->csi);
+			assert_true(rc == -ENODATA || rc == -EBADMSG);
+			bad += rc == -EBADMSG;
+			assert_int_equal(f->csi.valid, rc == -EBADMSG);
+		}
+		int rc = ul_rx_data(f->rx, 2, &g, tb, &n, NULL);
+		assert_true(rc == -ENODATA || rc == -EBADMSG);
+		bad_data += rc == -EBADMSG;
+	}
+	print_message("%zu of 3200 control, %zu of 400 data taken for garbled\n", bad, bad_data);
+	assert_true(bad < 10 && bad_data < 4);
+}
+
+static void control_of_another_device_on_the_same_comb_is_not_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct channel c = channel_flat(1);
+	struct uci u = uci_of(11, 1);
+	f->when.slot = 1;
+	listen(f, 5, 20);
+	ul_tx_begin(f->tx[11], 1);
+	assert_int_equal(ul_tx_control(f->tx[11], &u), 0);
+	air_clear(f);
+	air_add(f, 11, &full_band, &c);
+	assert_int_equal(receive(f, 20), 0);
+	assert_int_equal(ul_rx_control(f->rx, 3, &f->uci, &f->csi), -EBADMSG);
+	assert_int_equal(ul_rx_control(f->rx, 11, &f->uci, &f->csi), 0);
+	assert_int_equal(ul_rx_control(f->rx, 4, &f->uci, &f->csi), -ENODATA);
+}
+
+static void a_weak_device_is_read_beside_one_25_db_stronger(void **state)
+{
+	struct fixture *f = *state;
+	struct grant strong = grant_of(0, 9, 10), weak = grant_of(9, 3, 1);
+	static uint8_t tb[2][TB_MAX], got[TB_MAX];
+	size_t n0 = ul_tb_bytes(f->layout, 2, &strong), n1 = ul_tb_bytes(f->layout, 2, &weak), n, missed = 0;
+	for (uint64_t slot = 0; slot < 100; slot++) {
+		struct uci u = uci_of(2, slot), v = uci_of(3, slot);
+		struct channel far = channel_flat(1), near = channel_tdl_a(&f->rng, 100e-9, f->num.rate_hz);
+		for (size_t i = 0; i < near.n_paths; i++)
+			near.gain[i] *= 17.8;
+		f->when.slot = slot % 5;
+		rng_bytes(&f->rng, tb[0], n0);
+		rng_bytes(&f->rng, tb[1], n1);
+		ul_tx_begin(f->tx[2], f->when.slot);
+		ul_tx_begin(f->tx[3], f->when.slot);
+		assert_int_equal(ul_tx_data(f->tx[2], &strong, tb[0], n0), 0);
+		assert_int_equal(ul_tx_data(f->tx[3], &weak, tb[1], n1), 0);
+		ul_tx_control(f->tx[2], &u);
+		ul_tx_control(f->tx[3], &v);
+		air_clear(f);
+		air_add(f, 2, &full_band, &near);
+		air_add(f, 3, &full_band, &far);
+		assert_int_equal(receive(f, 6), 0);
+		missed += ul_rx_control(f->rx, 3, &f->uci, &f->csi) != 0 || !same_uci(&f->uci, &v);
+		assert_near(f->csi.snr_mean_db, 6, 3.5);
+		missed += ul_rx_data(f->rx, 3, &weak, got, &n, NULL) != 0 || memcmp(got, tb[1], n1) != 0;
+	}
+	print_message("%zu of 200 missed\n", missed);
+	assert_true(missed <= 2);
+}
+
+static void access_preambles_are_found_beside_data(void **state)
+{
+	struct fixture *f = *state;
+	struct grant g = grant_of(6, 12, 5), all = grant_of(0, 18, 5);
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct channel c = channel_flat(1);
+	struct ul_access found[PHY_DEVICES_MAX];
+	size_t n = ul_tb_bytes(f->layout, 15, &g), n_got, n_found;
+	f->when.slot = 15;
+	assert_int_equal(ul_tb_bytes(f->layout, 15, &all), 0);
+	ul_tx_begin(f->tx[1], 15);
+	assert_int_equal(ul_tx_data(f->tx[1], &g, tb, n), 0);
+	ul_tx_begin(f->tx[9], 15);
+	assert_int_equal(ul_tx_access(f->tx[9]), 0);
+	air_clear(f);
+	air_add(f, 1, &full_band, &c);
+	c.delay_samples[0] = 3;
+	air_add(f, 9, &full_band, &c);
+	assert_int_equal(receive(f, 10), 0);
+	assert_int_equal(ul_rx_access(f->rx, found, &n_found), 0);
+	assert_int_equal(n_found, 1);
+	assert_int_equal(found[0].device, 9);
+	assert_near(found[0].delay_samples, 3, 0.5);
+	assert_int_equal(ul_rx_data(f->rx, 1, &g, got, &n_got, NULL), 0);
+	f->when.slot = 16;
+	assert_int_equal(receive(f, 10), 0);
+	assert_int_equal(ul_rx_access(f->rx, found, &n_found), -EINVAL);
+	ul_tx_begin(f->tx[9], 16);
+	assert_int_equal(ul_tx_access(f->tx[9]), -EINVAL);
+}
+
+static void nothing_to_send_is_silence(void **state)
+{
+	struct fixture *f = *state;
+	ul_tx_begin(f->tx[0], 3);
+	assert_false(ul_tx_finish(f->tx[0], &full_band, f->sent));
+	for (size_t i = 0; i < f->num.slot_len; i++)
+		assert_true(f->sent[i] == 0);
+}
+
+static void a_slot_with_a_nan_is_refused_and_gives_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct uci u = uci_of(0, 0);
+	struct ul_rx_stats st;
+	struct grant g = grant_of(0, 4, 3);
+	uint8_t tb[TB_MAX];
+	size_t n;
+	ul_tx_begin(f->tx[0], 0);
+	ul_tx_control(f->tx[0], &u);
+	ul_tx_finish(f->tx[0], &full_band, f->sent);
+	assert_int_equal(ul_rx_slot(f->rx, f->sent, &f->when), 0);
+	f->sent[3000] = NAN;
+	assert_int_equal(ul_rx_slot(f->rx, f->sent, &f->when), -EINVAL);
+	assert_int_equal(ul_rx_control(f->rx, 0, &f->uci, &f->csi), -ENODATA);
+	assert_false(f->csi.valid);
+	assert_int_equal(ul_rx_data(f->rx, 0, &g, tb, &n, NULL), -ENODATA);
+	ul_rx_get_stats(f->rx, &st);
+	assert_int_equal(st.refused, 1);
+	f->sent[3000] = 0;
+	assert_int_equal(ul_rx_slot(f->rx, f->sent, &f->when), 0);
+	assert_int_equal(ul_rx_control(f->rx, 0, &f->uci, &f->csi), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		T(eight_devices_share_a_slot_for_data_control_and_sounding),
+		T(csi_of_tdl_a_from_sounding_is_within_minus_27_db_of_the_truth_at_20_db),
+		T(csi_from_sounding_at_20_db_without_boost_is_still_within_minus_20_db),
+		T(control_is_read_in_awgn_at_minus_4_db_full_band_snr),
+		T(silence_is_never_taken_for_control_or_data),
+		T(control_of_another_device_on_the_same_comb_is_not_taken),
+		T(a_weak_device_is_read_beside_one_25_db_stronger),
+		T(access_preambles_are_found_beside_data),
+		T(nothing_to_send_is_silence),
+		T(a_slot_with_a_nan_is_refused_and_gives_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
