@@ -413,10 +413,10 @@ struct moe_cost moe_expert_cost(const struct moe_model *m, size_t layer, size_t 
 	return cost;
 }
 
-struct moe_cost moe_attend_cost(const struct moe_model *m, size_t n_rows, size_t n_past)
+struct moe_cost moe_attend_cost(const struct moe_model *m, size_t layer, size_t n_rows, size_t n_past)
 {
 	const struct moe_shape *s = &m->shape;
-	const struct moe_layer *l = &m->layers[0];
+	const struct moe_layer *l = &m->layers[layer];
 	const struct tensor *weights[] = { &l->q, &l->k, &l->v, &l->o, &l->router };
 	struct moe_cost cost = { 0 };
 	for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)

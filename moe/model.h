@@ -91,14 +91,14 @@ size_t moe_model_base_bytes(const struct moe_model *m);
 size_t moe_model_expert_bytes(const struct moe_model *m, size_t layer);
 
 /* What compute profiles charge by: floating-point operations (a multiply and an add count as two) and bytes of weights and
- * KV cache read, for n_rows rows at once. Of an expert; of the first layer's attention and router after n_past tokens
- * (the others are like it); of the output head. */
+ * KV cache read, for n_rows rows at once. Of an expert; of one layer's attention and router after n_past tokens;
+ * of the output head. */
 struct moe_cost {
 	double flop;
 	double bytes;
 };
 struct moe_cost moe_expert_cost(const struct moe_model *m, size_t layer, size_t n_rows);
-struct moe_cost moe_attend_cost(const struct moe_model *m, size_t n_rows, size_t n_past);
+struct moe_cost moe_attend_cost(const struct moe_model *m, size_t layer, size_t n_rows, size_t n_past);
 struct moe_cost moe_head_cost(const struct moe_model *m, size_t n_rows);
 
 #endif
