@@ -10,18 +10,16 @@
 
 enum {
 	N_RE = ACCESS_SYMBOLS * ACCESS_SC,
-	STEPS = 2,      /* delays tried a sample */
-	BASIS_MAX = 24, /* dimensions of the channels inside the window: about 72 * cp / n_fft, and a few more */
+	BASIS_MAX = 24, /* dimensions of what channels inside the window can make: about 72 * cp / n_fft, and a few */
 };
 
-/* Noise gives a sum over 11 symbols of 72 * Beta(1, 71) variables, whose tail is below that of Gamma(11, 1). That
- * passes this value with probability 1e-6, and a window holds fewer than ten independent delays: 1e-5 a device and
- * slot. */
-static const float threshold = 33.7f;
+/* Noise gives a sum over 11 symbols of 72 * Beta(1, 71) variables, whose tail is below that of Gamma(11, 1). One delay
+ * passes this with probability 3e-7, the largest of a window with 4e-6 (measured: tests/phy/test_access.c). */
+static const float threshold = 36;
 
 struct access_detector {
 	struct numerology num;
-	size_t n_delays;      /* -backoff .. cp - backoff in steps of 1 / STEPS samples */
+	size_t n_delays;      /* -backoff .. cp - backoff  */
 	float complex *tone;  /* ACCESS_SC rows of n_delays: what undoes that delay on that subcarrier */
 	float *profile;       /* n_delays: statistic of each delay */
 	float complex *match; /* n_delays: scratch */
@@ -43,14 +41,7 @@ void access_write(const struct numerology *num, uint32_t cell_id, unsigned devic
 
 static double delay_of(const struct access_detector *d, double step)
 {
-	return step / STEPS - (double)numerology_backoff(&d->num);
-}
-
-/* What a path of this delay does to subcarrier k (sign -1) or undoes it (sign 1). */
-static float complex turn(const struct numerology *num, size_t k, double delay, int sign)
-{
-	return (float complex)cexp(I * (double)sign * 2 * M_PI * numerology_offset(num, k) * delay /
-	                           (double)num->n_fft);
+	return step - (double)numerology_backoff(&d->num);
 }
 
 static float complex inner(const float complex *a, const float complex *b, size_t n)
@@ -76,22 +67,29 @@ static void reject(const struct access_detector *d, float complex *x)
 	}
 }
 
-/* Gram-Schmidt over paths on every delay of the window; those already spanned to -40 dB add nothing. */
+/* Gram-Schmidt over paths on the delays of the window, each time the one least spanned so far, until all are to -30 dB.
+ */
 static void make_basis(struct access_detector *d)
 {
-	for (size_t i = 0; i < d->n_delays && d->n_basis < BASIS_MAX; i++) {
-		/* from both ends to the middle: the ends are the hardest to make from the others */
-		size_t step = i % 2 ? d->n_delays - 1 - i / 2 : i / 2;
-		float complex *x = d->basis[d->n_basis];
+	while (d->n_basis < BASIS_MAX) {
+		float complex worst[ACCESS_SC] = { 0 };
+		float left = 1e-3f * ACCESS_SC;
+		for (size_t i = 0; i < d->n_delays; i++) {
+			float complex x[ACCESS_SC];
+			for (size_t k = 0; k < ACCESS_SC; k++)
+				x[k] = conjf(d->tone[k * d->n_delays + i]);
+			reject(d, x);
+			reject(d, x); /* twice: orthogonal to rounding */
+			float e = energy(x, ACCESS_SC);
+			if (e <= left)
+				continue;
+			left = e;
+			memcpy(worst, x, sizeof worst);
+		}
+		if (left <= 1e-3f * ACCESS_SC)
+			break;
 		for (size_t k = 0; k < ACCESS_SC; k++)
-			x[k] = turn(&d->num, k, delay_of(d, (double)step), -1);
-		reject(d, x);
-		reject(d, x); /* twice: orthogonal to rounding */
-		float left = energy(x, ACCESS_SC);
-		if (left < 1e-4f * ACCESS_SC)
-			continue;
-		for (size_t k = 0; k < ACCESS_SC; k++)
-			x[k] /= sqrtf(left);
+			d->basis[d->n_basis][k] = worst[k] / sqrtf(left);
 		d->n_basis++;
 	}
 }
@@ -106,7 +104,7 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 	if (!d)
 		return NULL;
 	d->num = *num;
-	d->n_delays = num->cp * STEPS + 1;
+	d->n_delays = num->cp + 1;
 	d->tone = malloc(ACCESS_SC * d->n_delays * sizeof *d->tone);
 	d->profile = malloc(d->n_delays * sizeof *d->profile);
 	d->match = malloc(d->n_delays * sizeof *d->match);
@@ -117,7 +115,8 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 	}
 	for (size_t k = 0; k < ACCESS_SC; k++)
 		for (size_t i = 0; i < d->n_delays; i++)
-			d->tone[k * d->n_delays + i] = turn(num, k, delay_of(d, (double)i), 1);
+			d->tone[k * d->n_delays + i] = (float complex)cexp(I * 2 * M_PI * numerology_offset(num, k) *
+			                                                   delay_of(d, (double)i) / (double)num->n_fft);
 	make_basis(d);
 	for (unsigned device = 0; device < PHY_DEVICES_MAX; device++)
 		gold_qpsk(sequence_seed(SEQUENCE_ACCESS, cell_id, device), d->sequence[device], N_RE);
@@ -176,8 +175,9 @@ static float best_delay(struct access_detector *d, double *step)
 	return profile[best];
 }
 
-/* Fills in power and SNR of the device whose sequence d->turned was turned back by, and takes it out of d->received. */
-static void measure_and_cancel(struct access_detector *d, struct access_found *found)
+/* Fills in power and SNR of the device whose sequence d->turned was turned back by, and takes it out of d->received.
+ * Each device found before took a share of this one's RE with it, at random phases: n_before of them. */
+static void measure_and_cancel(struct access_detector *d, struct access_found *found, size_t n_before)
 {
 	const float complex *sequence = d->sequence[found->device];
 	float all = energy(d->turned, N_RE);
@@ -186,7 +186,8 @@ static void measure_and_cancel(struct access_detector *d, struct access_found *f
 	float rest = energy(d->turned, N_RE);
 	float spanned = (float)d->n_basis / ACCESS_SC; /* share of the noise that went with the signal */
 	float noise = fmaxf(rest / (1 - spanned), 1e-7f * all) / N_RE;
-	found->power = fmaxf((all - rest) / N_RE - spanned * noise, 1e-7f * all / N_RE);
+	float kept = powf(1 - spanned, 2 * (float)n_before);
+	found->power = fmaxf((all - rest) / N_RE - spanned * noise, 1e-7f * all / N_RE) / kept;
 	found->snr_db = 10 * log10f(found->power / noise);
 	for (size_t i = 0; i < N_RE; i++)
 		d->received[i] = d->turned[i] * sequence[i];
@@ -217,7 +218,7 @@ size_t access_detect(struct access_detector *d, const float complex *grid, uint3
 		if (!next)
 			break;
 		turn_back(d, next->device);
-		measure_and_cancel(d, next);
+		measure_and_cancel(d, next, n_found);
 		candidates &= ~(UINT32_C(1) << next->device);
 		n_found++;
 	}

@@ -10,7 +10,7 @@
  * Detection. Per candidate device the received RE are turned back by its sequence; a path of delay tau is then a
  * tone over the 72 subcarriers. For delays in the window the tones are matched, coherent over subcarriers, and their
  * powers added over the 11 symbols, each normalised by the energy of its symbol: noise follows a sum of Beta(1, 71).
- * The strongest candidate is taken if noise would pass for it in at most 1e-6 of slots; then its signal (the part of
+ * The strongest candidate is taken if noise would pass for it in fewer than 1e-5 of slots; then its signal (the part of
  * its turned-back RE that a channel inside the delay window can make) is taken away, and the search goes on among the
  * rest: a far device is found under a near one.
  */
