@@ -1,5 +1,6 @@
-/* sync_channel.h - a small channel of the synchronisation tests' own, independent of radio/: random numbers, a stream of
- * downlink slots, Rayleigh taps at fractions of a sample, carrier offset, noise. Everything is a function of a seed. */
+/* sync_channel.h - a small channel of the synchronisation tests' own, independent of radio/: random numbers, a stream
+ * of downlink slots, Rayleigh taps at fractions of a sample, carrier offset, noise. Everything is a function of a seed.
+ */
 #ifndef TESTS_PHY_SYNC_CHANNEL_H
 #define TESTS_PHY_SYNC_CHANNEL_H
 
@@ -51,9 +52,10 @@ static inline void add_noise(struct rng *r, float complex *x, size_t n, double p
 		x[i] += (float)sqrt(power) * rng_normal(r);
 }
 
-/* One downlink slot of RE of power 1: control and data full of QPSK with probability `load` a resource block, pilots, sync. */
-static inline void fill_downlink(const struct numerology *num, uint32_t cell_id, size_t slot, double load, struct rng *r,
-                                 float complex *grid)
+/* One downlink slot of RE of power 1: control and data full of QPSK with probability `load` a resource block, pilots,
+ * sync. */
+static inline void fill_downlink(const struct numerology *num, uint32_t cell_id, size_t slot, double load,
+                                 struct rng *r, float complex *grid)
 {
 	for (size_t l = 0; l < num->n_symbols; l++)
 		for (size_t b = 0; b < num->n_rb; b++) {
@@ -105,9 +107,10 @@ static inline double complex fading_at(const struct fading *f, double t_s)
 /* TDL-A (TR 38.901 table 7.7.2-1), the taps above -20 dB: delay in delay spreads, power in dB. */
 enum { TDL_TAPS = 17 };
 static const double tdl_a[TDL_TAPS][2] = {
-	{ 0.0000, -13.4 }, { 0.3819, 0.0 },   { 0.4025, -2.2 },  { 0.5868, -4.0 },  { 0.4610, -6.0 },  { 0.5375, -8.2 },
-	{ 0.6708, -9.9 },  { 0.5750, -10.5 }, { 0.7618, -7.5 },  { 1.5375, -15.9 }, { 1.8978, -6.6 },  { 2.2242, -16.7 },
-	{ 2.1718, -12.4 }, { 2.4942, -15.2 }, { 2.5119, -10.8 }, { 3.0582, -11.3 }, { 4.0810, -12.7 },
+	{ 0.0000, -13.4 }, { 0.3819, 0.0 },   { 0.4025, -2.2 },  { 0.5868, -4.0 },  { 0.4610, -6.0 },
+	{ 0.5375, -8.2 },  { 0.6708, -9.9 },  { 0.5750, -10.5 }, { 0.7618, -7.5 },  { 1.5375, -15.9 },
+	{ 1.8978, -6.6 },  { 2.2242, -16.7 }, { 2.1718, -12.4 }, { 2.4942, -15.2 }, { 2.5119, -10.8 },
+	{ 3.0582, -11.3 }, { 4.0810, -12.7 },
 };
 
 /* A frequency-selective Rayleigh channel (or one path of constant gain 1), mean power 1. */
@@ -157,7 +160,8 @@ static inline double taps_centre(const struct taps *t)
 static inline void pass_channel(const struct taps *t, double rate_hz, double cfo_hz, const float complex *x,
                                 float complex *y, size_t n)
 {
-	float complex *spectrum = (float complex *)fftwf_alloc_complex(n), *ramped = (float complex *)fftwf_alloc_complex(n);
+	float complex *spectrum = (float complex *)fftwf_alloc_complex(n),
+	              *ramped = (float complex *)fftwf_alloc_complex(n);
 	fftwf_plan forward = fftwf_plan_dft_1d((int)n, ramped, spectrum, FFTW_FORWARD, FFTW_ESTIMATE);
 	fftwf_plan inverse = fftwf_plan_dft_1d((int)n, ramped, ramped, FFTW_BACKWARD, FFTW_ESTIMATE);
 	memcpy(ramped, x, n * sizeof *x);
@@ -202,7 +206,8 @@ static inline void make_downlink(const struct numerology *num, uint32_t cell_id,
 	ofdm_destroy(o);
 }
 
-/* Noise power a sample that makes the mean SNR of an RE of power 1 what it says (unitary modulator: the same number). */
+/* Noise power a sample that makes the mean SNR of an RE of power 1 what it says (unitary modulator: the same number).
+ */
 static inline double noise_for(double snr_db)
 {
 	return pow(10, -snr_db / 10);
