@@ -123,7 +123,7 @@ int ring_is_silent(const struct ring *ring, int64_t first, size_t n)
 	int64_t from, to;
 	written_part(ring, first, n, &from, &to);
 	unsigned any = 0;
-	for (int64_t t = from / RING_CHUNK * RING_CHUNK; t < to; t += RING_CHUNK)
+	for (int64_t t = from / RING_CHUNK * RING_CHUNK; from < to && t < to; t += RING_CHUNK)
 		any |= atomic_load_explicit(&ring->busy[(size_t)t % RING_SAMPLES / RING_CHUNK], memory_order_relaxed);
 	return !any;
 }

@@ -30,7 +30,7 @@ uint64_t ring_end(const struct ring *ring);
  * scaling; returns the number of samples this changed. */
 uint64_t ring_write(struct ring *ring, uint64_t t, const float complex *x, size_t n, float scale);
 
-/* 1 if samples first .. first+n-1 are all silence. */
+/* 1 if samples first .. first+n-1 are surely all silence: chunks are looked at as a whole. */
 int ring_is_silent(const struct ring *ring, int64_t first, size_t n);
 
 /* Copy samples first .. first+n-1 to re[], im[]. n <= RING_SAMPLES / 2. */

@@ -15,7 +15,7 @@
 
 #include "radio/ether.h"
 
-#define assert_close(value, wanted, tolerance) \
+#define assert_close(value, wanted, tolerance)                                                                         \
 	assert_true_or_say((double)(value), (double)(wanted), (double)(tolerance), #value, __FILE__, __LINE__)
 
 static inline void assert_true_or_say(double value, double wanted, double tolerance, const char *what, const char *file,
@@ -83,7 +83,7 @@ static inline double uniform(uint64_t *state)
 	return (double)(*state >> 11) * 0x1p-53;
 }
 
-/* Noise-like samples of mean power 0.02 (peaks inside full scale), low-pass to 0.4 of the rate or so is not needed. */
+/* Random samples inside full scale. */
 static inline void make_noise(float complex *x, size_t n, uint64_t seed)
 {
 	for (size_t i = 0; i < n; i++) {
@@ -92,11 +92,13 @@ static inline void make_noise(float complex *x, size_t n, uint64_t seed)
 	}
 }
 
-/* A plain ether: flat links without loss, perfect clocks, 0 dBm and full scales, so that a received sample is the sent
+/* A plain ether: flat links without loss, perfect clocks, full scales of 0 dBm, so that a received sample is the sent
  * one and noise lies 100 dB below full scale at 7.68 MS/s. */
 static inline struct ether_config plain_config(size_t n_devices)
 {
-	struct ether_config cfg = { .rate_hz = 7.68e6, .dl_hz = 3.5e9, .ul_hz = 3.4e9, .seed = 1, .n_devices = n_devices };
+	struct ether_config cfg = {
+		.rate_hz = 7.68e6, .dl_hz = 3.5e9, .ul_hz = 3.4e9, .seed = 1, .n_devices = n_devices
+	};
 	for (size_t k = 0; k <= n_devices; k++) {
 		cfg.node[k] = (struct ether_node_config){ .noise_figure_db = 5 };
 		cfg.link[k] = (struct ether_link_config){ .model = "none" };

@@ -67,7 +67,8 @@ static void ten_million_samples_hold_no_repetition(void **state)
 		memcpy(&bits[1], &s->im[2 * i], 4);
 		memcpy(&bits[2], &s->re[2 * i + 1], 4);
 		memcpy(&bits[3], &s->im[2 * i + 1], 4);
-		word[i] = ((uint64_t)bits[0] << 32 | bits[1]) * 0x9E3779B97F4A7C15u ^ ((uint64_t)bits[2] << 32 | bits[3]);
+		word[i] =
+		        ((uint64_t)bits[0] << 32 | bits[1]) * 0x9E3779B97F4A7C15u ^ ((uint64_t)bits[2] << 32 | bits[3]);
 	}
 	qsort(word, N / 2, sizeof *word, compare_words);
 	size_t repeats = 0;
@@ -83,7 +84,8 @@ static void noise_is_white(void **state)
 	for (size_t lag = 1; lag <= 130; lag++) {
 		double complex r = 0;
 		for (size_t i = 0; i < 200000; i++)
-			r += (double complex)(s->re[i] + I * s->im[i]) * (double complex)(s->re[i + lag] - I * s->im[i + lag]);
+			r += (double complex)(s->re[i] + I * s->im[i]) *
+			     (double complex)(s->re[i + lag] - I * s->im[i + lag]);
 		assert_true(cabs(r) / 200000 / 2 < 4.5 / sqrt(200000));
 	}
 }
