@@ -32,8 +32,10 @@ uint32_t crc_bytes(const struct crc *c, uint32_t start, const uint8_t *bytes, si
 	size_t i = 0;
 
 	for (; i + 4 <= n; i += 4) {
-		r ^= (uint32_t)bytes[i] << 24 | (uint32_t)bytes[i + 1] << 16 | (uint32_t)bytes[i + 2] << 8 | bytes[i + 3];
-		r = c->table[3][r >> 24] ^ c->table[2][r >> 16 & 255] ^ c->table[1][r >> 8 & 255] ^ c->table[0][r & 255];
+		r ^= (uint32_t)bytes[i] << 24 | (uint32_t)bytes[i + 1] << 16 | (uint32_t)bytes[i + 2] << 8 |
+		     bytes[i + 3];
+		r = c->table[3][r >> 24] ^ c->table[2][r >> 16 & 255] ^ c->table[1][r >> 8 & 255] ^
+		    c->table[0][r & 255];
 	}
 	for (; i < n; i++)
 		r = r << 8 ^ c->table[0][r >> 24 ^ bytes[i]];

@@ -6,9 +6,9 @@
  *     crc_init(&c, &crc24a);
  *     uint32_t parity = crc_bytes(&c, 0, bytes, n_bytes);
  *
- * Bits go most significant first, as on the air. The register starts at `start` (0 in transport and code blocks; all ones
- * in control codewords, section 7.3.2, so that silence, the all-zero codeword, is no message). Parity bits appended to the
- * message, most significant first, give a remainder of 0 when the register started at 0.
+ * Bits go most significant first, as on the air. The register starts at `start` (0 in transport and code blocks; all
+ * ones in control codewords, section 7.3.2, so that silence, the all-zero codeword, is no message). Parity bits
+ * appended to the message, most significant first, give a remainder of 0 when the register started at 0.
  */
 #ifndef PHY_CRC_H
 #define PHY_CRC_H
@@ -25,7 +25,7 @@ extern const struct crc_poly crc24a, crc24b, crc24c, crc16;
 
 struct crc {
 	struct crc_poly poly;
-	uint32_t table[4][256]; /* [k][b]: what byte b does to the register k + 1 bytes later; register left-aligned in 32 bits */
+	uint32_t table[4][256]; /* [k][b]: what byte b does to the left-aligned register k + 1 bytes later */
 };
 
 /* Fills the tables. Any poly with 8 .. 24 bits. */

@@ -26,8 +26,8 @@ static uint64_t first_64(uint32_t state, uint32_t taps)
 
 void gold_init(struct gold *g, uint32_t c_init)
 {
-	g->x1 = first_64(1, 0x9);                     /* x1(n + 31) = x1(n + 3) + x1(n) */
-	g->x2 = first_64(c_init & 0x7FFFFFFF, 0xF);   /* x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n) */
+	g->x1 = first_64(1, 0x9);                   /* x1(n + 31) = x1(n + 3) + x1(n) */
+	g->x2 = first_64(c_init & 0x7FFFFFFF, 0xF); /* x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n) */
 	for (int n = 0; n < N_C; n += 32)
 		step(g);
 }

@@ -4,9 +4,9 @@
  *     gold_flip_llr(c_init, llr, n);      undo it after modem_demap
  *     gold_qpsk(c_init, pilots, n);       unit-power QPSK pilots
  *
- * The sequence is a function of c_init (31 bits; bit 31 is ignored) and nothing else. Generation goes 32 bits at a time:
- * squaring the generator polynomials gives x(n+62) = x(n+6) + x(n) over GF(2), so a 64-bit window knows the next word; the
- * first Nc = 1600 outputs are dropped as 50 such words, about a tenth of a microsecond.
+ * The sequence is a function of c_init (31 bits; bit 31 is ignored) and nothing else. Generation goes 32 bits at a
+ * time: squaring the generator polynomials gives x(n+62) = x(n+6) + x(n) over GF(2), so a 64-bit window knows the next
+ * word; the first Nc = 1600 outputs are dropped as 50 such words, about a tenth of a microsecond.
  */
 #ifndef PHY_GOLD_H
 #define PHY_GOLD_H

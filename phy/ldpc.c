@@ -5,13 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Lanes are checks of one row. They are worked on in whole groups of this many int16 (64 bytes); those past z hold rubbish that
- * reaches nothing. */
+/* Lanes are checks of one row. They are worked on in whole groups of this many int16 (64 bytes); those past z hold
+ * rubbish that reaches nothing. */
 enum { GROUP = 32, DEGREE_MAX = 19, CORE_ROWS = 4, OFFSET = 3, MESSAGE_MAX = 127 };
 
 int ldpc_lifting_set(size_t z)
 {
-	static const uint8_t odd_part[LDPC_SETS] = { 1, 3, 5, 7, 9, 11, 13, 15 }; /* z = a * 2^j: a of set i, 2 standing for 1 */
+	static const uint8_t odd_part[LDPC_SETS] = {
+		1, 3, 5, 7, 9, 11, 13, 15
+	}; /* z = a * 2^j: a of set i, 2 standing for 1 */
 
 	if (z < 2 || z > LDPC_Z_MAX)
 		return -EINVAL;
@@ -45,7 +47,8 @@ int ldpc_code_init(struct ldpc_code *code, const struct ldpc_graph *graph, size_
 }
 
 /* sum[i] ^= what the columns below col_end contribute to check i of the row. */
-static void add_row(const struct ldpc_code *code, const uint8_t *codeword, size_t row, size_t col_end, uint8_t *restrict sum)
+static void add_row(const struct ldpc_code *code, const uint8_t *codeword, size_t row, size_t col_end,
+                    uint8_t *restrict sum)
 {
 	const struct ldpc_graph *g = code->graph;
 
@@ -59,8 +62,8 @@ static void add_row(const struct ldpc_code *code, const uint8_t *codeword, size_
 	}
 }
 
-/* The first parity column. In the sum of the four core rows every other parity column cancels, and of its own three entries the two
- * equal ones; the shift left over is the xor of the three. */
+/* The first parity column. In the sum of the four core rows every other parity column cancels, and of its own three
+ * entries the two equal ones; the shift left over is the xor of the three. */
 static void encode_first_parity(const struct ldpc_code *code, uint8_t *codeword)
 {
 	const struct ldpc_graph *g = code->graph;
@@ -83,7 +86,8 @@ void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows)
 	const struct ldpc_graph *g = code->graph;
 
 	encode_first_parity(code, codeword);
-	/* Rows 0 .. 2 each give the next core column, rows from 4 on their own extension column; row 3 holds by then. */
+	/* Rows 0 .. 2 each give the next core column, rows from 4 on their own extension column; row 3 holds by then.
+	 */
 	for (size_t row = 0; row < n_rows; row++) {
 		if (row == CORE_ROWS - 1)
 			continue;
@@ -94,8 +98,8 @@ void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows)
 	}
 }
 
-/* A column's posteriors are a ring of z values, of which post[col][at[col] ..] holds z in a row: to read it rotated by another
- * shift, only the elements between the two shifts are copied. */
+/* A column's posteriors are a ring of z values, of which post[col][at[col] ..] holds z in a row: to read it rotated by
+ * another shift, only the elements between the two shifts are copied. */
 struct ldpc_decoder {
 	int16_t post[LDPC_COLS_MAX][2 * LDPC_Z_MAX + GROUP];
 	int16_t extrinsic[DEGREE_MAX][LDPC_Z_MAX];
@@ -242,7 +246,8 @@ static bool is_codeword(struct ldpc_decoder *d, const struct ldpc_code *code)
 	return true;
 }
 
-int ldpc_decode(struct ldpc_decoder *d, const struct ldpc_code *code, const int8_t *llr, uint8_t *bits, unsigned max_iterations)
+int ldpc_decode(struct ldpc_decoder *d, const struct ldpc_code *code, const int8_t *llr, uint8_t *bits,
+                unsigned max_iterations)
 {
 	unsigned iteration = 0;
 	bool done = false;

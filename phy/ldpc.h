@@ -6,11 +6,12 @@
  *     struct ldpc_decoder *d = ldpc_decoder_create();
  *     int iterations = ldpc_decode(d, &code, llr, bits, 8);
  *
- * A codeword is n_cols columns of z bits, the first n_info of them information: element i of column c stands at c * z + i.
- * Check i of row r says: the sum over the row's edges of element (i + shift) % z of the edge's column is 0.
+ * A codeword is n_cols columns of z bits, the first n_info of them information; element i of column c stands at
+ * c * z + i. Check i of row r says: the sum over the row's edges of element (i + shift) % z of the edge's column is 0.
  *
- * The decoder is layered offset min-sum on integers (Chen et al., "Reduced-complexity decoding of LDPC codes", IEEE Trans.
- * Commun. 2005): int16 posteriors, int8 check messages, offset 1; all z checks of a row are lanes of the vector unit.
+ * The decoder is layered offset min-sum on integers (Chen et al., "Reduced-complexity decoding of LDPC codes", IEEE
+ * Trans. Commun. 2005): int16 posteriors, int8 check messages, the z checks of a row as lanes of the vector unit. The
+ * offset belongs to channel values of LDPC_LLR_STEPS integers a unit of log likelihood ratio.
  */
 #ifndef PHY_LDPC_H
 #define PHY_LDPC_H
@@ -18,7 +19,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LDPC_Z_MAX = 384, LDPC_SETS = 8, LDPC_COLS_MAX = 68, LDPC_ROWS_MAX = 46, LDPC_EDGES_MAX = 316 };
+enum {
+	LDPC_Z_MAX = 384,
+	LDPC_SETS = 8,
+	LDPC_COLS_MAX = 68,
+	LDPC_ROWS_MAX = 46,
+	LDPC_EDGES_MAX = 316,
+	LDPC_LLR_STEPS = 8
+};
 
 struct ldpc_edge {
 	uint8_t col;
@@ -48,18 +56,19 @@ size_t ldpc_lifting_size(size_t z_min);
 /* Returns 0, or -EINVAL when z is no lifting size. */
 int ldpc_code_init(struct ldpc_code *code, const struct ldpc_graph *graph, size_t z);
 
-/* codeword: n_cols * z bits, one a byte (0 or 1), the information columns filled in. Writes the parity columns of the first n_rows
- * rows (at least 4); the rest is left alone. */
+/* codeword: n_cols * z bits, one a byte (0 or 1), the information columns filled in. Writes the parity columns of the
+ * first n_rows rows (at least 4); the rest is left alone. */
 void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows);
 
-struct ldpc_decoder; /* work space, about 190 kB, for every code */
+struct ldpc_decoder; /* work space, about 250 kB, for every code */
 
 struct ldpc_decoder *ldpc_decoder_create(void); /* NULL with errno ENOMEM */
 void ldpc_decoder_destroy(struct ldpc_decoder *d);
 
-/* llr: n_cols * z channel values, positive = 0, 0 = not received, of a scale of 2 .. 4 steps a unit of log likelihood ratio.
- * bits: n_info * z decisions, one a byte, always written. Returns the number of iterations, 1 .. max_iterations, when all checks hold;
- * -EBADMSG when they do not after the last. Rows whose own parity column was not received at all are left out. */
-int ldpc_decode(struct ldpc_decoder *d, const struct ldpc_code *code, const int8_t *llr, uint8_t *bits, unsigned max_iterations);
+/* llr: n_cols * z channel values times LDPC_LLR_STEPS, positive = 0, 0 = not received. bits: n_info * z decisions, one
+ * a byte, always written. Returns the number of iterations, 1 .. max_iterations, when all checks hold; -EBADMSG when
+ * they do not after the last. Rows whose own parity column was not received at all are left out. */
+int ldpc_decode(struct ldpc_decoder *d, const struct ldpc_code *code, const int8_t *llr, uint8_t *bits,
+                unsigned max_iterations);
 
 #endif

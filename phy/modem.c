@@ -58,8 +58,8 @@ int modem_map(unsigned qm, const uint8_t *bits, float complex *symbols, size_t n
 	return 0;
 }
 
-/* One bit of one axis: x is the coordinate folded so that bit 0 lies on its positive side, in units; the points there are 1, 3, ..
- * 2 * half - 1, mirrored. Max-log: the slope grows by 4 at every even place. */
+/* One bit of one axis: x is the coordinate folded so that bit 0 lies on its positive side, in units; the points there
+ * are 1, 3, .. 2 * half - 1, mirrored. Max-log: the slope grows by 4 at every even place. */
 static void bit_metric(const float *restrict x, const float *restrict gain, unsigned half, float *restrict metric)
 {
 	for (size_t i = 0; i < 2 * CHUNK; i++)

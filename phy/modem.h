@@ -4,8 +4,8 @@
  *     modem_demap(qm, received, noise_var, llr, n);    n * qm LLRs back
  *
  * An LLR is log P(bit = 0) / P(bit = 1): positive means 0. Demapping is max-log, exact in that sense: the metric is the
- * difference of the squared distances to the nearest point with the bit 1 and the nearest with the bit 0, over the noise
- * variance. Even bits of a symbol depend on the real part, odd bits on the imaginary part.
+ * difference of the squared distances to the nearest point with the bit 1 and the nearest with the bit 0, over the
+ * noise variance. Even bits of a symbol depend on the real part, odd bits on the imaginary part.
  */
 #ifndef PHY_MODEM_H
 #define PHY_MODEM_H
@@ -19,8 +19,9 @@ enum { MODEM_BITS_MAX = 8 };
 /* qm: bits a symbol, 2, 4, 6 or 8. bits: n * qm bits, one a byte. Returns 0, or -EINVAL for another qm. */
 int modem_map(unsigned qm, const uint8_t *bits, float complex *symbols, size_t n);
 
-/* symbols: n received symbols after equalisation (sent points at their unit-power places). noise_var: n variances E|noise|^2
- * of the same symbols, > 0; INFINITY marks an erased symbol (LLRs 0). llr: n * qm. Returns 0, or -EINVAL for another qm. */
+/* symbols: n received symbols after equalisation (sent points at their unit-power places). noise_var: n variances
+ * E|noise|^2 of the same symbols, > 0; INFINITY marks an erased symbol (LLRs 0). llr: n * qm. Returns 0, or -EINVAL for
+ * another qm. */
 int modem_demap(unsigned qm, const float complex *symbols, const float *noise_var, float *llr, size_t n);
 
 #endif

@@ -1,29 +1,30 @@
-/* tb.h - transport blocks and control codewords: bytes to coded bits, LLRs to bytes and a verdict.
+/* tb.h - transport blocks: bytes to coded bits, LLRs to bytes and a verdict.
  *
  * 3GPP TS 38.212, section 5: CRC24A, segmentation with CRC24B, LDPC base graph 2, rate matching from a redundancy
- * version, bit interleaving, concatenation. Two departures: a block always carries CRC24A (NR gives short ones CRC16), and
- * base graph 2 serves all sizes and rates. Ncb = N: the whole circular buffer is in use.
+ * version, bit interleaving, concatenation. Two departures: a block always carries CRC24A (NR gives short ones CRC16),
+ * and base graph 2 serves all sizes and rates. Ncb = N: the whole circular buffer is in use.
  *
  *     struct tb_coder *t = tb_coder_create(max_bytes, max_coded_bits);
  *     struct tb_format f = { .n_bytes = mcs_tbs_bytes(m, n_re), .n_coded = n_re * m->bits, .qm = m->bits, .rv = 0 };
  *     tb_encode(t, &f, bytes, bits);            then gold_xor_bits, modem_map
  *     tb_decode(t, &f, llr, soft, bytes, &st);  after modem_demap, gold_flip_llr
  *
- * Hybrid ARQ: one tb_soft a process keeps what earlier transmissions said about the block. tb_soft_reset on new data, then
- * tb_decode with each transmission, whatever its rv and n_coded; code blocks already right are not decoded again.
- *
- * A control codeword is one code block with CRC24A over a register that starts at all ones, masked with an address. One
- * decoding serves all addresses: the residual, received parity xor computed parity, is the address it was sent to.
+ * Hybrid ARQ: one tb_soft a process keeps what earlier transmissions said about the block. tb_soft_reset on new data,
+ * then tb_decode with each transmission, whatever its rv and n_coded; code blocks already right are not decoded again.
+ * Versions 0 and 3 can stand alone; 1 and 2 carry parity only and need another beside them. 0, 2, 3, 1 is the usual
+ * order.
  *
  * No function here allocates but the create functions. One thread at a time an object.
  */
 #ifndef PHY_TB_H
 #define PHY_TB_H
 
+#include "phy/cw.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 20, CW_PAYLOAD_MAX_BITS = 512 };
+enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 20 };
 
 struct tb_format {
 	size_t n_bytes; /* of the transport block, without its CRC; one of the sizes tb_size_fit gives */
@@ -49,34 +50,21 @@ size_t tb_size_fit(size_t n_bytes);
 struct tb_coder *tb_coder_create(size_t max_bytes, size_t max_coded_bits);
 void tb_coder_destroy(struct tb_coder *t); /* NULL is fine */
 
-/* For blocks of up to max_bytes: about 6 bytes a bit of the block. NULL with errno EINVAL or ENOMEM. */
+/* For blocks of up to max_bytes; 19200 bytes a code block, of which one holds 474 bytes. NULL with errno EINVAL or
+ * ENOMEM. */
 struct tb_soft *tb_soft_create(size_t max_bytes);
 void tb_soft_destroy(struct tb_soft *s); /* NULL is fine */
 void tb_soft_reset(struct tb_soft *s);   /* forget everything: new data follows */
 
-/* bytes: f->n_bytes. bits: f->n_coded bits, one a byte, not scrambled. Returns 0, or -EINVAL when the format is not possible
- * (size not legal or over the limits, qm or rv unknown, n_coded no multiple of qm or too small for one bit a block). */
+/* bytes: f->n_bytes. bits: f->n_coded bits, one a byte, not scrambled. Returns 0, or -EINVAL when the format is not
+ * possible (size not legal or over the limits, qm or rv unknown, n_coded no multiple of qm or too small for one bit a
+ * block). */
 int tb_encode(struct tb_coder *t, const struct tb_format *f, const uint8_t *bytes, uint8_t *bits);
 
-/* llr: f->n_coded, positive = 0, descrambled; natural scale (log likelihood ratios). soft: what earlier transmissions left, or
- * NULL for a single one. bytes: f->n_bytes, written when 0 is returned. st may be NULL. Returns 0; -EBADMSG when a CRC is wrong;
- * -EINVAL as tb_encode, or when soft is too small or holds a block of another size. */
+/* llr: f->n_coded, positive = 0, descrambled; natural scale (log likelihood ratios). soft: what earlier transmissions
+ * left, or NULL for a single one. bytes: f->n_bytes, written when 0 is returned. st may be NULL. Returns 0; -EBADMSG
+ * when a CRC is wrong; -EINVAL as tb_encode, or when soft is too small or holds a block of another size. */
 int tb_decode(struct tb_coder *t, const struct tb_format *f, const float *llr, struct tb_soft *soft, uint8_t *bytes,
               struct tb_stats *st);
-
-struct cw_coder; /* control codewords of one payload size */
-
-/* payload_bits: 1 .. CW_PAYLOAD_MAX_BITS. max_coded_bits: 1 .. 2^16. NULL with errno EINVAL or ENOMEM. */
-struct cw_coder *cw_create(size_t payload_bits, size_t max_coded_bits);
-void cw_destroy(struct cw_coder *c); /* NULL is fine */
-
-/* payload: ceil(payload_bits / 8) bytes, most significant bit first. address: 24 bit, xored on the CRC. bits: n_coded bits, one a
- * byte, not scrambled; n_coded even (QPSK). Returns 0, or -EINVAL. */
-int cw_encode(struct cw_coder *c, const uint8_t *payload, uint32_t address, uint8_t *bits, size_t n_coded);
-
-/* llr: n_coded, even. payload: ceil(payload_bits / 8) bytes, spare bits 0. address: 24 bit residual of the CRC. Returns 0 when the
- * result is a codeword of the LDPC code (it is for you only if the address is one that you know: a wrong one slips through
- * once in 2^24), -EBADMSG when not, -EINVAL. */
-int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, uint8_t *payload, uint32_t *address);
 
 #endif

@@ -1,9 +1,12 @@
-/* phy_bler - the 10 % block error points of the coding chain in AWGN with the channel known: where mcs.c has its snr_db from.
+/* phy_bler - the 10 % block error points of the coding chain in AWGN with the channel known: where mcs.c has its snr_db
+ * from.
  *
- *     phy_bler [-n n_re] [-t trials] [-s seed] [-m index]
+ *     phy_bler [-n n_re] [-t trials] [-s seed] [-m index]     transport blocks, every MCS or one
+ *     phy_bler -c payload_bits [-t trials] [-s seed]          control codewords on 54, 108, 216 and 432 RE, 10 % and 1
+ * %
  *
- * For each MCS: transport blocks through tb_encode, scrambling, mapping, noise of a known level, demapping, tb_decode. Steps
- * of 4, 2, 1, .. 0.0625 dB towards a block error rate of 10 %, each with `trials` blocks, find the place; five points 0.1 dB
+ * Blocks go through encoder, scrambling, mapping, noise of a known level, demapping and decoder. Steps of 4, 2, 1, ..
+ * 0.0625 dB towards the block error rate looked for, each with `trials` blocks, find the place; five points 0.1 dB
  * apart around it with 4 x trials each, a line through log(BLER), give the figure.
  */
 #include "phy/gold.h"
@@ -17,11 +20,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const double target = 0.1;
-
 struct chain {
-	struct tb_coder *coder;
-	struct tb_format format;
+	struct tb_coder *coder; /* of transport blocks, or NULL */
+	struct cw_coder *control;
+	struct tb_format format; /* of control codewords: n_bytes = ceil(payload_bits / 8), the spare bits 0 */
 	size_t n_re;
 	struct awgn random;
 	uint8_t *bytes, *decoded, *bits;
@@ -30,21 +32,23 @@ struct chain {
 	size_t n_blocks, n_iterations; /* decoded, for the mean */
 };
 
-static int chain_init(struct chain *c, const struct mcs *m, size_t n_re, uint64_t seed)
+/* payload_bits: 0 for transport blocks, else of a control codeword. */
+static int chain_init(struct chain *c, const struct tb_format *f, size_t payload_bits, uint64_t seed)
 {
-	size_t n_coded = n_re * m->bits, n_bytes = mcs_tbs_bytes(m, n_re);
-
-	if (!n_bytes)
-		return -1;
-	*c = (struct chain){ .format = { .n_bytes = n_bytes, .n_coded = n_coded, .qm = m->bits }, .n_re = n_re, .random = { seed } };
-	c->coder = tb_coder_create(n_bytes, n_coded);
-	c->bytes = malloc(n_bytes);
-	c->decoded = malloc(n_bytes);
-	c->bits = malloc(n_coded);
-	c->symbols = malloc(n_re * sizeof c->symbols[0]);
-	c->noise_var = malloc(n_re * sizeof c->noise_var[0]);
-	c->llr = malloc(n_coded * sizeof c->llr[0]);
-	return c->coder && c->bytes && c->decoded && c->bits && c->symbols && c->noise_var && c->llr ? 0 : -1;
+	*c = (struct chain){ .format = *f, .n_re = f->n_coded / f->qm, .random = { seed } };
+	if (payload_bits)
+		c->control = cw_create(payload_bits, f->n_coded);
+	else
+		c->coder = tb_coder_create(f->n_bytes, f->n_coded);
+	c->bytes = calloc(1, f->n_bytes);
+	c->decoded = malloc(f->n_bytes);
+	c->bits = malloc(f->n_coded);
+	c->symbols = malloc(c->n_re * sizeof c->symbols[0]);
+	c->noise_var = malloc(c->n_re * sizeof c->noise_var[0]);
+	c->llr = malloc(f->n_coded * sizeof c->llr[0]);
+	return (c->coder || c->control) && c->bytes && c->decoded && c->bits && c->symbols && c->noise_var && c->llr
+	               ? 0
+	               : -1;
 }
 
 static void chain_free(struct chain *c)
@@ -55,7 +59,32 @@ static void chain_free(struct chain *c)
 	free(c->bits);
 	free(c->decoded);
 	free(c->bytes);
+	cw_destroy(c->control);
 	tb_coder_destroy(c->coder);
+}
+
+static void encode(struct chain *c)
+{
+	if (c->control) {
+		awgn_bytes(&c->random, c->bytes, c->format.n_bytes - 1);
+		cw_encode(c->control, c->bytes, 0, c->bits, c->format.n_coded);
+	} else {
+		awgn_bytes(&c->random, c->bytes, c->format.n_bytes);
+		tb_encode(c->coder, &c->format, c->bytes, c->bits);
+	}
+}
+
+/* True when what came is what was sent. */
+static int decode(struct chain *c)
+{
+	struct tb_stats st = { 0 };
+	uint32_t address = 0;
+	int rc = c->control ? cw_decode(c->control, c->llr, c->format.n_coded, c->decoded, &address)
+	                    : tb_decode(c->coder, &c->format, c->llr, NULL, c->decoded, &st);
+
+	c->n_blocks += st.n_decoded;
+	c->n_iterations += st.iterations;
+	return !rc && !address && !memcmp(c->bytes, c->decoded, c->format.n_bytes);
 }
 
 static double block_error_rate(struct chain *c, double snr_db, int trials)
@@ -67,24 +96,19 @@ static double block_error_rate(struct chain *c, double snr_db, int trials)
 	for (size_t i = 0; i < c->n_re; i++)
 		c->noise_var[i] = noise_var;
 	for (int t = 0; t < trials; t++) {
-		struct tb_stats st = { 0 };
 		uint32_t c_init = (uint32_t)awgn_u64(&c->random);
-		awgn_bytes(&c->random, c->bytes, f->n_bytes);
-		tb_encode(c->coder, f, c->bytes, c->bits);
+		encode(c);
 		gold_xor_bits(c_init, c->bits, f->n_coded);
 		modem_map(f->qm, c->bits, c->symbols, c->n_re);
 		awgn_add(&c->random, c->symbols, noise_var, c->symbols, c->n_re);
 		modem_demap(f->qm, c->symbols, c->noise_var, c->llr, c->n_re);
 		gold_flip_llr(c_init, c->llr, f->n_coded);
-		int rc = tb_decode(c->coder, f, c->llr, NULL, c->decoded, &st);
-		errors += rc || memcmp(c->bytes, c->decoded, f->n_bytes) != 0;
-		c->n_blocks += st.n_decoded;
-		c->n_iterations += st.iterations;
+		errors += !decode(c);
 	}
 	return (double)errors / trials;
 }
 
-static double find_snr_db(struct chain *c, double guess_db, int trials)
+static double find_snr_db(struct chain *c, double guess_db, double target, int trials)
 {
 	double centre = guess_db, sx = 0, sy = 0, sxx = 0, sxy = 0;
 	int n = 0;
@@ -107,13 +131,62 @@ static double find_snr_db(struct chain *c, double guess_db, int trials)
 	return centre - offset / slope;
 }
 
+static int measure_mcs(size_t first, size_t last, size_t n_re, int trials, uint64_t seed)
+{
+	printf("n_re %zu, trials %d, seed %llu\nmcs bits rate bytes snr_db iterations\n", n_re, trials,
+	       (unsigned long long)seed);
+	for (size_t i = first; i <= last && mcs_get(i); i++) {
+		const struct mcs *m = mcs_get(i);
+		struct tb_format f = { .n_bytes = mcs_tbs_bytes(m, n_re), .n_coded = n_re * m->bits, .qm = m->bits };
+		struct chain c;
+		if (!f.n_bytes) {
+			printf("%3zu %4u %.2f carries nothing\n", i, m->bits, (double)m->rate);
+			continue;
+		}
+		int rc = chain_init(&c, &f, 0, seed);
+		if (!rc) {
+			double snr_db = find_snr_db(&c, (double)m->snr_db, 0.1, trials);
+			printf("%3zu %4u %.2f %5zu %6.2f %.1f\n", i, m->bits, (double)m->rate, f.n_bytes, snr_db,
+			       (double)c.n_iterations / (double)c.n_blocks);
+			fflush(stdout);
+		}
+		chain_free(&c);
+		if (rc)
+			return 1;
+	}
+	return 0;
+}
+
+static int measure_control(size_t payload_bits, int trials, uint64_t seed)
+{
+	printf("payload %zu bits, trials %d, seed %llu\nn_re 10%%_snr_db 1%%_snr_db\n", payload_bits, trials,
+	       (unsigned long long)seed);
+	for (size_t n_re = 54; n_re <= 432; n_re *= 2) {
+		if (2 * n_re < payload_bits + 8 * TB_CRC_BYTES)
+			continue;
+		struct tb_format f = { .n_bytes = (payload_bits + 7) / 8, .n_coded = 2 * n_re, .qm = 2 };
+		struct chain c;
+		int rc = chain_init(&c, &f, payload_bits, seed);
+		if (!rc) {
+			double tenth_db = find_snr_db(&c, 0, 0.1, trials),
+			       hundredth_db = find_snr_db(&c, tenth_db, 0.01, 10 * trials);
+			printf("%4zu %6.2f %6.2f\n", n_re, tenth_db, hundredth_db);
+			fflush(stdout);
+		}
+		chain_free(&c);
+		if (rc)
+			return 1;
+	}
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
-	size_t n_re = 2232, first = 0, last = mcs_count() - 1;
+	size_t n_re = 2232, first = 0, last = mcs_count() - 1, payload_bits = 0;
 	int trials = 100;
 	uint64_t seed = 1;
 
-	for (int opt; (opt = getopt(argc, argv, "n:t:s:m:")) != -1;) {
+	for (int opt; (opt = getopt(argc, argv, "n:t:s:m:c:")) != -1;) {
 		if (opt == 'n')
 			n_re = strtoul(optarg, NULL, 10);
 		else if (opt == 't')
@@ -122,22 +195,11 @@ int main(int argc, char **argv)
 			seed = strtoull(optarg, NULL, 10);
 		else if (opt == 'm')
 			first = last = strtoul(optarg, NULL, 10);
+		else if (opt == 'c')
+			payload_bits = strtoul(optarg, NULL, 10);
 		else
 			return 2;
 	}
-	printf("n_re %zu, trials %d, seed %llu\nmcs bits rate bytes snr_db iterations\n", n_re, trials, (unsigned long long)seed);
-	for (size_t i = first; i <= last && mcs_get(i); i++) {
-		const struct mcs *m = mcs_get(i);
-		struct chain c;
-		if (chain_init(&c, m, n_re, seed)) {
-			printf("%3zu %4u %.2f carries nothing\n", i, m->bits, (double)m->rate);
-			continue;
-		}
-		double snr_db = find_snr_db(&c, (double)m->snr_db, trials);
-		printf("%3zu %4u %.2f %5zu %6.2f %.1f\n", i, m->bits, (double)m->rate, c.format.n_bytes, snr_db,
-		       (double)c.n_iterations / (double)c.n_blocks);
-		fflush(stdout);
-		chain_free(&c);
-	}
-	return 0;
+	return payload_bits ? measure_control(payload_bits, trials, seed)
+	                    : measure_mcs(first, last, n_re, trials, seed);
 }

@@ -99,7 +99,8 @@ static void a_message_in_pieces_gives_the_same_parity(void **state)
 	crc_init(&c, &crc24a);
 	uint32_t whole = crc_bytes(&c, 0xABCDEF, bytes, sizeof bytes);
 	for (size_t cut = 0; cut <= sizeof bytes; cut++)
-		assert_int_equal(crc_bytes(&c, crc_bytes(&c, 0xABCDEF, bytes, cut), bytes + cut, sizeof bytes - cut), whole);
+		assert_int_equal(crc_bytes(&c, crc_bytes(&c, 0xABCDEF, bytes, cut), bytes + cut, sizeof bytes - cut),
+		                 whole);
 }
 
 static void appended_parity_leaves_no_remainder_and_any_one_or_two_wrong_bits_do(void **state)

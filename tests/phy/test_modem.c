@@ -100,7 +100,8 @@ static void search(unsigned qm, float complex y, float noise_var, unsigned bit, 
 
 	all_points(qm, points);
 	for (unsigned i = 0; i < 1u << qm; i++) {
-		double re = (double)crealf(y) - (double)crealf(points[i]), im = (double)cimagf(y) - (double)cimagf(points[i]);
+		double re = (double)crealf(y) - (double)crealf(points[i]),
+		       im = (double)cimagf(y) - (double)cimagf(points[i]);
 		double d = (re * re + im * im) / (double)noise_var;
 		unsigned b = i >> (qm - 1 - bit) & 1;
 		nearest[b] = fmin(nearest[b], d);
@@ -185,7 +186,8 @@ static void hard_decisions_err_as_often_as_theory_says(void **state)
 			for (size_t i = 0; i < N_BITS; i++)
 				errors += (llr[i] < 0) != bits[i];
 			double p = theory_ber(qm, pow(10, snr_db / 10));
-			/* The bits of a symbol err together at times: half as much again on the deviation covers that. */
+			/* The bits of a symbol err together at times: half as much again on the deviation covers that.
+			 */
 			assert_near((double)errors / N_BITS, p, 4 * 1.5 * sqrt(p * (1 - p) / N_BITS));
 		}
 }
