@@ -461,24 +461,22 @@ static void keep_most_urgent(const struct work *w, double *need, const double *t
 }
 
 /* From the continuous optimum to whole RBs: rounded down, the rest one by one to whoever finishes last. (A greedy deal is optimal for
- * the maximum of functions that only fall.) */
-static void deal_minmax(struct work *w, const double *need, const double *tail, const double *x, size_t left)
+ * the maximum of functions that only fall.) Returns the RBs left over. */
+static size_t deal_whole(struct work *w, const double *need, const double *tail, const double *x, size_t left)
 {
-	bool waits[PHY_DEVICES_MAX] = { false };
 	for (size_t d = 0; d < w->p->n_devices; d++) {
 		if (!(need[d] > 0))
 			continue;
 		size_t n = (size_t)fmin(x[d] + 1e-6, (double)w->n_cap[d]);
 		w->n[d] = n >= w->n_min[d] && n <= left ? n : 0;
 		left -= w->n[d];
-		waits[d] = true;
 	}
 	for (;;) {
 		size_t last = w->p->n_devices;
 		double last_slots = -1, last_alone = -1;
 		for (size_t i = 0; i < w->p->n_devices; i++) {
 			size_t d = nth_device(w, i), n = next_helping(w, d);
-			if (!waits[d] || !n || n > left)
+			if (!(need[d] > 0) || !n || n > left)
 				continue;
 			double slots = finish_slots(w, need, tail, d, w->n[d]), alone = finish_slots(w, need, tail, d, n);
 			if (slots > last_slots || (slots == last_slots && alone > last_alone)) {
@@ -488,14 +486,64 @@ static void deal_minmax(struct work *w, const double *need, const double *tail, 
 			}
 		}
 		if (last == w->p->n_devices)
-			return;
+			return left;
 		size_t n = next_helping(w, last);
 		w->n[last] += n;
 		left -= n;
 	}
 }
 
-static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+/* All of the devices in need at once. Returns their common finish in slots. */
+static double deal_minmax(struct work *w, double *need, const double *tail, size_t *left)
+{
+	double x[PHY_DEVICES_MAX];
+	double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)*left, need, tail,
+	                                  (const float(*)[PHY_RB_MAX + 1])w->rate, x);
+	*left = deal_whole(w, need, tail, x, *left);
+	return slots;
+}
+
+/* ---- deadline ---- */
+
+/* Of the devices in need, those whose tail is the longest, to within a slot, move from need to now. Returns whether there are any; *shortest: the shortest tail among them. */
+static bool next_class(const struct work *w, double *need, const double *tail, double *now, double *shortest)
+{
+	double longest = -1;
+	for (size_t d = 0; d < w->p->n_devices; d++)
+		if (need[d] > 0)
+			longest = fmax(longest, tail[d]);
+	*shortest = longest;
+	for (size_t d = 0; d < w->p->n_devices; d++) {
+		bool in = need[d] > 0 && tail[d] > longest - 1;
+		now[d] = in ? need[d] : 0;
+		if (in) {
+			need[d] = 0;
+			*shortest = fmin(*shortest, tail[d]);
+		}
+	}
+	return longest >= 0;
+}
+
+/* The longest tail first, with all the RBs it can use; those of the same length share as in minmax. Returns the finish of the last
+ * in slots, each class taken to have the whole band when its turn comes. */
+static double deal_deadline(struct work *w, double *need, const double *tail, size_t *left)
+{
+	double now[PHY_DEVICES_MAX], x[PHY_DEVICES_MAX], shortest, elapsed = 0, finish = 0;
+	while (next_class(w, need, tail, now, &shortest)) {
+		const float(*rate)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1])w->rate;
+		double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)w->p->n_rb, now, tail, rate, x);
+		for (size_t d = 0; d < w->p->n_devices; d++) /* shares of the band become shares of what is left of it */
+			x[d] *= (double)*left / (double)w->p->n_rb;
+		*left = deal_whole(w, now, tail, x, *left);
+		finish = fmax(finish, elapsed + slots);
+		elapsed += slots - shortest;
+	}
+	return finish;
+}
+
+/* What minmax and deadline have in common: all but how the RBs are dealt. */
+static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r,
+                          double (*deal)(struct work *, double *, const double *, size_t *))
 {
 	struct work w;
 	int rc = prepare(&w, p, s, r);
@@ -503,7 +551,7 @@ static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s,
 		return rc;
 	place_all_retx(&w);
 
-	double need[PHY_DEVICES_MAX] = { 0 }, tail[PHY_DEVICES_MAX] = { 0 }, x[PHY_DEVICES_MAX] = { 0 };
+	double need[PHY_DEVICES_MAX] = { 0 }, tail[PHY_DEVICES_MAX] = { 0 };
 	bool layer_waits = false;
 	for (size_t d = 0; d < p->n_devices; d++) {
 		const struct alloc_device *dev = &p->device[d];
@@ -521,19 +569,27 @@ static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s,
 	room -= serve_control(&w, layer_waits, room, &left);
 	if (layer_waits) {
 		keep_most_urgent(&w, need, tail, room);
-		double slots = alloc_minmax_solve(p->n_devices, p->n_rb, (double)left, need, tail,
-		                                  (const float(*)[PHY_RB_MAX + 1])w.rate, x);
-		r->finish_s = slots * p->slot_s;
-		deal_minmax(&w, need, tail, x, left);
+		r->finish_s = deal(&w, need, tail, &left) * p->slot_s;
 	}
 	make_blocks(&w);
 	return 0;
+}
+
+static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+{
+	return allocate_layer(p, s, r, deal_minmax);
+}
+
+static int allocate_deadline(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+{
+	return allocate_layer(p, s, r, deal_deadline);
 }
 
 static const struct alloc_method methods[] = {
 	{ "equal", "a fixed equal share for each device, loaded or not", allocate_equal },
 	{ "round-robin", "equal over those with something to send, re-dealt every slot", allocate_round_robin },
 	{ "minmax", "all devices of the layer finish together", allocate_minmax },
+	{ "deadline", "the device with the longest way still to go first", allocate_deadline },
 };
 
 const struct alloc_method *alloc_methods(size_t *n)

@@ -25,6 +25,10 @@
  *                finish at T together: remaining bytes / rate(x) + tail = T, sum of x = RBs. Solved by bisection on
  *                continuous x, rounded down, the rest dealt one by one to whoever finishes last; never more than the backlog
  *                needs. Devices with only control messages get the few RBs these need first. Work-conserving.
+ *   deadline     ours: minmax holds shares constant until all have finished; but a device with a long tail must finish its
+ *                transfer early, and leaves its RBs to the others then. So: longest tail first, with all the RBs it can use (earliest
+ *                deadline first, optimal where rate grows as the RBs held); devices with tails within one slot of each other, as in the whole uplink,
+ *                share as in minmax. The rest as minmax.
  * RBs are then picked by relative SNR: again and again the free RB that stands out most above its device's own mean.
  */
 #ifndef SCHEDULER_ALLOCATE_H
@@ -83,7 +87,7 @@ struct alloc_grant {
 struct alloc_result {
 	size_t n_grants;
 	struct alloc_grant grant[PHY_DEVICES_MAX];
-	double finish_s; /* minmax: predicted finish of the last device of the layer, from now; NAN: no device of the layer has backlog */
+	double finish_s; /* minmax, deadline: predicted finish of the last device of the layer, from now; NAN: no device of the layer has backlog */
 };
 
 struct alloc_method {
