@@ -41,7 +41,10 @@ void track_measure(const struct numerology *num, const float complex *at_a, size
 	        track_slope(num, at_a, n_pilots, first, spacing) + track_slope(num, at_b, n_pilots, first, spacing);
 	double apart_s =
 	        (numerology_symbol_middle(num, symbol_b) - numerology_symbol_middle(num, symbol_a)) / num->rate_hz;
-	float signal = cabsf(both); /* noise is independent in the two symbols, the signal is not */
+	/* Noise is independent in the two symbols, the signal is not; of pure noise's |both|^2, energy^2 / n on
+	 * average, nothing is to be left. */
+	float square = crealf(both * conjf(both)) - energy * energy / (float)n_pilots;
+	float signal = square > 0 ? sqrtf(square / (1 - 1 / (float)n_pilots)) : 0;
 	float noise = fmaxf(energy - signal, 1e-6f * energy);
 	*m = (struct track_measurement){
 		.timing_samples = track_timing_from_pilots(num, slope, spacing),

@@ -38,9 +38,9 @@ struct track_measurement {
 	float snr;            /* of a pilot, linear */
 };
 
-/* at_a, at_b: received / sent on the pilots k = first, first + spacing, ... (n_pilots of them) of the symbols symbol_a
- * < symbol_b. The window backoff must be undone already (ofdm_demodulate does). Ranges: timing +-n_fft / (2 spacing)
- * samples, CFO
+/* at_a, at_b: received / sent on the pilots k = first, first + spacing, ... (n_pilots >= 2 of them) of the symbols
+ * symbol_a < symbol_b. The window backoff must be undone already (ofdm_demodulate does). Ranges: timing +-n_fft / (2
+ * spacing) samples, CFO
  * +-rate / (2 * samples between the symbols), 1.7 kHz for symbols 3 and 11. */
 void track_measure(const struct numerology *num, const float complex *at_a, size_t symbol_a, const float complex *at_b,
                    size_t symbol_b, size_t n_pilots, size_t first, size_t spacing, struct track_measurement *m);

@@ -1,0 +1,308 @@
+#include "phy/track.h"
+
+#include "tests/phy/sync_channel.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const double dl_hz = 3.5e9, ul_hz = 3.4e9;
+static struct numerology num;
+
+static int set_up(void **state)
+{
+	(void)state;
+	return numerology_init(&num, 7.68e6, 30e3, 18, 14, NULL, 0);
+}
+
+/* A BS as its pilots are seen by a receiver whose oscillator is `ppm` fast: the slots last longer, the carrier lies
+ * lower. */
+struct link {
+	double ppm, snr_db;
+	double first_start; /* receiver's sample at which slot 0 starts on the shortest path */
+	struct taps taps;
+	struct rng rng;
+	uint64_t slot;
+};
+
+static double true_cfo_hz(const struct link *l)
+{
+	return -1e-6 * l->ppm * dl_hz;
+}
+
+static double true_start(const struct link *l)
+{
+	return l->first_start + (double)l->slot * (double)num.slot_len * (1 + 1e-6 * l->ppm);
+}
+
+/* Channel estimates on the 72 pilots of a symbol, as the receiver sees them with the start and carrier it uses. */
+static void pilots(struct link *l, const struct track *t, size_t symbol, float complex *h)
+{
+	double middle_s = numerology_symbol_middle(&num, symbol) / num.rate_hz;
+	double late = true_start(l) - (double)t->next_start;
+	double complex carrier = cexp(I * 2 * M_PI * (true_cfo_hz(l) - t->cfo_hz) * middle_s);
+	double complex gains[TDL_TAPS];
+	for (size_t i = 0; i < l->taps.n; i++)
+		gains[i] = carrier * tap_gain(&l->taps, i, (double)l->slot * numerology_slot_s(&num) + middle_s);
+	for (size_t p = 0; p < num.n_sc / 3; p++) {
+		double complex sum = 0;
+		for (size_t i = 0; i < l->taps.n; i++) {
+			double delay = late + l->taps.delay_samples[i];
+			sum += gains[i] *
+			       cexp(-I * 2 * M_PI * numerology_offset(&num, 3 * p) * delay / (double)num.n_fft);
+		}
+		h[p] = (float complex)sum;
+	}
+	add_noise(&l->rng, h, num.n_sc / 3, noise_for(l->snr_db));
+}
+
+static struct track_measurement hear(struct link *l, const struct track *t)
+{
+	float complex at_3[72], at_11[72];
+	struct track_measurement m;
+	pilots(l, t, 3, at_3);
+	pilots(l, t, 11, at_11);
+	track_measure(&num, at_3, 3, at_11, 11, 72, 0, 3, &m);
+	return m;
+}
+
+static void one_slot(struct link *l, struct track *t)
+{
+	struct track_measurement m = hear(l, t);
+	track_update(t, &m);
+	l->slot++;
+}
+
+/* Tracker locked with errors such as acquisition makes. */
+static struct track lock_on(const struct link *l, double start_error, double cfo_error_hz)
+{
+	double start = true_start(l) + taps_centre(&l->taps) + start_error;
+	struct acquired lock = { .slot_start = (uint64_t)llround(start),
+		                 .fraction = (float)(start - (double)llround(start)),
+		                 .cfo_hz = (float)(true_cfo_hz(l) + cfo_error_hz) };
+	struct track_config config = track_config_default(dl_hz, ul_hz);
+	struct track t;
+	track_start(&t, &num, &config, &lock);
+	return t;
+}
+
+static double start_error(const struct link *l, const struct track *t)
+{
+	return (double)t->next_start + t->fraction - true_start(l) - taps_centre(&l->taps);
+}
+
+static void a_measurement_reads_the_delay_and_carrier_that_are_there(void **state)
+{
+	(void)state;
+	for (int i = -20; i <= 20; i++) {
+		struct link l = { .ppm = i * 0.02, .snr_db = 80, .first_start = 1000 + i * 0.37, .taps = taps_flat(0) };
+		struct track t = lock_on(&l, 0, 0);
+		t.next_start = 1000;
+		t.cfo_hz = 0;
+		struct track_measurement m = hear(&l, &t);
+		assert_true(fabs((double)m.timing_samples - i * 0.37) < 2e-3);
+		assert_true(fabs((double)m.cfo_hz - true_cfo_hz(&l)) < 0.2);
+	}
+}
+
+static void the_measured_snr_is_that_of_the_pilots(void **state)
+{
+	(void)state;
+	for (double snr_db = 0; snr_db <= 20; snr_db += 10) {
+		struct link l = { .snr_db = snr_db, .first_start = 1000, .taps = taps_flat(0), .rng = { 5 } };
+		struct track t = lock_on(&l, 0, 0);
+		double share = 0; /* mean of S / (S + N): the SNR itself has a skewed law */
+		for (size_t i = 0; i < 200; i++) {
+			double snr = (double)hear(&l, &t).snr;
+			share += snr / (1 + snr) / 200;
+		}
+		assert_true(fabs(10 * log10(share / (1 - share)) - snr_db) < 0.5);
+	}
+}
+
+static void errors_of_acquisition_are_gone_after_a_hundred_slots(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 0; seed < 20; seed++) {
+		struct link l = { .ppm = 2, .snr_db = 5, .first_start = 5000.3, .taps = taps_flat(0), .rng = { seed } };
+		struct track t = lock_on(&l, seed % 2 ? 3 : -3, seed % 3 ? 900 : -900);
+		for (size_t i = 0; i < 100; i++)
+			one_slot(&l, &t);
+		assert_true(fabs(start_error(&l, &t)) < 0.5);
+		assert_true(fabs(t.cfo_hz - true_cfo_hz(&l)) < 30);
+	}
+}
+
+static void a_fading_channel_at_5_db_is_followed_for_two_seconds(void **state)
+{
+	(void)state;
+	double worst_start = 0, square_cfo = 0;
+	size_t n = 0;
+	for (uint64_t seed = 0; seed < 3; seed++) {
+		struct link l = { .ppm = -2.1, .snr_db = 5, .first_start = 7777.7, .rng = { seed + 40 } };
+		l.taps = taps_tdl_a(&l.rng, num.rate_hz, 100e-9, 10, 0);
+		struct track t = lock_on(&l, 1, -150);
+		for (size_t i = 0; i < 4000; i++) {
+			one_slot(&l, &t);
+			if (i < 100)
+				continue;
+			worst_start = fmax(worst_start, fabs(start_error(&l, &t)));
+			square_cfo += pow(t.cfo_hz - true_cfo_hz(&l), 2);
+			n++;
+		}
+		assert_false(track_lost(&t));
+	}
+	assert_true(worst_start < 2); /* of the 4 samples that the window starts early */
+	assert_true(sqrt(square_cfo / (double)n) < 10);
+}
+
+static void a_clock_20_ppm_off_is_followed_without_toggling(void **state)
+{
+	(void)state;
+	for (int sign = -1; sign <= 1; sign += 2) {
+		struct link l = {
+			.ppm = sign * 20, .snr_db = 10, .first_start = 5000, .taps = taps_flat(0), .rng = { 3 }
+		};
+		struct track t = lock_on(&l, 0, 0);
+		for (size_t i = 0; i < 4000; i++) {
+			one_slot(&l, &t);
+			assert_true(fabs(start_error(&l, &t)) < 0.5);
+			assert_true(fabs(t.fraction) <= TRACK_STEP);
+		}
+		double drift = 4000 * 3840 * 20e-6; /* 307 samples, one at a time */
+		assert_true(fabs((double)t.n_steps - drift) < 3);
+		assert_true(fabs(track_clock_ppm(&t) - sign * 20) < 0.01);
+	}
+}
+
+static void a_fade_of_150_ms_coasts(void **state)
+{
+	(void)state;
+	struct link l = { .ppm = 20, .snr_db = 10, .first_start = 5000, .taps = taps_flat(0), .rng = { 8 } };
+	struct track t = lock_on(&l, 0, 100);
+	for (size_t i = 0; i < 500; i++)
+		one_slot(&l, &t);
+	l.snr_db = -30;
+	for (size_t i = 0; i < 300; i++)
+		one_slot(&l, &t);
+	assert_false(track_lost(&t));
+	assert_true(fabs(start_error(&l, &t)) < 0.5); /* the clock alone drifts 23 samples in this time */
+	assert_true(fabs(t.cfo_hz - true_cfo_hz(&l)) < 20);
+}
+
+static void silence_and_nonsense_count_as_bad_slots_and_move_nothing(void **state)
+{
+	(void)state;
+	struct link l = { .ppm = 0, .snr_db = 10, .first_start = 5000, .taps = taps_flat(0), .rng = { 8 } };
+	static const struct track_measurement nonsense[] = {
+		{ NAN, 0, 10 }, { 0, INFINITY, 10 }, { 0, 0, NAN }, { 5, 500, 0 }, { 5, 500, INFINITY },
+	};
+	struct track t = lock_on(&l, 0, 0);
+	for (size_t i = 0; i < 5; i++)
+		track_update(&t, &nonsense[i]);
+	track_update(&t, NULL);
+	assert_int_equal(t.bad_slots, 6);
+	assert_int_equal(t.next_start, 5000 + 6 * 3840);
+	assert_true(t.cfo_hz == 0 && t.fraction == 0);
+}
+
+static void the_link_is_lost_after_the_configured_number_of_bad_slots_in_a_row(void **state)
+{
+	(void)state;
+	struct link l = { .first_start = 5000, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	struct track_measurement good = { 0, 0, 1 }, bad = { 0, 0, 0.2f };
+	for (size_t i = 0; i < 399; i++)
+		track_update(&t, &bad);
+	assert_false(track_lost(&t));
+	track_update(&t, &good);
+	for (size_t i = 0; i < 399; i++)
+		track_update(&t, &bad);
+	assert_false(track_lost(&t));
+	track_update(&t, NULL);
+	assert_true(track_lost(&t));
+}
+
+static void a_lock_without_system_information_is_given_up_sooner_than_one_that_had_it(void **state)
+{
+	(void)state;
+	struct link l = { .first_start = 5000, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	for (size_t i = 0; i < 5; i++)
+		track_sync_slot(&t, false);
+	assert_false(track_lost(&t));
+	struct track had = t;
+	track_sync_slot(&t, false);
+	assert_true(track_lost(&t));
+	track_sync_slot(&had, true);
+	for (size_t i = 0; i < 39; i++)
+		track_sync_slot(&had, false);
+	assert_false(track_lost(&had));
+	track_sync_slot(&had, false);
+	assert_true(track_lost(&had));
+}
+
+static void skipping_lands_on_the_slot_grid_of_the_drifting_clock(void **state)
+{
+	(void)state;
+	struct link l = { .ppm = 20, .first_start = 5000.4, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	uint64_t now = 2000000;
+	uint64_t n = track_skip_to(&t, now);
+	l.slot = n;
+	assert_int_equal(n, t.n_slots);
+	assert_in_range(t.next_start, now, now + num.slot_len);
+	assert_true(fabs(start_error(&l, &t)) < 1e-3);
+	assert_int_equal(track_skip_to(&t, now), 0);
+}
+
+static void the_uplink_is_shifted_in_proportion_to_its_carrier(void **state)
+{
+	(void)state;
+	struct link l = { .ppm = 1.5, .first_start = 5000, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	/* the device's carrier comes out 1.5 ppm high: 5100 Hz of 3.4 GHz to take away */
+	assert_true(fabs(track_uplink_hz(&t) + 1.5e-6 * ul_hz) < 0.01);
+}
+
+static void cyclic_prefixes_tell_the_carrier_offset(void **state)
+{
+	(void)state;
+	struct rng r = { 9 };
+	float complex *x = malloc(num.slot_len * sizeof *x), *y = malloc(num.slot_len * sizeof *y);
+	make_downlink(&num, 1, 3, 1, 1, &r, x);
+	for (double cfo_hz = -14000; cfo_hz <= 14000; cfo_hz += 1000) {
+		struct taps path = taps_flat(0);
+		pass_channel(&path, num.rate_hz, cfo_hz, x, y, num.slot_len);
+		float complex sum = 0;
+		float energy = 0;
+		size_t n = track_prefix_correlation(&num, y, &sum, &energy);
+		assert_int_equal(n, 14 * 14);
+		assert_true(fabs(cargf(sum) / (2 * M_PI) * num.scs_hz - cfo_hz) < 1);
+		assert_true(fabs((double)(cabsf(sum) / energy) - 1) < 1e-4);
+	}
+	free(y);
+	free(x);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_measurement_reads_the_delay_and_carrier_that_are_there),
+		cmocka_unit_test(the_measured_snr_is_that_of_the_pilots),
+		cmocka_unit_test(errors_of_acquisition_are_gone_after_a_hundred_slots),
+		cmocka_unit_test(a_fading_channel_at_5_db_is_followed_for_two_seconds),
+		cmocka_unit_test(a_clock_20_ppm_off_is_followed_without_toggling),
+		cmocka_unit_test(a_fade_of_150_ms_coasts),
+		cmocka_unit_test(silence_and_nonsense_count_as_bad_slots_and_move_nothing),
+		cmocka_unit_test(the_link_is_lost_after_the_configured_number_of_bad_slots_in_a_row),
+		cmocka_unit_test(a_lock_without_system_information_is_given_up_sooner_than_one_that_had_it),
+		cmocka_unit_test(skipping_lands_on_the_slot_grid_of_the_drifting_clock),
+		cmocka_unit_test(the_uplink_is_shifted_in_proportion_to_its_carrier),
+		cmocka_unit_test(cyclic_prefixes_tell_the_carrier_offset),
+	};
+	return cmocka_run_group_tests(tests, set_up, NULL);
+}
