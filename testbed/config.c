@@ -521,6 +521,14 @@ static const char *key_text(struct reader *r, const yaml_node_t *mapping, const 
 
 static int read_group(struct reader *r, const struct group *g, const yaml_node_t *node);
 
+/* prefix.word, cut off where it is too long: no key is. */
+static void join(char out[static PATH_BYTES], const char *prefix, const char *word)
+{
+	int n = snprintf(out, PATH_BYTES, "%s%s%s", prefix, *prefix ? "." : "", word);
+	if (n >= PATH_BYTES)
+		out[PATH_BYTES - 1] = '\0';
+}
+
 /* A mapping below the group's element `base`. path: for messages, prefix: path inside the element ("" at its top). */
 static int read_mapping(struct reader *r, const struct key *keys, size_t n_keys, void *base, const yaml_node_t *node,
 			const char *path, const char *prefix)
@@ -532,8 +540,8 @@ static int read_mapping(struct reader *r, const struct key *keys, size_t n_keys,
 		if (!word)
 			return -EINVAL;
 		char full[PATH_BYTES], inner[PATH_BYTES];
-		snprintf(full, sizeof full, "%s%s%s", path, *path ? "." : "", word);
-		snprintf(inner, sizeof inner, "%s%s%s", prefix, *prefix ? "." : "", word);
+		join(full, path, word);
+		join(inner, prefix, word);
 		const yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
 		const struct group *g = base == r->c && !*prefix ? find_group(word, strlen(word)) : NULL;
 		const struct key *k = find_key(keys, n_keys, inner);
@@ -586,7 +594,7 @@ static int read_named(struct reader *r, const struct group *g, const yaml_node_t
 		if (!name)
 			return -EINVAL;
 		char path[PATH_BYTES];
-		snprintf(path, sizeof path, "%s.%s", g->name, name);
+		join(path, g->name, name);
 		const yaml_node_t *value = yaml_document_get_node(&r->document, pair->value);
 		if (!is_name(name))
 			return at_line(r, value, path, "names are letters, digits, - and _");
