@@ -3,8 +3,18 @@
 
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_logits(int argc, char **argv);
+int cmd_tokenize(int argc, char **argv);
+int cmd_model_info(int argc, char **argv);
 
 static const struct cli_command commands[] = {
+	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
+	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
+	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
+	{ "tokenize", "print the token ids of a file", cmd_tokenize },
+	{ "model info", "tell what a model file holds", cmd_model_info },
 	{ "config", "list the configuration keys, or show what a configuration file comes to", cmd_config },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
