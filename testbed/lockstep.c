@@ -210,14 +210,13 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	return rc;
 }
 
-int lockstep_create(const struct config *config, struct journal *journal, struct lockstep **out, char *err, size_t err_len)
+int lockstep_create(const struct config *config, struct lockstep **out, char *err, size_t err_len)
 {
 	struct lockstep *l = calloc(1, sizeof *l);
 	int rc = -ENOMEM;
 	snprintf(err, err_len, "out of memory");
 	if (l) {
 		l->config = config;
-		l->journal = journal;
 		rc = create_nodes(l, err, err_len);
 	}
 	if (rc) {
@@ -226,6 +225,11 @@ int lockstep_create(const struct config *config, struct journal *journal, struct
 	}
 	*out = l;
 	return 0;
+}
+
+void lockstep_set_journal(struct lockstep *l, struct journal *journal)
+{
+	l->journal = journal;
 }
 
 void lockstep_destroy(struct lockstep *l)

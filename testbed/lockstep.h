@@ -1,7 +1,7 @@
 /* lockstep.h - base station, devices and the medium between them in one process, on virtual time.
  *
  *     struct lockstep *l;
- *     lockstep_create(&config, journal, &l, err, sizeof err);      journal: NULL for none
+ *     lockstep_create(&config, &l, err, sizeof err);
  *     while (...)
  *             lockstep_slot(l);                                    one slot of the base station's clock
  *     lockstep_destroy(l);
@@ -26,8 +26,11 @@
 struct lockstep;
 
 /* Opens the model, makes all nodes. 0 and *out, or negative errno and one line in err. config must outlive the object. */
-int lockstep_create(const struct config *config, struct journal *journal, struct lockstep **out, char *err, size_t err_len);
+int lockstep_create(const struct config *config, struct lockstep **out, char *err, size_t err_len);
 void lockstep_destroy(struct lockstep *l); /* NULL is fine */
+
+/* CSI goes there from now on, as config.csi_log says; NULL for none. */
+void lockstep_set_journal(struct lockstep *l, struct journal *journal);
 
 /* 0, or the journal's error: the run cannot go on without its log. */
 int lockstep_slot(struct lockstep *l);

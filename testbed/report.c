@@ -1,0 +1,226 @@
+#include "testbed/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "testbed/cli.h"
+#include "testbed/stats.h"
+
+enum { ALL, PROMPT, DECODE, KINDS };
+
+static const char *const kind_names[KINDS] = { "all", "prompt", "decode" };
+
+/* ---- losses ---- */
+
+static uint64_t less(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : 0;
+}
+
+struct report_losses report_losses(struct session *s)
+{
+	struct lockstep *l = session_lockstep(s);
+	struct report_losses sum = { 0 };
+	for (size_t k = 0; k < lockstep_n_devices(l); k++) {
+		struct cell_device_stats c = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
+		struct device_stats d = device_stats(lockstep_device(l, k));
+		uint64_t granted[2];
+		for (int dir = 0; dir < 2; dir++) {
+			granted[dir] = c.harq[dir].n_new + c.harq[dir].n_again;
+			sum.first_transmissions += c.harq[dir].n_new;
+			sum.first_lost += c.harq[dir].n_first_lost;
+			sum.blocks_lost += c.harq[dir].n_failed;
+			sum.bytes_on_air[dir] += c.bytes_on_air[dir];
+		}
+		sum.grants_lost += less(granted[CELL_DL], d.dl_grants) + less(granted[CELL_UL], d.ul_grants);
+		sum.acks_lost += less(d.dl_grants, less(granted[CELL_DL], c.harq[CELL_DL].n_silent));
+	}
+	return sum;
+}
+
+/* ---- layer latency ---- */
+
+struct latency {
+	size_t n;
+	double mean, p50, p95, p99, max;
+	double waiting, downlink, compute, uplink; /* means; they sum to mean */
+};
+
+static bool is_of(const struct layer_record *r, int which)
+{
+	return which == ALL || r->prompt == (which == PROMPT);
+}
+
+static struct latency summarise(const struct layer_record *layers, size_t n, int which)
+{
+	struct latency x = { .mean = NAN, .p50 = NAN, .p95 = NAN, .p99 = NAN, .max = NAN,
+			     .waiting = NAN, .downlink = NAN, .compute = NAN, .uplink = NAN };
+	double *ms = calloc(n + 1, sizeof *ms);
+	double waiting = 0, downlink = 0, compute = 0, uplink = 0;
+	for (size_t i = 0; ms && i < n; i++) {
+		const struct layer_record *r = &layers[i];
+		if (!is_of(r, which))
+			continue;
+		ms[x.n++] = 1e3 * r->latency_s;
+		waiting += 1e3 * r->waiting_s;
+		downlink += 1e3 * r->downlink_s;
+		compute += 1e3 * r->compute_s;
+		uplink += 1e3 * r->uplink_s;
+	}
+	if (x.n) {
+		double count = (double)x.n;
+		stats_sort(ms, x.n);
+		x.mean = stats_mean(ms, x.n);
+		x.p50 = stats_percentile(ms, x.n, 50);
+		x.p95 = stats_percentile(ms, x.n, 95);
+		x.p99 = stats_percentile(ms, x.n, 99);
+		x.max = ms[x.n - 1];
+		x.waiting = waiting / count;
+		x.downlink = downlink / count;
+		x.compute = compute / count;
+		x.uplink = uplink / count;
+	}
+	free(ms);
+	return x;
+}
+
+json_t *report_latency_json(const struct layer_record *layers, size_t n, int which)
+{
+	struct latency x = summarise(layers, n, which);
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)x.n, "mean_ms",
+			 json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms", json_real_or_null(x.p95),
+			 "p99_ms", json_real_or_null(x.p99), "max_ms", json_real_or_null(x.max), "waiting_ms",
+			 json_real_or_null(x.waiting), "downlink_ms", json_real_or_null(x.downlink), "compute_ms",
+			 json_real_or_null(x.compute), "uplink_ms", json_real_or_null(x.uplink));
+}
+
+/* ---- devices ---- */
+
+struct device_row {
+	double snr_db[2], mcs[2], bler[2];
+	uint64_t blocks[2], lost[2], bytes[2], rows, calls;
+	double busy_s;
+};
+
+static struct device_row device_row(struct lockstep *l, size_t k)
+{
+	struct cell_device_stats c = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
+	struct worker_stats w = device_worker_stats(lockstep_device(l, k));
+	struct device_row r = { .rows = w.rows, .calls = w.calls, .busy_s = w.busy_s };
+	for (int dir = 0; dir < 2; dir++) {
+		double blocks = (double)c.harq[dir].n_new;
+		r.snr_db[dir] = c.snr_slots[dir] ? c.snr_sum_db[dir] / (double)c.snr_slots[dir] : NAN;
+		r.mcs[dir] = c.blocks[dir] ? c.mcs_sum[dir] / (double)c.blocks[dir] : NAN;
+		r.bler[dir] = blocks > 0 ? (double)c.harq[dir].n_first_lost / blocks : NAN;
+		r.blocks[dir] = c.harq[dir].n_new;
+		r.lost[dir] = c.harq[dir].n_failed;
+		r.bytes[dir] = c.bytes_on_air[dir];
+	}
+	return r;
+}
+
+static json_t *direction_json(const struct device_row *r, int dir)
+{
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "snr_db", json_real_or_null(r->snr_db[dir]), "mcs_mean",
+			 json_real_or_null(r->mcs[dir]), "bler", json_real_or_null(r->bler[dir]), "blocks",
+			 (json_int_t)r->blocks[dir], "blocks_lost", (json_int_t)r->lost[dir], "bytes_on_air",
+			 (json_int_t)r->bytes[dir]);
+}
+
+static json_t *experts_json(const struct moe_model *m, const struct config *c, size_t k)
+{
+	json_t *list = json_array();
+	for (size_t e = 0; e < m->shape.n_expert; e++)
+		if (config_holds(c, k, e))
+			json_array_append_new(list, json_integer((json_int_t)e));
+	return list;
+}
+
+static json_t *device_json(struct lockstep *l, const struct config *c, size_t k)
+{
+	struct device_row r = device_row(l, k);
+	struct device_stats d = device_stats(lockstep_device(l, k));
+	struct cell_device_stats b = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
+	return json_pack("{s:I, s:s, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
+			 device_state_name(device_state(lockstep_device(l, k))), "experts", experts_json(lockstep_model(l), c, k),
+			 "expert_calls", (json_int_t)r.calls, "expert_rows", (json_int_t)r.rows, "compute_s",
+			 json_real_or_null(r.busy_s), "attaches", (json_int_t)b.attaches, "losses", (json_int_t)b.losses,
+			 "slots_non_finite", (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink",
+			 direction_json(&r, CELL_UL));
+}
+
+/* ---- the whole ---- */
+
+static double per(double x, size_t n)
+{
+	return n ? x / (double)n : NAN;
+}
+
+json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, double time_s)
+{
+	struct lockstep *l = session_lockstep(s);
+	struct report_losses x = report_losses(s);
+	struct inference_stats inf = inference_stats(bs_inference(lockstep_bs(l)));
+	size_t n;
+	const struct layer_record *layers = session_layers(s, &n);
+	json_t *latency = json_object(), *devices = json_array();
+	for (int which = 0; which < KINDS; which++)
+		json_object_set_new(latency, kind_names[which], report_latency_json(layers, n, which));
+	for (size_t k = 0; k < lockstep_n_devices(l); k++)
+		json_array_append_new(devices, device_json(l, c, k));
+	json_t *losses = json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "first_transmissions",
+				   (json_int_t)x.first_transmissions, "first_transmissions_lost", (json_int_t)x.first_lost,
+				   "first_transmission_loss", json_real_or_null(per((double)x.first_lost, x.first_transmissions)),
+				   "blocks_lost", (json_int_t)x.blocks_lost, "grants_lost", (json_int_t)x.grants_lost, "acks_lost",
+				   (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
+				   (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
+	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
+	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "schema", 1, "version",
+			 cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed, "virtual_time_s",
+			 json_real_or_null(lockstep_time_s(l)), "attached_s", json_real_or_null(session_attached_s(s)),
+			 "generation_s", json_real_or_null(time_s), "time_per_token_ms", json_real_or_null(per(1e3 * time_s, n_tokens)),
+			 "bytes_on_air_per_token", json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency,
+			 "expert_rows", (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "devices",
+			 devices, "config", config_json(c, false));
+}
+
+static void print_latency(FILE *f, const char *name, const struct latency *x)
+{
+	if (x->n)
+		fprintf(f, "  %-7s %6zu %8.2f %8.2f %8.2f %8.2f | %8.2f %8.2f %8.2f %8.2f\n", name, x->n, x->mean, x->p50, x->p95,
+			x->p99, x->waiting, x->downlink, x->compute, x->uplink);
+}
+
+static void print_device(FILE *f, struct lockstep *l, size_t k)
+{
+	struct device_row r = device_row(l, k);
+	fprintf(f, "  %3zu %9.1f %5.1f %6.1f%% %9.1f %5.1f %6.1f%% %8llu %8llu %9.3f\n", k, r.snr_db[CELL_DL], r.mcs[CELL_DL],
+		100 * r.bler[CELL_DL], r.snr_db[CELL_UL], r.mcs[CELL_UL], 100 * r.bler[CELL_UL], (unsigned long long)r.calls,
+		(unsigned long long)r.rows, r.busy_s);
+}
+
+void report_print(FILE *f, struct session *s, size_t n_tokens, double time_s)
+{
+	struct lockstep *l = session_lockstep(s);
+	struct report_losses x = report_losses(s);
+	size_t n;
+	const struct layer_record *layers = session_layers(s, &n);
+	fprintf(f, "tokens %zu, virtual time %.3f s (attached after %.3f s), %.2f ms a token\n", n_tokens, time_s,
+		session_attached_s(s), per(1e3 * time_s, n_tokens));
+	fprintf(f, "layer latency, ms; the split is that of the call that finished last\n");
+	fprintf(f, "  %-7s %6s %8s %8s %8s %8s | %8s %8s %8s %8s\n", "", "layers", "mean", "p50", "p95", "p99", "waiting", "downlink",
+		"compute", "uplink");
+	for (int which = 0; which < KINDS; which++) {
+		struct latency latency = summarise(layers, n, which);
+		print_latency(f, kind_names[which], &latency);
+	}
+	fprintf(f, "on air %.0f bytes a token down, %.0f up; first transmissions lost %.1f %%, blocks lost for good %llu, "
+		   "grants %llu, acknowledgements %llu\n",
+		per((double)x.bytes_on_air[CELL_DL], n_tokens), per((double)x.bytes_on_air[CELL_UL], n_tokens),
+		100 * per((double)x.first_lost, x.first_transmissions), (unsigned long long)x.blocks_lost,
+		(unsigned long long)x.grants_lost, (unsigned long long)x.acks_lost);
+	fprintf(f, "  %3s %9s %5s %7s %9s %5s %7s %8s %8s %9s\n", "dev", "DL SNR dB", "MCS", "BLER", "UL SNR dB", "MCS", "BLER", "calls",
+		"rows", "busy s");
+	for (size_t k = 0; k < lockstep_n_devices(l); k++)
+		print_device(f, l, k);
+}

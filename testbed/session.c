@@ -1,0 +1,214 @@
+#include "testbed/session.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "testbed/cli.h"
+
+enum { INTERRUPT_SLOTS = 64 }; /* how often the interrupt flag is looked at */
+
+struct session {
+	const struct config *config;
+	struct lockstep *lockstep;
+	struct journal *journal;
+	void (*on_slot)(void *arg, struct session *s);
+	void *arg;
+	double attached_s, start_s;
+	struct layer_record *layers;
+	size_t n_layers, capacity;
+	enum device_state state[CONFIG_DEVICES_MAX]; /* as last logged */
+};
+
+int session_create(const struct config *config, struct session **out, char *err, size_t err_len)
+{
+	struct session *s = calloc(1, sizeof *s);
+	if (!s) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	s->config = config;
+	s->attached_s = s->start_s = NAN;
+	int rc = lockstep_create(config, &s->lockstep, err, err_len);
+	if (rc) {
+		free(s);
+		return rc;
+	}
+	*out = s;
+	return 0;
+}
+
+void session_destroy(struct session *s)
+{
+	if (!s)
+		return;
+	lockstep_destroy(s->lockstep);
+	free(s->layers);
+	free(s);
+}
+
+void session_set_journal(struct session *s, struct journal *journal)
+{
+	s->journal = journal;
+	lockstep_set_journal(s->lockstep, journal);
+}
+
+void session_on_slot(struct session *s, void (*fn)(void *arg, struct session *s), void *arg)
+{
+	s->on_slot = fn;
+	s->arg = arg;
+}
+
+/* ---- what the journal gets besides CSI ---- */
+
+static int log_states(struct session *s)
+{
+	int rc = 0;
+	for (size_t k = 0; k < lockstep_n_devices(s->lockstep) && !rc; k++) {
+		enum device_state now = device_state(lockstep_device(s->lockstep, k));
+		if (now == s->state[k])
+			continue;
+		rc = journal_event(s->journal, "{\"event\": \"device\", \"slot\": %" PRIu64 ", \"device\": %zu, \"state\": \"%s\"}",
+				   lockstep_n_slots(s->lockstep) - 1, k, device_state_name(now));
+		s->state[k] = now;
+	}
+	return rc;
+}
+
+static int log_layer(struct session *s, const struct layer_record *r)
+{
+	return journal_event(s->journal,
+			     "{\"event\": \"layer\", \"index\": %" PRIu64 ", \"layer\": %u, \"tokens\": %u, \"prompt\": %s, "
+			     "\"start_s\": %.9g, \"latency_s\": %.9g, \"waiting_s\": %.9g, \"downlink_s\": %.9g, "
+			     "\"compute_s\": %.9g, \"uplink_s\": %.9g, \"calls\": %u, \"rows\": %u, \"dropped\": %u, "
+			     "\"last_device\": %u, \"predicted_s\": %.9g, \"theta\": %.9g, \"kept_weight\": %.9g}",
+			     r->index, r->layer, r->n_tokens, r->prompt ? "true" : "false", r->t_start_s, r->latency_s,
+			     r->waiting_s, r->downlink_s, r->compute_s, r->uplink_s, r->n_calls, r->n_rows, r->n_dropped,
+			     r->last_device, r->predicted_s, r->theta, r->kept_weight);
+}
+
+static int keep_layers(struct session *s)
+{
+	struct layer_record r;
+	while (inference_take_record(bs_inference(lockstep_bs(s->lockstep)), &r)) {
+		if (s->n_layers == s->capacity) {
+			size_t more = s->capacity ? 2 * s->capacity : 256;
+			struct layer_record *grown = realloc(s->layers, more * sizeof *grown);
+			if (!grown)
+				return -ENOMEM;
+			s->layers = grown;
+			s->capacity = more;
+		}
+		s->layers[s->n_layers++] = r;
+		int rc = s->journal ? log_layer(s, &r) : 0;
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* ---- running ---- */
+
+static int one_slot(struct session *s)
+{
+	int rc = lockstep_slot(s->lockstep);
+	if (!rc)
+		rc = keep_layers(s);
+	if (!rc && s->journal)
+		rc = log_states(s);
+	if (s->on_slot)
+		s->on_slot(s->arg, s);
+	if (!rc && lockstep_n_slots(s->lockstep) % INTERRUPT_SLOTS == 0 && cli_interrupted())
+		rc = -EINTR;
+	return rc;
+}
+
+static const char *reason(int rc)
+{
+	return rc == -EINTR ? "interrupted" : strerror(-rc);
+}
+
+/* Names the first device that is not there, and how far it came. */
+static void name_missing(struct session *s, char *err, size_t err_len)
+{
+	for (size_t k = 0; k < lockstep_n_devices(s->lockstep); k++)
+		if (cell_state(bs_cell(lockstep_bs(s->lockstep)), (unsigned)k) != CELL_ATTACHED) {
+			snprintf(err, err_len, "device %zu is not attached after %.0f ms: its state is %s", k,
+				 s->config->timers.attach_timeout_ms, device_state_name(device_state(lockstep_device(s->lockstep, k))));
+			return;
+		}
+	snprintf(err, err_len, "the attached devices do not hold all experts");
+}
+
+static bool all_attached(struct session *s)
+{
+	for (size_t k = 0; k < lockstep_n_devices(s->lockstep); k++)
+		if (cell_state(bs_cell(lockstep_bs(s->lockstep)), (unsigned)k) != CELL_ATTACHED)
+			return false;
+	return inference_ready(bs_inference(lockstep_bs(s->lockstep)));
+}
+
+int session_attach(struct session *s, char *err, size_t err_len)
+{
+	double until_s = lockstep_time_s(s->lockstep) + 1e-3 * s->config->timers.attach_timeout_ms;
+	while (!all_attached(s)) {
+		int rc = lockstep_time_s(s->lockstep) < until_s ? one_slot(s) : -ETIMEDOUT;
+		if (rc == -ETIMEDOUT)
+			name_missing(s, err, err_len);
+		else if (rc)
+			snprintf(err, err_len, "%s", reason(rc));
+		if (rc)
+			return rc;
+	}
+	s->attached_s = lockstep_time_s(s->lockstep);
+	return 0;
+}
+
+int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options, char *err,
+		   size_t err_len)
+{
+	struct inference *inf = bs_inference(lockstep_bs(s->lockstep));
+	s->start_s = lockstep_time_s(s->lockstep);
+	int rc = inference_start(inf, tokens, n, options, s->start_s);
+	while (!rc && inference_status(inf) == INFERENCE_RUNNING)
+		rc = one_slot(s);
+	if (rc) {
+		snprintf(err, err_len, "%s", reason(rc));
+	} else if (inference_status(inf) == INFERENCE_FAILED) {
+		snprintf(err, err_len, "%s", inference_error(inf));
+		rc = -EIO;
+	}
+	return rc;
+}
+
+int session_settle(struct session *s, size_t n_slots)
+{
+	int rc = 0;
+	while (n_slots-- && !rc)
+		rc = one_slot(s);
+	return rc;
+}
+
+struct lockstep *session_lockstep(struct session *s)
+{
+	return s->lockstep;
+}
+
+double session_attached_s(const struct session *s)
+{
+	return s->attached_s;
+}
+
+double session_prompt_start_s(const struct session *s)
+{
+	return s->start_s;
+}
+
+const struct layer_record *session_layers(const struct session *s, size_t *n)
+{
+	*n = s->n_layers;
+	return s->layers;
+}
