@@ -350,27 +350,34 @@ static double most_likely_offset(const struct acquire *a, const struct clue *clu
 	return offset;
 }
 
-/* Index in the history of the first whole slot. */
+/* What locking may look at: the period and a slot on either side, the same however the samples were cut into blocks. */
+static size_t window_end(const struct acquire *a)
+{
+	return (size_t)(a->t_next - a->t_history) + a->fft_len + a->num.slot_len;
+}
+
+/* Index in the history of the first slot wholly inside. */
 static size_t first_slot(const struct acquire *a)
 {
-	size_t sync_body = (size_t)(a->t_best - a->t_history);
-	return (sync_body + a->num.slot_len - numerology_symbol_body(&a->num, SYNC_SYMBOL)) % a->num.slot_len;
+	size_t begin = (size_t)(a->t_period - a->t_history) - a->num.slot_len;
+	size_t sync_slot = (size_t)(a->t_best - a->t_history) - numerology_symbol_body(&a->num, SYNC_SYMBOL);
+	return begin + (sync_slot - begin) % a->num.slot_len;
 }
 
 /* Phase from the first to the second half of a symbol, for the sync symbol that won and the pilots in all slots. */
 static struct clue clue_of_halves(struct acquire *a)
 {
 	const struct numerology *num = &a->num;
-	size_t n = num->n_fft, n_symbols = 0;
+	size_t n = num->n_fft, n_symbols = 0, end = window_end(a);
 	double complex sum = 0;
 	double energy = 0, hypothesis = hypothesis_sc[a->best_hypothesis];
 	for (size_t i = 0; i < n; i++)
 		a->product[i] = (float complex)cexp(-I * 2 * M_PI * hypothesis * (double)i / (double)n);
 	for (size_t which = 0; which < N_KNOWN; which++) {
-		size_t step = which == KNOWN_SYNC ? a->history_len : num->slot_len; /* the sync symbol once only */
+		size_t step = which == KNOWN_SYNC ? a->period : num->slot_len;
 		size_t at = which == KNOWN_SYNC ? (size_t)(a->t_best - a->t_history)
 		                                : first_slot(a) + numerology_symbol_body(num, known_symbol[which]);
-		for (; at + n <= a->filled; at += step) {
+		for (; at + n <= end; at += step) {
 			float complex half[2] = { 0 };
 			for (size_t i = 0; i < n; i++)
 				half[2 * i / n] += a->product[i] * conjf(a->known[which][i]) * a->history[at + i];
@@ -387,8 +394,8 @@ static struct clue clue_of_prefixes(const struct acquire *a)
 {
 	float complex sum = 0;
 	float energy = 0;
-	size_t n_products = 0;
-	for (size_t at = first_slot(a); at + a->num.slot_len <= a->filled; at += a->num.slot_len)
+	size_t n_products = 0, end = window_end(a);
+	for (size_t at = first_slot(a); at + a->num.slot_len <= end; at += a->num.slot_len)
 		n_products += track_prefix_correlation(&a->num, a->history + at, &sum, &energy);
 	return make_clue((double complex)sum, (double)energy, (double)n_products, 1, 0);
 }

@@ -155,10 +155,11 @@ static inline double taps_centre(const struct taps *t)
 	return moment;
 }
 
-/* y = the channel's answer to x (n samples, circular), then a carrier offset. Delays by phase ramps over an FFT of the
- * whole stream: exact for any fraction. Gains are linear between points 256 samples apart. */
-static inline void pass_channel(const struct taps *t, double rate_hz, double cfo_hz, const float complex *x,
-                                float complex *y, size_t n)
+/* y = the channel's answer to x (n samples, circular), then a carrier offset. x[0] is sent at sample t0 of the
+ * channel's time. Delays by phase ramps over an FFT of the whole stream: exact for any fraction. Gains are linear
+ * between points 256 samples apart. */
+static inline void pass_channel_from(const struct taps *t, double rate_hz, double cfo_hz, uint64_t t0,
+                                     const float complex *x, float complex *y, size_t n)
 {
 	float complex *spectrum = (float complex *)fftwf_alloc_complex(n),
 	              *ramped = (float complex *)fftwf_alloc_complex(n);
@@ -175,21 +176,28 @@ static inline void pass_channel(const struct taps *t, double rate_hz, double cfo
 			ramped[i] = spectrum[i] * (float complex)turn / (float)n;
 		}
 		fftwf_execute(inverse);
-		double complex gain = tap_gain(t, tap, 0);
+		double complex gain = tap_gain(t, tap, (double)t0 / rate_hz);
 		for (size_t from = 0; from < n; from += 256) {
-			double complex next = tap_gain(t, tap, (double)(from + 256) / rate_hz);
+			double complex next = tap_gain(t, tap, (double)(t0 + from + 256) / rate_hz);
 			for (size_t i = from; i < from + 256 && i < n; i++)
 				y[i] += ramped[i] * (float complex)(gain + (next - gain) * ((double)(i - from) / 256));
 			gain = next;
 		}
 	}
-	double complex turn = 1, step = cexp(I * 2 * M_PI * cfo_hz / rate_hz);
+	double complex turn = cexp(I * 2 * M_PI * fmod(cfo_hz * (double)t0 / rate_hz, 1));
+	double complex step = cexp(I * 2 * M_PI * cfo_hz / rate_hz);
 	for (size_t i = 0; i < n; i++, turn *= step)
 		y[i] *= (float complex)turn;
 	fftwf_destroy_plan(inverse);
 	fftwf_destroy_plan(forward);
 	fftwf_free(ramped);
 	fftwf_free(spectrum);
+}
+
+static inline void pass_channel(const struct taps *t, double rate_hz, double cfo_hz, const float complex *x,
+                                float complex *y, size_t n)
+{
+	pass_channel_from(t, rate_hz, cfo_hz, 0, x, y, n);
 }
 
 /* n_slots downlink slots of RE of power 1, the first of number first_slot. */
