@@ -175,7 +175,8 @@ static void print_help(const struct cli_syntax *s, const char *command)
 			printf(" (%s)", o->choices);
 		if (o->min != 0 || o->max != 0)
 			printf(" (%g .. %g)", o->min, o->max);
-		kinds[o->kind].show_default(stdout, o->value);
+		if (!o->given)
+			kinds[o->kind].show_default(stdout, o->value);
 		printf("%s\n", o->kind == CLI_REPEATED ? " (may be repeated)" : "");
 	}
 }
@@ -196,6 +197,8 @@ static int take_option(const struct cli_syntax *s, int argc, char **argv, int *i
 	const struct cli_option *o = find_option(s, name, len);
 	if (!o)
 		return cli_bad_input("unknown option --%.*s (see wdmoe %s --help)", (int)len, name, argv[0]);
+	if (o->given)
+		*o->given = true;
 	if (o->kind == CLI_FLAG) {
 		if (name[len] == '=')
 			return cli_bad_input("--%s takes no value", o->name);
@@ -424,7 +427,7 @@ FILE *json_out_text(const struct json_out *o)
 
 static int dump(const json_t *root, FILE *f)
 {
-	if (json_dumpf(root, f, JSON_INDENT(2)) < 0)
+	if (json_dumpf(root, f, JSON_INDENT(2) | JSON_REAL_PRECISION(12)) < 0)
 		return -EIO;
 	return fputc('\n', f) == EOF || fflush(f) != 0 ? -EIO : 0;
 }

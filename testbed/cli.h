@@ -77,6 +77,7 @@ struct cli_option {
 	const char *help;
 	double min, max;     /* inclusive; both 0: any */
 	const char *choices; /* strings only: the words allowed, separated by '|'; NULL: any */
+	bool *given;         /* set to true if the option is there; its default is then not shown. NULL: not needed */
 };
 
 struct cli_syntax {

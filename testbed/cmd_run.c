@@ -110,11 +110,11 @@ static json_t *run_json(struct run *r, const char *error)
 	if (g)
 		generation_hash_hex(g, hash);
 	json_t *root = report_json(r->session, r->config, n, n ? generation_s(r) : NAN);
-	json_object_set_new(root, "prompt", r->prompt.text ? json_string(r->prompt.text) : json_null());
-	json_object_set_new(root, "answer", r->prompt.answer ? json_string(r->prompt.answer) : json_null());
+	json_object_set_new(root, "prompt", r->prompt.text ? json_text(r->prompt.text, strlen(r->prompt.text)) : json_null());
+	json_object_set_new(root, "answer", r->prompt.answer ? json_text(r->prompt.answer, strlen(r->prompt.answer)) : json_null());
 	json_object_set_new(root, "prompt_tokens", ids_json(r->prompt.tokens, r->prompt.n_tokens));
 	json_object_set_new(root, "tokens", ids_json(ids, n));
-	json_object_set_new(root, "text", json_stringn(text, len));
+	json_object_set_new(root, "text", json_text(text, len));
 	json_object_set_new(root, "stop", json_string(g && !error ? generation_stop_name(generation_stop(g)) : ""));
 	json_object_set_new(root, "logits_hash", json_string(hash));
 	json_object_set_new(root, "error", error ? json_string(error) : json_null());
@@ -203,24 +203,31 @@ static int execute(struct run *r)
 	return finish(r, rc, err);
 }
 
+/* An option that stands for a key of the configuration. */
+struct override {
+	const char *key, *value;
+};
+
 int cmd_run(int argc, char **argv)
 {
 	struct cli_list files = { .n = 0 }, sets = { .n = 0 };
-	const char *json = NULL, *model = NULL, *prompt = NULL, *tokens = NULL, *out = NULL;
-	int64_t n_tokens = -1;
-	double temp = NAN, top_p = NAN;
-	uint64_t seed = UINT64_MAX;
+	const char *json = NULL, *tokens = NULL;
+	struct override overrides[] = {
+		{ .key = "model.path" }, { .key = "model.prompt" }, { .key = "model.n_tokens" }, { .key = "model.temp" },
+		{ .key = "model.top_p" }, { .key = "seed" }, { .key = "out" },
+	};
+	enum { MODEL, PROMPT, N_TOKENS, TEMP, TOP_P, SEED, OUT, N_OVERRIDES };
 	bool ignore_eos = false;
 	const struct cli_option options[] = {
-		{ "model", CLI_STRING, &model, "FILE", "the model, a GGUF file (model.path)" },
-		{ "prompt", CLI_STRING, &prompt, "TEXT", "the prompt (model.prompt); without it a held-out item, with its answer" },
+		{ "model", CLI_STRING, &overrides[MODEL].value, "FILE", "the model, a GGUF file (model.path)" },
+		{ "prompt", CLI_STRING, &overrides[PROMPT].value, "TEXT", "the prompt (model.prompt); without it a held-out item, with its answer" },
 		{ "tokens", CLI_STRING, &tokens, "FILE", "the prompt as token ids in decimal, used as they are" },
-		{ "n-tokens", CLI_INT, &n_tokens, "N", "tokens generated at most (model.n_tokens)", .min = -1, .max = 1e6 },
-		{ "temp", CLI_DOUBLE, &temp, "T", "sampling temperature (model.temp)", .min = 0, .max = 100 },
-		{ "top-p", CLI_DOUBLE, &top_p, "P", "nucleus sampling (model.top_p)", .min = 1e-6, .max = 1 },
-		{ "seed", CLI_UINT64, &seed, "S", "of everything random (seed)" },
+		{ "n-tokens", CLI_STRING, &overrides[N_TOKENS].value, "N", "tokens generated at most (model.n_tokens)" },
+		{ "temp", CLI_STRING, &overrides[TEMP].value, "T", "sampling temperature, 0: greedy (model.temp)" },
+		{ "top-p", CLI_STRING, &overrides[TOP_P].value, "P", "nucleus sampling (model.top_p)" },
+		{ "seed", CLI_STRING, &overrides[SEED].value, "S", "of everything random (seed)" },
 		{ "ignore-eos", CLI_FLAG, &ignore_eos, NULL, "go on after the end-of-sequence token" },
-		{ "out", CLI_STRING, &out, "DIR", "folder of the journal (out)" },
+		{ "out", CLI_STRING, &overrides[OUT].value, "DIR", "folder of the journal (out)" },
 		{ "set", CLI_REPEATED, &sets, "KEY=VALUE", "override a key of the configuration" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
@@ -244,19 +251,11 @@ int cmd_run(int argc, char **argv)
 	r.status_line = isatty(STDERR_FILENO);
 	if (status == CLI_DONE && config_load(r.config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
+	for (size_t i = 0; i < N_OVERRIDES && status == CLI_DONE; i++)
+		if (overrides[i].value && config_put(r.config, overrides[i].key, overrides[i].value, err, sizeof err))
+			status = cli_bad_input("%s", err);
 	if (status == CLI_DONE) {
-		struct config *c = r.config;
-		if (model)
-			snprintf(c->model.path, sizeof c->model.path, "%s", model);
-		if (prompt)
-			snprintf(c->model.prompt, sizeof c->model.prompt, "%s", prompt);
-		if (out)
-			snprintf(c->out, sizeof c->out, "%s", out);
-		c->model.n_tokens = n_tokens > 0 ? n_tokens : c->model.n_tokens;
-		c->model.temp = isnan(temp) ? c->model.temp : temp;
-		c->model.top_p = isnan(top_p) ? c->model.top_p : top_p;
-		c->seed = seed == UINT64_MAX ? c->seed : seed;
-		c->model.ignore_eos |= ignore_eos;
+		r.config->model.ignore_eos |= ignore_eos;
 		status = execute(&r);
 	}
 	journal_close(r.journal);

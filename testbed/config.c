@@ -719,22 +719,31 @@ static bool set_in_group(const struct group *g, struct config *c, const char *re
 	return e ? set_key(g->keys, g->n_keys, e, dot + 1, text, why) : refuse(why, "there is no \"%s\" in %s", name, g->name);
 }
 
+int config_put(struct config *c, const char *key, const char *value, char *err, size_t err_len)
+{
+	char why[WHY_BYTES];
+	size_t first = strcspn(key, ".[");
+	const struct group *g = find_group(key, first);
+	bool ok = g ? set_in_group(g, c, key + first, value, why) : set_key(root_keys, N_ROOT, c, key, value, why);
+	if (!ok)
+		snprintf(err, err_len, "%s: %s", key, why);
+	return ok ? 0 : -EINVAL;
+}
+
 int config_set(struct config *c, const char *set, char *err, size_t err_len)
 {
-	char path[PATH_BYTES], why[WHY_BYTES] = "must be key=value";
+	char key[PATH_BYTES], why[PATH_BYTES + WHY_BYTES];
 	size_t len = strcspn(set, "=");
-	bool ok = set[len] == '=' && len < sizeof path;
-	if (ok) {
-		memcpy(path, set, len);
-		path[len] = '\0';
-		size_t first = strcspn(path, ".[");
-		const struct group *g = find_group(path, first);
-		const char *text = set + len + 1;
-		ok = g ? set_in_group(g, c, path + first, text, why) : set_key(root_keys, N_ROOT, c, path, text, why);
+	if (set[len] != '=' || len >= sizeof key) {
+		snprintf(err, err_len, "--set %.*s: must be key=value", (int)(len < sizeof key ? len : sizeof key), set);
+		return -EINVAL;
 	}
-	if (!ok)
-		snprintf(err, err_len, "--set %.*s: %s", (int)(len < PATH_BYTES ? len : PATH_BYTES), set, why);
-	return ok ? 0 : -EINVAL;
+	memcpy(key, set, len);
+	key[len] = '\0';
+	int error = config_put(c, key, set + len + 1, why, sizeof why);
+	if (error != 0)
+		snprintf(err, err_len, "--set %s", why);
+	return error;
 }
 
 /* ---- the whole ---- */

@@ -138,8 +138,9 @@ void config_defaults(struct config *c);
  * need the whole. Returns 0, or -EINVAL, -ENOENT, -EIO ... with one line in err, and *c is then undefined. */
 int config_load(struct config *c, const char *path, const char *const *sets, size_t n_sets, char *err, size_t err_len);
 
-/* One "key=value" on a loaded config, without the checks that need the whole. */
+/* One "key=value", or key and value apart, on a loaded config, without the checks that need the whole. */
 int config_set(struct config *c, const char *set, char *err, size_t err_len);
+int config_put(struct config *c, const char *key, const char *value, char *err, size_t err_len);
 
 /* Checks that need the whole: numerology, profiles that exist, experts that lie somewhere. config_load has done them. */
 int config_check(const struct config *c, char *err, size_t err_len);
