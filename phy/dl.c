@@ -2,6 +2,7 @@
 
 #include "phy/block.h"
 #include "phy/chest.h"
+#include "phy/cw.h"
 #include "phy/equalize.h"
 #include "phy/finite.h"
 #include "phy/gold.h"
@@ -9,7 +10,6 @@
 #include "phy/modem.h"
 #include "phy/ofdm.h"
 #include "phy/sequence.h"
-#include "phy/tb.h"
 
 #include <errno.h>
 #include <math.h>

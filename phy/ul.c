@@ -3,6 +3,7 @@
 #include "phy/access.h"
 #include "phy/block.h"
 #include "phy/chest.h"
+#include "phy/cw.h"
 #include "phy/equalize.h"
 #include "phy/finite.h"
 #include "phy/gold.h"
@@ -10,7 +11,6 @@
 #include "phy/modem.h"
 #include "phy/ofdm.h"
 #include "phy/sequence.h"
-#include "phy/tb.h"
 #include "phy/track.h"
 
 #include <errno.h>
