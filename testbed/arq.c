@@ -121,7 +121,7 @@ static size_t status_size(const struct arq *a)
 
 static bool resend_due(const struct arq *a, uint64_t slot)
 {
-	return a->n_segments && a->segment[0].state == SEGMENT_SENT && slot >= a->progress_slot + ARQ_RESEND_SLOTS;
+	return a->n_segments && a->segment[0].state != SEGMENT_QUEUED && slot >= a->progress_slot + ARQ_RESEND_SLOTS;
 }
 
 size_t arq_backlog(const struct arq *a, uint64_t slot)

@@ -31,7 +31,8 @@ enum {
 	ARQ_DATA_HEADER = 7,    /* bytes of a data PDU before its data */
 	ARQ_BLOCKS = 16,        /* transport blocks in flight, named 0 .. ARQ_BLOCKS - 1 */
 	ARQ_STATUS_SLOTS = 16,  /* a receiver's news waits this long for a ride */
-	ARQ_RESEND_SLOTS = 100, /* nothing acknowledged for this long: the oldest unacknowledged bytes go again */
+	ARQ_RESEND_SLOTS = 60,  /* nothing sent or acknowledged for this long: the oldest unacknowledged bytes go again,
+	                         * whatever the HARQ below has to say; longer than it ever needs */
 };
 
 struct arq_stats {

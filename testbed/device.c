@@ -17,6 +17,7 @@ enum {
 	ARQ_CAPACITY = 1 << 21,
 	CALLS_MAX = 256,
 	TB_MAX = 1 << 14,
+	HARQ_SLOTS = 12,       /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
 };
 
@@ -24,6 +25,8 @@ struct process {
 	uint8_t dl_ndi; /* of the block last seen */
 	bool dl_done;   /* it was decoded */
 	uint8_t ul_ndi;
+	bool ul_open;     /* the block last sent may yet be asked for again */
+	uint64_t ul_sent; /* when it was sent last, as n_slots */
 	size_t ul_bytes; /* of the block last sent */
 	uint8_t *ul_block;
 };
@@ -179,6 +182,7 @@ static void connect(struct device *d)
 	for (size_t i = 0; i < PROCESSES; i++) {
 		d->process[i].dl_ndi = d->process[i].ul_ndi = NDI_NONE;
 		d->process[i].ul_bytes = 0;
+		d->process[i].ul_open = false;
 	}
 	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
 	enter(d, DEVICE_CONNECTED);
@@ -278,7 +282,6 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 	if (!n || n > TB_MAX)
 		return;
 	if (p->ul_ndi != g->ndi || p->ul_bytes != n) {
-		/* The base station is done with the block before; what it gave up, its stream's status will ask for. */
 		arq_block_done(d->arq, g->harq_id, true, d->slot);
 		arq_fill(d->arq, p->ul_block, n, g->harq_id, d->slot);
 		p->ul_ndi = g->ndi;
@@ -287,7 +290,21 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 	} else {
 		d->stats.ul_blocks_repeated++;
 	}
+	p->ul_open = true;
+	p->ul_sent = d->n_slots;
 	ul_tx_data(d->ul, g, p->ul_block, n);
+}
+
+/* The base station says only what it wants again. A block that it gave up, its stream's status will ask for. */
+static void settle_blocks(struct device *d)
+{
+	for (unsigned i = 0; i < PROCESSES; i++) {
+		struct process *p = &d->process[i];
+		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_SLOTS) {
+			arq_block_done(d->arq, i, true, d->slot);
+			p->ul_open = false;
+		}
+	}
 }
 
 /* ---- one slot ---- */
@@ -407,6 +424,7 @@ static void follow(struct device *d, struct device_tx *tx)
 		if (d->result.dci.has_dl && d->state >= DEVICE_CONNECTED)
 			ack = take_block(d, &d->result.dci.dl);
 	}
+	settle_blocks(d);
 	send_results(d);
 	if (d->slot_known)
 		build_uplink(d, ack, tx);
