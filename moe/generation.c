@@ -35,7 +35,9 @@ struct generation *generation_create(const struct tokenizer *t, size_t n_prompt,
 		errno = EINVAL;
 		return NULL;
 	}
-	struct generation *g = calloc(1, sizeof *g);
+	struct generation *g = aligned_alloc(_Alignof(struct generation), sizeof *g); /* the hash state asks for 64 bytes */
+	if (g)
+		memset(g, 0, sizeof *g);
 	if (!g)
 		return NULL;
 	size_t room = n_ctx - n_prompt + 1; /* the last token need not be fed */
