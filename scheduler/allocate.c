@@ -96,7 +96,8 @@ static size_t move_best(const struct link_view *v, size_t n_rb, struct rb_set *f
 	for (; moved < n && !rb_set_empty(from); moved++) {
 		size_t best = n_rb;
 		for (size_t rb = 0; rb < n_rb; rb++)
-			if (rb_set_has(from, rb) && (best == n_rb || v->snr_db[rb] > v->snr_db[best] || isnan(v->snr_db[best])))
+			if (rb_set_has(from, rb) &&
+			    (best == n_rb || v->snr_db[rb] > v->snr_db[best] || isnan(v->snr_db[best])))
 				best = rb;
 		rb_set_remove(from, best);
 		rb_set_add(to, best);
@@ -393,7 +394,8 @@ double alloc_minmax_solve(size_t n_devices, size_t n_rb, double rb_budget, const
 		memset(x, 0, n_devices * sizeof *x);
 		return any || stuck ? INFINITY : 0;
 	}
-	for (double step = fmax(lo, 1e-9); rbs_for_finish(n_devices, n_rb, need, tail, rate, hi, NULL) > rb_budget; step *= 2)
+	for (double step = fmax(lo, 1e-9); rbs_for_finish(n_devices, n_rb, need, tail, rate, hi, NULL) > rb_budget;
+	     step *= 2)
 		hi += step;
 	while (hi - lo > 1e-10 * hi) {
 		double mid = 0.5 * (lo + hi);
@@ -413,8 +415,9 @@ static double finish_slots(const struct work *w, const double *need, const doubl
 	return w->rate[d][n] > 0 ? tail[d] + need[d] / (double)w->rate[d][n] : INFINITY;
 }
 
-/* Control messages of devices without a call: what they need, but while devices of the layer wait no more than an eighth of the band
- * each (or the least that makes a block), half of everything together. Returns how many were given RBs. */
+/* Control messages of devices without a call: what they need, but while devices of the layer wait no more than an
+ * eighth of the band each (or the least that makes a block), half of everything together. Returns how many were given
+ * RBs. */
 static size_t serve_control(struct work *w, bool layer_waits, size_t room, size_t *left)
 {
 	size_t each = w->p->n_rb / 8, budget = layer_waits ? *left / 2 : *left, n_served = 0;
@@ -460,8 +463,8 @@ static void keep_most_urgent(const struct work *w, double *need, const double *t
 	}
 }
 
-/* From the continuous optimum to whole RBs: rounded down, the rest one by one to whoever finishes last. (A greedy deal is optimal for
- * the maximum of functions that only fall.) Returns the RBs left over. */
+/* From the continuous optimum to whole RBs: rounded down, the rest one by one to whoever finishes last. (A greedy
+ * deal is optimal for the maximum of functions that only fall.) Returns the RBs left over. */
 static size_t deal_whole(struct work *w, const double *need, const double *tail, const double *x, size_t left)
 {
 	for (size_t d = 0; d < w->p->n_devices; d++) {
@@ -478,7 +481,8 @@ static size_t deal_whole(struct work *w, const double *need, const double *tail,
 			size_t d = nth_device(w, i), n = next_helping(w, d);
 			if (!(need[d] > 0) || !n || n > left)
 				continue;
-			double slots = finish_slots(w, need, tail, d, w->n[d]), alone = finish_slots(w, need, tail, d, n);
+			double slots = finish_slots(w, need, tail, d, w->n[d]),
+			       alone = finish_slots(w, need, tail, d, n);
 			if (slots > last_slots || (slots == last_slots && alone > last_alone)) {
 				last = d;
 				last_slots = slots;
@@ -498,14 +502,15 @@ static double deal_minmax(struct work *w, double *need, const double *tail, size
 {
 	double x[PHY_DEVICES_MAX];
 	double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)*left, need, tail,
-	                                  (const float(*)[PHY_RB_MAX + 1])w->rate, x);
+	                                  (const float(*)[PHY_RB_MAX + 1]) w->rate, x);
 	*left = deal_whole(w, need, tail, x, *left);
 	return slots;
 }
 
 /* ---- deadline ---- */
 
-/* Of the devices in need, those whose tail is the longest, to within a slot, move from need to now. Returns whether there are any; *shortest: the shortest tail among them. */
+/* Of the devices in need, those whose tail is the longest, to within a slot, move from need to now. Returns whether
+ * there are any; *shortest: the shortest tail among them. */
 static bool next_class(const struct work *w, double *need, const double *tail, double *now, double *shortest)
 {
 	double longest = -1;
@@ -524,15 +529,15 @@ static bool next_class(const struct work *w, double *need, const double *tail, d
 	return longest >= 0;
 }
 
-/* The longest tail first, with all the RBs it can use; those of the same length share as in minmax. Returns the finish of the last
- * in slots, each class taken to have the whole band when its turn comes. */
+/* The longest tail first, with all the RBs it can use; those of the same length share as in minmax. Returns the
+ * finish of the last in slots, each class taken to have the whole band when its turn comes. */
 static double deal_deadline(struct work *w, double *need, const double *tail, size_t *left)
 {
 	double now[PHY_DEVICES_MAX], x[PHY_DEVICES_MAX], shortest, elapsed = 0, finish = 0;
 	while (next_class(w, need, tail, now, &shortest)) {
-		const float(*rate)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1])w->rate;
+		const float(*rate)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1]) w->rate;
 		double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)w->p->n_rb, now, tail, rate, x);
-		for (size_t d = 0; d < w->p->n_devices; d++) /* shares of the band become shares of what is left of it */
+		for (size_t d = 0; d < w->p->n_devices; d++) /* shares of what is left of the band */
 			x[d] *= (double)*left / (double)w->p->n_rb;
 		*left = deal_whole(w, now, tail, x, *left);
 		finish = fmax(finish, elapsed + slots);

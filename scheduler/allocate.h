@@ -8,27 +8,31 @@
  * Once a slot and direction. A pure function of problem and state, so a logged pair replays the decision.
  *
  * Rules of all methods
- *   - A device is served when it is alive, its link is usable, and it has a retransmission pending, or backlog and a free HARQ process.
- *   - Retransmissions first: same MCS, same number of RBs, the RBs that suit the device best among those free. One that does not fit
- *     the RBs of this slot waits for the next; it holds no one up.
- *   - The MCS follows from the effective SNR of the RBs given (scheduler/link.h); when a lower one already carries all the backlog,
- *     the lowest that does is taken. A grant carries at least min_bytes: a larger one is made, a higher MCS forced, or none given.
- *   - No more than grants_max grants; who comes last is said per method.
+ *   - A device is served when it is alive, its link is usable, and it has a retransmission pending, or backlog and a
+ *     free HARQ process.
+ *   - Retransmissions first: same MCS, same number of RBs, the RBs that suit the device best among those free. One
+ *     that does not fit the RBs of this slot waits for the next; it holds no one up.
+ *   - The MCS follows from the effective SNR of the RBs given (scheduler/link.h); when a lower one already carries
+ *     all the backlog, the lowest that does is taken. A grant carries at least min_bytes: a larger one is made, a
+ *     higher MCS forced, or none given.
+ *   - No more than grants_max grants. equal and round-robin begin one device later every slot; minmax and deadline leave
+ *     out those that would finish first if each had the band for itself.
  *
  * Methods
- *   equal        n_rb / n_devices RBs for each device, loaded or not, for the whole layer: RBs i, i + K, i + 2K .. for device i; the
- *                n_rb % K left over go round with state.layer. What a device cannot use stays empty (the published baseline). Only a
- *                retransmission may borrow RBs, when its own are too few in this slot.
- *   round-robin  equal over those that have something to send, re-dealt every slot; never more than the backlog needs; the remainder
- *                goes round with state.turn. Work-conserving.
- *   minmax       least common finish time: T such that the devices of the layer, each with x(T) RBs in every slot to come,
- *                finish at T together: remaining bytes / rate(x) + tail = T, sum of x = RBs. Solved by bisection on
- *                continuous x, rounded down, the rest dealt one by one to whoever finishes last; never more than the backlog
- *                needs. Devices with only control messages get the few RBs these need first. Work-conserving.
- *   deadline     ours: minmax holds shares constant until all have finished; but a device with a long tail must finish its
- *                transfer early, and leaves its RBs to the others then. So: longest tail first, with all the RBs it can use (earliest
- *                deadline first, optimal where rate grows as the RBs held); devices with tails within one slot of each other, as in the whole uplink,
- *                share as in minmax. The rest as minmax.
+ *   equal        n_rb / n_devices RBs for each device, loaded or not, for the whole layer: RBs i, i + K, i + 2K ..
+ *                for device i; the n_rb % K left over go round with state.layer. What a device cannot use stays empty
+ *                (the published baseline). Only a retransmission may borrow RBs, when its own are too few in this slot.
+ *   round-robin  equal over those that have something to send, re-dealt every slot; never more than the backlog
+ *                needs; the remainder goes round with state.turn. Work-conserving.
+ *   minmax       least common finish time: T such that the devices of the layer, each with x(T) RBs in every slot to
+ *                come, finish at T together: remaining bytes / rate(x) + tail = T, sum of x = RBs. Solved by
+ *                bisection on continuous x, rounded down, the rest dealt one by one to whoever finishes last; never
+ *                more than the backlog needs. Devices with only control messages get the few RBs these need first.
+ *                Work-conserving.
+ *   deadline     ours: minmax holds shares constant until all have finished; but a device with a long tail must
+ *                finish its transfer early, and leaves its RBs to the others then. So: longest tail first, with all
+ *                the RBs it can use (earliest deadline first, optimal where rate grows as the RBs held); devices with
+ *                tails within one slot of each other, as in the whole uplink, share as in minmax. The rest as minmax.
  * RBs are then picked by relative SNR: again and again the free RB that stands out most above its device's own mean.
  */
 #ifndef SCHEDULER_ALLOCATE_H
@@ -43,12 +47,12 @@
 
 struct alloc_device {
 	bool alive;
-	bool loaded;             /* has a call of the current layer in flight anywhere */
-	bool can_send_new;       /* a HARQ process is free */
-	uint32_t backlog_bytes;  /* waiting now, headers included, blocks to be retransmitted not */
-	double remaining_bytes;  /* of the layer in this direction, backlog included, what is still to come too */
-	double tail_s;           /* what follows when this direction is done: compute and uplink after the downlink; 0 for the uplink */
-	bool retx;               /* a retransmission is pending: */
+	bool loaded;            /* has a call of the current layer in flight anywhere */
+	bool can_send_new;      /* a HARQ process is free */
+	uint32_t backlog_bytes; /* waiting now, headers included, blocks to be retransmitted not */
+	double remaining_bytes; /* of the layer in this direction, backlog included, what is still to come too */
+	double tail_s; /* what follows this direction: compute and uplink after the downlink; 0 for the uplink */
+	bool retx;     /* a retransmission is pending: */
 	uint8_t retx_process;
 	uint8_t retx_n_rb;
 	uint8_t retx_mcs;
@@ -57,17 +61,17 @@ struct alloc_device {
 };
 
 struct alloc_problem {
-	struct rb_set available;        /* RBs that may be used in this slot */
-	size_t n_rb;                    /* of the band, = rates->n_rb */
+	struct rb_set available; /* RBs that may be used in this slot */
+	size_t n_rb;             /* of the band, = rates->n_rb */
 	const struct rate_table *rates;
-	size_t grants_max;              /* room in the control channel */
-	uint32_t min_bytes;             /* smallest block worth sending: headers and one byte */
+	size_t grants_max;  /* room in the control channel */
+	uint32_t min_bytes; /* smallest block worth sending: headers and one byte */
 	double slot_s;
-	size_t n_devices;               /* K: alive or not */
+	size_t n_devices; /* K: alive or not */
 	struct alloc_device device[PHY_DEVICES_MAX];
 };
 
-struct alloc_state { /* start from zeros; part of the inputs */
+struct alloc_state {    /* start from zeros; part of the inputs */
 	uint32_t turn;  /* advanced by every call */
 	uint32_t layer; /* the caller advances it with every layer */
 };
@@ -75,19 +79,19 @@ struct alloc_state { /* start from zeros; part of the inputs */
 struct alloc_grant {
 	uint8_t device;
 	bool retx;
-	uint8_t process;    /* of a retransmission; a new block takes any free one */
+	uint8_t process; /* of a retransmission; a new block takes any free one */
 	uint8_t mcs;
-	bool adapts;        /* the link chose the MCS: its acknowledgement tells the outer loop something */
+	bool adapts; /* the link chose the MCS: its acknowledgement tells the outer loop something */
 	uint8_t n_rb;
 	struct rb_set rbs;
-	uint32_t bytes;     /* of the transport block */
-	float snr_db;       /* effective, as expected */
+	uint32_t bytes; /* of the transport block */
+	float snr_db;   /* effective, as expected */
 };
 
 struct alloc_result {
 	size_t n_grants;
 	struct alloc_grant grant[PHY_DEVICES_MAX];
-	double finish_s; /* minmax, deadline: predicted finish of the last device of the layer, from now; NAN: no device of the layer has backlog */
+	double finish_s; /* minmax, deadline: until the last device of the layer is done; NAN: none waits */
 };
 
 struct alloc_method {
@@ -100,10 +104,11 @@ struct alloc_method {
 const struct alloc_method *alloc_method_find(const char *name); /* NULL for an unknown name */
 const struct alloc_method *alloc_methods(size_t *n);
 
-/* The continuous problem inside minmax: min over x of max over d of need[d] / rate_d(x[d]) + tail[d], sum x <= n_rb, x >= 0.
- * need in bytes, tail in slots, T in slots. rate[d][n]: bytes a slot on n = 0 .. n_rb RBs, never falling, taken as straight lines
- * between whole n (from 0 to the first n that carries anything, too). Devices with need 0 get x = 0 and no say. Returns T, exact to 1e-9 relative; INFINITY when a device in need has rate 0 throughout:
- * such devices are left out of x. */
+/* The continuous problem inside minmax: min over x of max over d of need[d] / rate_d(x[d]) + tail[d], sum x <= rb_budget,
+ * x >= 0. need in bytes, tail in slots, T in slots. rate[d][n]: bytes a slot on n = 0 .. n_rb RBs, never falling,
+ * taken as straight lines between whole n (from 0 to the first n that carries anything, too). Devices with need 0 get
+ * x = 0 and no say. Returns T, exact to 1e-9 relative; INFINITY when a device in need has rate 0 throughout: such
+ * devices are left out of x. */
 double alloc_minmax_solve(size_t n_devices, size_t n_rb, double rb_budget, const double *need, const double *tail,
                           const float (*rate)[PHY_RB_MAX + 1], double *x);
 

@@ -76,7 +76,9 @@ static void conclude(struct harq *h, int process, enum harq_ack ack, bool give_u
 	if (ack != HARQ_NONE)
 		p->heard = true;
 	*o = (struct harq_outcome){
-		.event = delivered ? HARQ_DELIVERED : failed ? HARQ_FAILED : HARQ_AGAIN,
+		.event = delivered ? HARQ_DELIVERED
+		         : failed  ? HARQ_FAILED
+		                   : HARQ_AGAIN,
 		.process = (uint8_t)process,
 		.first = p->n_tx == 1 && p->state == HARQ_WAITING,
 		.answered = ack != HARQ_NONE,

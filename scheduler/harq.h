@@ -11,15 +11,16 @@
  *     int p = harq_pending(&h);                               oldest block to be sent again, or -EAGAIN
  *     harq_send_again(&h, p, slot);                           same MCS, same number of RBs, so the same block size
  *
- * Downlink: slot is that of the block, the feedback rides in uplink control two slots later. Uplink: "sent" is the grant, slot is the
- * uplink slot it is for, the feedback is what the base station decoded there: CRC right, wrong, or silence.
+ * Downlink: slot is that of the block, the feedback rides in uplink control two slots later. Uplink: "sent" is the
+ * grant, slot is the uplink slot it is for, the feedback is what the base station decoded there: CRC right, wrong, or
+ * silence.
  *
- * States: idle -> waiting -> (ack) idle | (nack, none) to retransmit -> waiting ... ; after max_tx transmissions without success the
- * block is given up: HARQ_FAILED is returned once, and the process is idle.
+ * States: idle -> waiting -> (ack) idle | (nack, none) to retransmit -> waiting ... ; after max_tx transmissions
+ * without success the block is given up: HARQ_FAILED is returned once, and the process is idle.
  *
- * The new-data indicator toggles with each new block, except after a block that was given up without a sign of life from the
- * device: it never saw that block, so its last NDI is the one before. (Guessed wrong, the device takes the next block for a
- * repetition; the message layer repairs that.)
+ * The new-data indicator toggles with each new block, except after a block that was given up without a sign of life
+ * from the device: it never saw that block, so its last NDI is the one before. (Guessed wrong, the device takes the
+ * next block for a repetition; the message layer repairs that.)
  */
 #ifndef SCHEDULER_HARQ_H
 #define SCHEDULER_HARQ_H
@@ -35,25 +36,25 @@ enum harq_ack { HARQ_NONE, HARQ_ACK, HARQ_NACK }; /* as enum uci_ack */
 enum harq_event { HARQ_DELIVERED, HARQ_AGAIN, HARQ_FAILED };
 
 struct harq_process {
-	uint8_t state;   /* enum harq_state */
+	uint8_t state; /* enum harq_state */
 	uint8_t ndi;
-	bool heard;      /* the device answered, ACK or NACK, to this block */
+	bool heard; /* the device answered, ACK or NACK, to this block */
 	uint8_t mcs;
 	uint8_t n_rb;
-	uint8_t n_tx;    /* transmissions of this block so far */
-	bool adapts;     /* see link_observe_block */
+	uint8_t n_tx; /* transmissions of this block so far */
+	bool adapts;  /* see link_observe_block */
 	uint32_t bytes;
-	uint64_t slot;   /* of the last transmission */
+	uint64_t slot; /* of the last transmission */
 	uint64_t first_slot;
 };
 
 struct harq_stats {
-	uint64_t n_new, n_again;   /* transmissions */
-	uint64_t n_delivered;      /* blocks */
-	uint64_t n_first_lost;     /* blocks whose first transmission was not acknowledged */
-	uint64_t n_failed;         /* given up */
-	uint64_t n_silent;         /* transmissions without an answer */
-	uint64_t n_stray;          /* feedback for a slot in which nothing waited */
+	uint64_t n_new, n_again; /* transmissions */
+	uint64_t n_delivered;    /* blocks */
+	uint64_t n_first_lost;   /* blocks whose first transmission was not acknowledged */
+	uint64_t n_failed;       /* given up */
+	uint64_t n_silent;       /* transmissions without an answer */
+	uint64_t n_stray;        /* feedback for a slot in which nothing waited */
 };
 
 struct harq {
@@ -66,8 +67,8 @@ struct harq {
 struct harq_outcome {
 	enum harq_event event;
 	uint8_t process;
-	bool first;            /* the feedback is of a first transmission: for the outer loop */
-	bool answered;         /* ACK or NACK, not silence */
+	bool first;    /* the feedback is of a first transmission: for the outer loop */
+	bool answered; /* ACK or NACK, not silence */
 	uint8_t n_tx;
 	uint8_t mcs, n_rb;
 	bool adapts;
@@ -84,14 +85,15 @@ int harq_pending(const struct harq *h);
 
 /* A new block goes out. Returns its new-data indicator, or -EINVAL when the process is not idle or out of range. */
 int harq_send_new(struct harq *h, int process, uint64_t slot, uint8_t mcs, uint8_t n_rb, uint32_t bytes, bool adapts);
-/* The block of this process goes out again. Returns its (unchanged) new-data indicator, or -EINVAL when it is not to retransmit. */
+/* The block of this process goes out again. Returns its (unchanged) new-data indicator, or -EINVAL when it is not to
+ * retransmit. */
 int harq_send_again(struct harq *h, int process, uint64_t slot);
 
-/* Feedback for the transmission of that slot. Fills *o and returns 0; -ENODATA when nothing waits for that slot (counted
- * unless ack is HARQ_NONE). */
+/* Feedback for the transmission of that slot. Fills *o and returns 0; -ENODATA when nothing waits for that slot
+ * (counted unless ack is HARQ_NONE). */
 int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_outcome *o);
-/* One transmission whose answer is overdue (slot_of_transmission + timeout_slots < slot) is treated as unanswered: *o filled and
- * 0, or -EAGAIN when there is none (left). */
+/* One transmission whose answer is overdue (slot_of_transmission + timeout_slots < slot) is treated as unanswered: *o
+ * filled and 0, or -EAGAIN when there is none (left). */
 int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct harq_outcome *o);
 /* Gives up everything in flight (device lost). One block a call, as harq_expire; event HARQ_FAILED. */
 int harq_flush(struct harq *h, struct harq_outcome *o);
@@ -107,7 +109,8 @@ struct harq_peer {
 };
 
 void harq_peer_init(struct harq_peer *p);
-/* A grant of (process, ndi) arrived. 1: a new block; 0: the block already known, send or receive it again; -EINVAL: no such process. */
+/* A grant of (process, ndi) arrived. 1: a new block; 0: the block already known, send or receive it again; -EINVAL:
+ * no such process. */
 int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi);
 
 #endif

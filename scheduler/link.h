@@ -10,8 +10,8 @@
  *     link_observe_block(&l, &cfg, mcs, adapts, ack);                outer loop: first transmissions only
  *     link_view(&l, &cfg, slot, &view);                              everything the allocators need, for that slot
  *
- * A block's SNR is kept as an offset from the wideband SNR. It fades back to the wideband with age, exp(-age / memory): an old
- * measurement of a block says nothing about it any more. A block never reported has offset 0.
+ * A block's SNR is kept as an offset from the wideband SNR. It fades back to the wideband with age, exp(-age /
+ * memory): an old measurement of a block says nothing about it any more. A block never reported has offset 0.
  *
  * Power: a device whose power is capped (headroom below 0 dB over the full band) gains density on fewer RBs:
  * snr(n) = snr_full + min(10 log10(n_rb / n), -headroom); with headroom left it gains nothing.
@@ -47,9 +47,9 @@ struct rate_table {
 int rate_table_init(struct rate_table *t, size_t n_rb, size_t re_per_rb, float margin_db);
 
 struct link_config {
-	double target_bler;  /* of first transmissions; 0.1 */
-	float olla_step_db;  /* down, on a lost block; 0.3 */
-	float olla_min_db;   /* clamps; -10 and 4 */
+	double target_bler; /* of first transmissions; 0.1 */
+	float olla_step_db; /* down, on a lost block; 0.3 */
+	float olla_min_db;  /* clamps; -10 and 4 */
 	float olla_max_db;
 	double memory_slots; /* of a block's offset from the wideband; 80 */
 };
@@ -59,16 +59,16 @@ struct link_config link_config_default(void);
 
 struct link {
 	size_t n_rb;
-	bool known;                      /* was anything ever reported? */
-	uint64_t slot_wideband;          /* when */
-	float wideband_db;               /* mean power over noise, full band */
-	float offset_db[PHY_RB_MAX];     /* of a block from the wideband, when it was measured */
-	uint64_t slot_rb[PHY_RB_MAX];    /* when; meaningless where offset_db is exactly 0 */
-	float headroom_db;               /* INFINITY: never capped (downlink) */
+	bool known;                   /* was anything ever reported? */
+	uint64_t slot_wideband;       /* when */
+	float wideband_db;            /* mean power over noise, full band */
+	float offset_db[PHY_RB_MAX];  /* of a block from the wideband, when it was measured */
+	uint64_t slot_rb[PHY_RB_MAX]; /* when; meaningless where offset_db is exactly 0 */
+	float headroom_db;            /* INFINITY: never capped (downlink) */
 	float olla_db;
-	double bler;                     /* of first transmissions, running mean over about 50, starts at the target */
-	uint32_t n_first, n_first_lost;  /* first transmissions acknowledged either way; of these lost */
-	uint32_t n_refused;              /* observations that were not finite, or about no block of this band */
+	double bler;                    /* of first transmissions, running mean over about 50, starts at the target */
+	uint32_t n_first, n_first_lost; /* first transmissions acknowledged either way; of these lost */
+	uint32_t n_refused;             /* observations that were not finite, or about no block of this band */
 };
 
 void link_init(struct link *l, const struct link_config *cfg, size_t n_rb); /* n_rb: 1 .. PHY_RB_MAX */
@@ -81,9 +81,10 @@ int link_observe_rb(struct link *l, uint64_t slot, size_t rb, float snr_db);
 int link_observe_band(struct link *l, uint64_t slot, const float *snr_db /* [n_rb] */);
 int link_observe_headroom(struct link *l, float headroom_db);
 
-/* A first transmission at `mcs` came through or not. adapts: from the grant (alloc_grant.adapts): the link chose this MCS, so that
- * its success says something about the SNR. Other successes (blocks sent below the link's MCS because they were small) only lead a
- * negative offset slowly back to 0. Lost blocks count in any case but at MCS 0, below which there is nothing. */
+/* A first transmission at `mcs` came through or not. adapts: from the grant (alloc_grant.adapts): the link chose this
+ * MCS, so that its success says something about the SNR. Other successes (blocks sent below the link's MCS because
+ * they were small) only lead a negative offset slowly back to 0. Lost blocks count in any case but at MCS 0, below
+ * which there is nothing. */
 void link_observe_block(struct link *l, const struct link_config *cfg, size_t mcs, bool adapts, bool received);
 
 /* A link as an allocator sees it in one slot: self-contained, fit for a log. */
@@ -104,8 +105,8 @@ float link_effective_snr_db(const struct link_view *v, const struct rate_table *
 /* The highest MCS whose threshold snr_db reaches; 0 below all of them. */
 size_t link_mcs(const struct rate_table *t, float snr_db);
 
-/* bytes_per_slot[n], n = 0 .. t->n_rb: what n RBs of average quality among `available` carry, at the MCS they allow; never falls with n (a device
- * may leave RBs empty). All zero for an unusable link. */
+/* bytes_per_slot[n], n = 0 .. t->n_rb: what n RBs of average quality among `available` carry, at the MCS they allow;
+ * never falls with n (a device may leave RBs empty). All zero for an unusable link. */
 void link_rates(const struct link_view *v, const struct rate_table *t, const struct rb_set *available,
                 float *bytes_per_slot);
 

@@ -61,8 +61,8 @@ static void mean_update(struct predict_mean *m, double alpha, double x)
 	m->n++;
 }
 
-/* Forgetting in the direction just measured only (Cao and Schwartz, Automatica 36, 2000): with calls of one size for minutes, plain
- * forgetting would let the covariance of the other direction grow without bound. */
+/* Forgetting in the direction just measured only (Cao and Schwartz, Automatica 36, 2000): with calls of one size for
+ * minutes, plain forgetting would let the covariance of the other direction grow without bound. */
 static void forget_along(double cov[2][2], const double x[2], double forget)
 {
 	double det = cov[0][0] * cov[1][1] - sq(cov[0][1]);
@@ -125,7 +125,7 @@ int predict_observe_call(struct predict_state *s, const struct predict_config *c
 {
 	if (refused(s, predicted_s) || refused(s, measured_s))
 		return -EINVAL;
-	double error = measured_s - predicted_s; /* the bias is in predicted_s already: what is left of it is integrated */
+	double error = measured_s - predicted_s; /* predicted_s has the bias in it: this is what is left */
 	struct predict_mean *e = &s->error_s;
 	double w = fmax(cfg->alpha, 1.0 / (1.0 + e->n));
 	e->mean += cfg->alpha * error;
@@ -162,7 +162,8 @@ static double air_s(const struct predict_state *s, const struct predict_config *
 	double rtt = fmax(1, cfg->harq_rtt_s / cfg->slot_s), any_lost = 0;
 	double exposed = fmin(fmax(blocks, 1), rtt);
 	double slots = whole_slots(full) + fmax(0, full - exposed) * lost / (1 - lost);
-	/* The last round trip: the last block lost decides, j blocks before the end; its repetition may be lost again. */
+	/* The last round trip: the last block lost decides, j blocks before the end; its repetition may be lost
+	 * again. */
 	for (int j = 0; j < exposed; j++) {
 		double decides = lost * pow(1 - lost, j);
 		slots += decides * (rtt - j) / (1 - lost);

@@ -9,9 +9,10 @@
  *     predict_latency(&s, &cfg, &query, &prediction);
  *
  * mean = wait_dl + air_dl + compute + turnaround + wait_ul + air_ul + bias
- *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot), whole ones (half a slot more on average), 1 / (1 - BLER)
- *            times; plus the wait for the retransmissions that the last blocks need
- *   compute  fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the prior
+ *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot), whole ones (half a slot more on
+ *            average), 1 / (1 - BLER) times; plus the wait for the retransmissions that the last blocks need
+ *   compute  fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the
+ *            prior
  *   bias     running mean of measured - predicted of whole calls
  * spread: standard deviation, from the same running statistics, taken as independent.
  *
@@ -27,17 +28,17 @@
 enum predict_direction { PREDICT_DOWN, PREDICT_UP };
 
 struct predict_config {
-	double slot_s;             /* 0.5 ms */
-	double wait_prior_s[2];    /* grant wait, down and up; 0.5 and 1 ms */
-	double turnaround_s;       /* slots between received and answered that no one can avoid, both ends; 1 ms */
-	double harq_rtt_s;         /* from a transmission to its repetition; 3 ms */
-	double target_bler;        /* prior of the block error rate; 0.1 */
-	double rate_prior[2];      /* bytes per RB and slot before anything was measured; 30 */
-	double fixed_prior_s;      /* compute: a call */
-	double per_row_prior_s;    /* compute: a row */
-	double prior_sd_fraction;  /* how uncertain the compute prior is, as a fraction of it; 1 */
-	double forget;             /* of the least squares, per call: 0.98 */
-	double alpha;              /* of running means: weight of the newest; 0.1 */
+	double slot_s;            /* 0.5 ms */
+	double wait_prior_s[2];   /* grant wait, down and up; 0.5 and 1 ms */
+	double turnaround_s;      /* slots between received and answered that no one can avoid, both ends; 1 ms */
+	double harq_rtt_s;        /* from a transmission to its repetition; 3 ms */
+	double target_bler;       /* prior of the block error rate; 0.1 */
+	double rate_prior[2];     /* bytes per RB and slot before anything was measured; 30 */
+	double fixed_prior_s;     /* compute: a call */
+	double per_row_prior_s;   /* compute: a row */
+	double prior_sd_fraction; /* how uncertain the compute prior is, as a fraction of it; 1 */
+	double forget;            /* of the least squares, per call: 0.98 */
+	double alpha;             /* of running means: weight of the newest; 0.1 */
 };
 
 struct predict_config predict_config_default(void);
@@ -73,13 +74,13 @@ int predict_observe_call(struct predict_state *s, const struct predict_config *c
                          double measured_s);
 
 struct predict_query {
-	double n_rows;          /* of the call; 0: nothing to do, everything is 0 */
-	double bytes[2];        /* of the call, headers included: down, up */
-	double backlog[2];      /* bytes that go first, already queued */
+	double n_rows;            /* of the call; 0: nothing to do, everything is 0 */
+	double bytes[2];          /* of the call, headers included: down, up */
+	double backlog[2];        /* bytes that go first, already queued */
 	double backlog_compute_s; /* work the device still has to finish first */
-	double share_rb[2];     /* RBs a slot that the device will hold on average */
-	double rate[2];         /* bytes per RB and slot from fresh CSI (link_rates); 0: use the measured mean */
-	double block_bytes_max; /* largest transport block in use; 0: one slot's worth */
+	double share_rb[2];       /* RBs a slot that the device will hold on average */
+	double rate[2];           /* bytes per RB and slot from fresh CSI (link_rates); 0: use the measured mean */
+	double block_bytes_max;   /* largest transport block in use; 0: one slot's worth */
 };
 
 struct prediction {
@@ -94,8 +95,9 @@ void predict_latency(const struct predict_state *s, const struct predict_config 
 /* Compute time alone. Never negative. */
 double predict_compute_s(const struct predict_state *s, double n_rows);
 
-/* The same as a line: latency of q rows = fixed_s + q * per_row_s, from two queries at n_rows = 1 and n_rows = many with bytes proportional to
- * rows. What expert selection works on. row_bytes: bytes of one row, down and up; head_bytes: of a message without rows. */
+/* The same as a line: latency of q rows = fixed_s + q * per_row_s, from two queries at n_rows = 1 and n_rows = many
+ * with bytes proportional to rows. What expert selection works on. row_bytes: bytes of one row, down and up;
+ * head_bytes: of a message without rows. */
 void predict_line(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
                   const double row_bytes[2], const double head_bytes[2], double *fixed_s, double *per_row_s);
 

@@ -142,7 +142,8 @@ static double kept_weight(const struct select_input *in, const bool *keep)
 static void report_before(const struct select_input *in, const bool *keep, struct select_output *out)
 {
 	struct load load = load_of(in, keep);
-	*out = (struct select_output){ .latency_before_s = load_latency_s(in, &load), .wlr_before = load_wlr(in, &load) };
+	*out = (struct select_output){ .latency_before_s = load_latency_s(in, &load),
+		                       .wlr_before = load_wlr(in, &load) };
 }
 
 static void report_after(const struct select_input *in, const bool *keep, struct select_output *out)
@@ -167,8 +168,8 @@ static int select_vanilla(const struct select_input *in, bool *keep, struct sele
 	return 0;
 }
 
-/* The choice that a token loses at this threshold; n_used: none. Renormalising does not turn the weight vector, so the router's
- * weights will do for the cosine. */
+/* The choice that a token loses at this threshold; n_used: none. Renormalising does not turn the weight vector, so
+ * the router's weights will do for the cosine. */
 static size_t choice_lost(const struct select_input *in, const bool *keep, size_t token, double theta)
 {
 	double wt = 0, ww = 0, tt = 0;

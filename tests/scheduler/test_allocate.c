@@ -1,5 +1,5 @@
-/* Allocation of resource blocks: the continuous optimum against independent solutions, the rules of each method, and 10^4
- * random problems whose every answer must keep the invariants. */
+/* Allocation of resource blocks: the continuous optimum against independent solutions, the rules of each method, and
+ * 10^4 random problems whose every answer must keep the invariants. */
 #include "scheduler/allocate.h"
 
 #include <errno.h>
@@ -95,7 +95,8 @@ static void with_straight_rates_and_no_tails_the_closed_form_is_met(void **state
 			for (size_t i = 0; i <= n_rb; i++)
 				rate[d][i] = (float)(c[d] * (double)i);
 		}
-		double t = alloc_minmax_solve(n, n_rb, (double)n_rb, need, tail, (const float(*)[PHY_RB_MAX + 1])rate, x);
+		double t =
+		        alloc_minmax_solve(n, n_rb, (double)n_rb, need, tail, (const float(*)[PHY_RB_MAX + 1]) rate, x);
 		double best = demand / (double)n_rb;
 		assert_true(fabs(t - best) < 1e-6 * best);
 		for (size_t d = 0; d < n; d++)
@@ -147,7 +148,7 @@ static void with_tails_and_bent_rates_golden_section_finds_nothing_better(void *
 			for (size_t i = 1; i <= n_rb; i++) /* a device short of power: ever less for one more RB */
 				rate[d][i] = rate[d][i - 1] + (float)(slope * pow((double)i, -bend));
 		}
-		const float(*r)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1])rate;
+		const float(*r)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1]) rate;
 		double t = alloc_minmax_solve(2, n_rb, (double)n_rb, need, tail, r, x);
 		double best = golden_two(n_rb, need, tail, r);
 		assert_true(fabs(t - best) < 1e-7 * best);
@@ -155,7 +156,8 @@ static void with_tails_and_bent_rates_golden_section_finds_nothing_better(void *
 	}
 }
 
-/* Eight devices, tails: the optimality conditions themselves. Feasible; the budget is spent; whoever gets RBs finishes at T. */
+/* Eight devices, tails: the optimality conditions themselves. Feasible; the budget is spent; whoever gets RBs
+ * finishes at T. */
 static void at_the_optimum_all_finish_together_and_the_budget_is_spent(void **state)
 {
 	(void)state;
@@ -171,7 +173,8 @@ static void at_the_optimum_all_finish_together_and_the_budget_is_spent(void **st
 				rate[d][i] = (float)(c * (double)i);
 		}
 		need[0] = 100;
-		double t = alloc_minmax_solve(K, n_rb, (double)n_rb, need, tail, (const float(*)[PHY_RB_MAX + 1])rate, x);
+		double t =
+		        alloc_minmax_solve(K, n_rb, (double)n_rb, need, tail, (const float(*)[PHY_RB_MAX + 1]) rate, x);
 		for (size_t d = 0; d < K; d++) {
 			sum += x[d];
 			if (need[d] > 0)
@@ -190,10 +193,11 @@ static void a_device_without_any_rate_is_left_out_and_said(void **state)
 	for (size_t i = 0; i <= N_RB; i++)
 		rate[0][i] = 10 * (float)i;
 	double need[2] = { 100, 100 }, tail[2] = { 0, 0 }, x[2];
-	assert_true(isinf(alloc_minmax_solve(2, N_RB, N_RB, need, tail, (const float(*)[PHY_RB_MAX + 1])rate, x)));
+	assert_true(isinf(alloc_minmax_solve(2, N_RB, N_RB, need, tail, (const float(*)[PHY_RB_MAX + 1]) rate, x)));
 	assert_true(fabs(x[0] - N_RB) < 1e-6 && x[1] == 0);
 	need[1] = 0;
-	assert_true(fabs(alloc_minmax_solve(2, N_RB, N_RB, need, tail, (const float(*)[PHY_RB_MAX + 1])rate, x) - 100.0 / 180) < 1e-9);
+	assert_true(fabs(alloc_minmax_solve(2, N_RB, N_RB, need, tail, (const float(*)[PHY_RB_MAX + 1]) rate, x) -
+	                 100.0 / 180) < 1e-9);
 }
 
 /* ---- the methods ---- */
@@ -316,8 +320,8 @@ static void over_whole_layers_deadline_beats_minmax_beats_round_robin_beats_equa
 	assert_true(n_worse < N / 8); /* constant shares and whole slots cost minmax some layers */
 }
 
-/* One resource, RBs times slots; device d must have its work done at T - tail. By trying every deadline: the least T for which all the
- * work due by any deadline fits before it. */
+/* One resource, RBs times slots; device d must have its work done at T - tail. By trying every deadline: the least T
+ * for which all the work due by any deadline fits before it. */
 static double least_finish(const struct alloc_problem *p)
 {
 	double worst = 0;
@@ -527,7 +531,11 @@ static float random_snr_db(void)
 static struct alloc_problem random_problem(void)
 {
 	struct alloc_problem p = {
-		.n_rb = N_RB, .rates = &table, .grants_max = below(12), .min_bytes = (uint32_t)below(40), .slot_s = 0.5e-3,
+		.n_rb = N_RB,
+		.rates = &table,
+		.grants_max = below(12),
+		.min_bytes = (uint32_t)below(40),
+		.slot_s = 0.5e-3,
 		.n_devices = below(PHY_DEVICES_MAX + 1),
 	};
 	for (size_t rb = 0; rb < N_RB; rb++)
@@ -549,7 +557,8 @@ static struct alloc_problem random_problem(void)
 		dev->link.usable = uniform() < 0.95;
 		dev->link.headroom_db = uniform() < 0.5 ? INFINITY : (float)(-25 + 35 * uniform());
 		for (size_t rb = 0; rb < N_RB; rb++)
-			dev->link.snr_db[rb] = uniform() < 0.05 ? random_snr_db() : mean_db + (float)(6 * uniform() - 3);
+			dev->link.snr_db[rb] =
+			        uniform() < 0.05 ? random_snr_db() : mean_db + (float)(6 * uniform() - 3);
 	}
 	return p;
 }

@@ -1,4 +1,5 @@
-/* HARQ bookkeeping: every path through the states, and a long run over a channel that loses grants, blocks and answers. */
+/* HARQ bookkeeping: every path through the states, and a long run over a channel that loses grants, blocks and
+ * answers. */
 #include "scheduler/harq.h"
 
 #include <errno.h>
@@ -99,7 +100,7 @@ static void an_answer_that_never_comes_counts_as_none_after_the_timeout(void **s
 	assert_int_equal(o.event, HARQ_AGAIN);
 	assert_int_equal(harq_expire(&h, 15, 4, &o), -EAGAIN);
 	assert_int_equal(h.stats.n_silent, 1);
-	assert_int_equal(harq_feedback(&h, 12, HARQ_NONE, &o), -ENODATA); /* silence where nothing was sent is no stray */
+	assert_int_equal(harq_feedback(&h, 12, HARQ_NONE, &o), -ENODATA); /* silence is no stray */
 	assert_int_equal(h.stats.n_stray, 0);
 }
 
@@ -176,8 +177,9 @@ static void after_a_block_that_never_was_heard_the_next_is_still_new_to_the_devi
 	assert_int_equal(harq_peer_grant(&peer, HARQ_PROCESSES, 0), -EINVAL);
 }
 
-/* Grants, blocks and answers are lost at random; both ends as they would run. Whatever the device decodes as new was sent, in that
- * process, and no block is delivered twice; what the base station takes for delivered was, as answers are lost but never forged. */
+/* Grants, blocks and answers are lost at random; both ends as they would run. Whatever the device decodes as new was
+ * sent, in that process, and no block is delivered twice; what the base station takes for delivered was, as answers
+ * are lost but never forged. */
 static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was_one(void **state)
 {
 	(void)state;
@@ -193,8 +195,8 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	uint64_t n_said_delivered = 0, n_really = 0;
 
 	for (uint64_t slot = 0; slot < 200000; slot++) {
-		if (slot >= 2 && answer[(slot - 2) % 3] != HARQ_NONE && harq_feedback(&h, slot - 2, answer[(slot - 2) % 3], &o) == 0 &&
-		    o.event == HARQ_DELIVERED) {
+		if (slot >= 2 && answer[(slot - 2) % 3] != HARQ_NONE &&
+		    harq_feedback(&h, slot - 2, answer[(slot - 2) % 3], &o) == 0 && o.event == HARQ_DELIVERED) {
 			n_said_delivered++;
 			n_really += has[o.process] == sent[o.process];
 		}
@@ -228,7 +230,7 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	assert_true(n_decoded > 100000);
 	assert_int_equal(h.stats.n_stray, 0);
 	assert_true(n_said_delivered <= n_decoded + n_taken_for_old);
-	assert_true(h.stats.n_failed > 100);                    /* the run has seen the rare paths */
+	assert_true(h.stats.n_failed > 100); /* the run has seen the rare paths */
 	assert_true(n_said_delivered - n_really <= n_taken_for_old);
 	assert_true(n_taken_for_old < 200000 / 10000);
 	assert_true(h.stats.n_new == h.stats.n_delivered + h.stats.n_failed + harq_in_flight(&h, NULL));

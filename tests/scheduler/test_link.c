@@ -184,7 +184,8 @@ static void rates_never_fall_with_more_blocks_even_for_a_device_short_of_power(v
 	}
 }
 
-/* A waterfall: 10 % at the threshold, a decade for 1.5 dB. `bias_db`: how much worse the true channel is than what is reported. */
+/* A waterfall: 10 % at the threshold, a decade for 1.5 dB. `bias_db`: how much worse the true channel is than what is
+ * reported. */
 static double waterfall(double snr_db, double threshold_db)
 {
 	return fmin(1, 0.1 * pow(10, (threshold_db - snr_db) / 1.5));

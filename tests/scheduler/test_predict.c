@@ -121,8 +121,8 @@ static void the_parts_add_up_to_the_mean(void **state)
 	assert_true(isinf(p.mean_s));
 }
 
-/* A transfer as it happens: blocks of one slot, lost with probability p, sent again a round trip later; a slot holds one block. Returns
- * slots from the first block to the last success. */
+/* A transfer as it happens: blocks of one slot, lost with probability p, sent again a round trip later; a slot holds
+ * one block. Returns slots from the first block to the last success. */
 static double simulate_transfer(double bytes, double per_slot, double p, int rtt)
 {
 	int left = (int)ceil(bytes / per_slot), again[4096] = { 0 };
@@ -161,9 +161,11 @@ static void air_time_with_retransmissions_matches_a_simulated_link(void **state)
 		for (double bytes = 50; bytes < 5000; bytes *= 1.9) {
 			double sum = 0, rtt = cfg.harq_rtt_s / cfg.slot_s;
 			enum { N = 4000 };
-			for (int n = 0; n < N; n++) /* the rate is never known better: no particular rounding is predicted */
+			for (int n = 0; n < N; n++) /* the rate is never known better */
 				sum += simulate_transfer(bytes * (0.75 + 0.5 * uniform()), 100, losses[i], (int)rtt);
-			struct predict_query q = { .n_rows = 1, .bytes = { bytes, 0 }, .share_rb = { 2, 1 }, .rate = { 50, 50 } };
+			struct predict_query q = {
+				.n_rows = 1, .bytes = { bytes, 0 }, .share_rb = { 2, 1 }, .rate = { 50, 50 }
+			};
 			struct prediction p;
 			predict_latency(&s, &cfg, &q, &p);
 			assert_near(p.air_s[0], sum / N * cfg.slot_s, 0.15);
@@ -206,7 +208,8 @@ static void what_the_model_misses_is_learned_from_whole_calls(void **state)
 			.n_rows = rows, .bytes = { 256 * rows, 256 * rows }, .share_rb = { 6, 6 }, .rate = { 40, 40 }
 		};
 		predict_latency(&s, &cfg, &q, &p);
-		/* the truth: the model's parts with other constants, 1.7 ms that it knows nothing of, and noise of 0.4 ms */
+		/* the truth: the model's parts with other constants, 1.7 ms that it knows nothing of, and noise of
+		 * 0.4 ms */
 		double compute = 1.1e-3 + 0.05e-3 * rows;
 		double truth = p.mean_s - p.bias_s - p.compute_s + compute + 1.7e-3 + 0.4e-3 * gauss();
 		predict_observe_compute(&s, &cfg, rows, compute);

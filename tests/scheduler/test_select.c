@@ -29,7 +29,9 @@ struct layer {
 
 static void random_layer(struct layer *l, size_t n_tokens, size_t n_used)
 {
-	*l = (struct layer){ .in = { .n_tokens = n_tokens, .n_experts = EXPERTS, .n_used = n_used, .n_devices = EXPERTS } };
+	*l = (struct layer){
+		.in = { .n_tokens = n_tokens, .n_experts = EXPERTS, .n_used = n_used, .n_devices = EXPERTS }
+	};
 	l->in.ids = l->ids;
 	l->in.weights = l->weights;
 	l->in.device_of = l->device_of;
@@ -113,11 +115,11 @@ static void vanilla_serves_every_choice(void **state)
 	assert_true(fabs(out.wlr_after - plain_wlr(&l.in, keep)) < 1e-6 * out.wlr_after);
 }
 
-/* Two devices: 0 with 1 s a token, 1 with 10 s. Token A: weights .9 on 0, .1 on 1: S = 1.9 / (.9055 * 10.05) = 0.2088 < 0.5.
- * Token B: .1 on 0, .9 on 1: S = 9.1 / (.9055 * 10.05) = 1.0000 (0.99999..: .1 1 and .9 10 are not quite parallel: 0.99994).
- * WLR before: device 0: 1.0 / 2 = .5, device 1: 1.0 / 20 = .05; sum .55.
- * theta .5 drops A's second: device 0: (1 + .1) / 2 = .55, device 1: .9 / 10 = .09; sum .64: kept. No change at .6 .. .9;
- * theta 1.0 would drop B's choice 0: device 0: 1 / 1, device 1: 1 / 10; sum 1.1: kept as well. */
+/* Two devices: 0 with 1 s a token, 1 with 10 s. Token A: weights .9 on 0, .1 on 1: S = 1.9 / (.9055 * 10.05) = 0.2088
+ * < 0.5. Token B: .1 on 0, .9 on 1: S = 9.1 / (.9055 * 10.05) = 1.0000 (0.99999..: .1 1 and .9 10 are not quite
+ * parallel: 0.99994). WLR before: device 0: 1.0 / 2 = .5, device 1: 1.0 / 20 = .05; sum .55.
+ * theta .5 drops A's second: device 0: (1 + .1) / 2 = .55, device 1: .9 / 10 = .09; sum .64: kept. No change at .6 ..
+ * .9; theta 1.0 would drop B's choice 0: device 0: 1 / 1, device 1: 1 / 10; sum 1.1: kept as well. */
 static void the_case_worked_by_hand_comes_out(void **state)
 {
 	(void)state;
@@ -148,7 +150,8 @@ static void the_case_worked_by_hand_comes_out(void **state)
 	assert_int_equal(wdmoe()->select(&in, keep, &out), 0);
 	assert_true(keep[0] && !keep[1] && keep[2] && !keep[3]);
 	assert_true(fabs(out.wlr_after - 1.1) < 1e-6);
-	/* With the router's own weights theta 1.0 gives .9 / 1 + .9 / 10 = .99 and is kept too; theta .5 gives 1.0 / 2 + .09 = .59. */
+	/* With the router's own weights theta 1.0 gives .9 / 1 + .9 / 10 = .99 and is kept too; theta .5 gives 1.0 /
+	 * 2 + .09 = .59. */
 	in.params.renormalised_wlr = false;
 	assert_int_equal(wdmoe()->select(&in, keep, &out), 0);
 	assert_true(fabs(out.wlr_after - 0.99) < 1e-6);
@@ -167,7 +170,8 @@ static void every_token_keeps_an_expert_and_the_wlr_never_falls(void **state)
 		assert_int_equal(wdmoe()->select(&l.in, keep, &out), 0);
 		memset(all, true, sizeof all);
 		double before = plain_wlr(&l.in, all), after = plain_wlr(&l.in, keep);
-		assert_true(fabs(out.wlr_before - before) <= 1e-5 * before && fabs(out.wlr_after - after) <= 1e-5 * after);
+		assert_true(fabs(out.wlr_before - before) <= 1e-5 * before &&
+		            fabs(out.wlr_after - after) <= 1e-5 * after);
 		if (out.n_dropped)
 			assert_true(after >= 1.01 * before * (1 - 1e-6));
 		assert_true(out.latency_after_s <= out.latency_before_s);
@@ -204,7 +208,8 @@ static void plain_wdmoe(const struct select_input *in, bool *keep)
 			for (size_t at = j * k; at < (j + 1) * k; at++) {
 				if (!keep[at])
 					continue;
-				double t = in->fixed_s[in->device_of[in->ids[at]]] + in->per_token_s[in->device_of[in->ids[at]]];
+				double t = in->fixed_s[in->device_of[in->ids[at]]] +
+				           in->per_token_s[in->device_of[in->ids[at]]];
 				dot += in->weights[at] * t;
 				w2 += pow(in->weights[at], 2);
 				t2 += t * t;
