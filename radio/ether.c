@@ -9,7 +9,7 @@
 
 #include "radio/fracdelay.h"
 #include "radio/gauss.h"
-#include "radio/link.h"
+#include "radio/fading_link.h"
 #include "radio/ring.h"
 
 _Static_assert((int)ETHER_MAX_SPREAD == (int)LINK_MAX_SPREAD, "the header promises what links can do");
@@ -177,7 +177,7 @@ static int is_past(struct node *node, uint64_t t)
 	struct link *link = links_heard(node, &n, &peer);
 	for (size_t i = 0; i < n; i++) {
 		int64_t oldest = (int64_t)ring_end(peer[i].sent) - ETHER_HISTORY_SAMPLES;
-		if (oldest > 0 && link_first_input(&link[i * N_DIRS], t) < oldest)
+		if (oldest > 0 && fading_link_first_input(&link[i * N_DIRS], t) < oldest)
 			return 1;
 	}
 	return 0;
@@ -192,7 +192,7 @@ static void receive_chunk(struct node *node, uint64_t t, size_t count)
 	memset(node->sum_re, 0, count * sizeof(float));
 	memset(node->sum_im, 0, count * sizeof(float));
 	for (size_t i = 0; i < n; i++)
-		link_add(&link[i * N_DIRS], peer[i].sent, t, count, node->sum_re, node->sum_im, &node->scratch);
+		fading_link_add(&link[i * N_DIRS], peer[i].sent, t, count, node->sum_re, node->sum_im, &node->scratch);
 
 	double noise_dbm = thermal_dbm_hz + node->cfg.noise_figure_db + 10 * log10(node->ether->rate_hz);
 	float scale = (float)(1 / dbm_to_amplitude(rx_full_scale_dbm(node)));
@@ -333,7 +333,7 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 		.seed = e->seed,
 		.stream = (uint32_t)(device * N_DIRS + dir),
 	};
-	int rc = link_init(&e->link[device * N_DIRS + dir], &link, e->kernel);
+	int rc = fading_link_init(&e->link[device * N_DIRS + dir], &link, e->kernel);
 	if (rc == -EDOM)
 		return complain(err, "ether: link[%zu].delay_spread_s: profile %s is longer than %d samples", device,
 		                from->model, ETHER_MAX_SPREAD);
@@ -409,7 +409,7 @@ int ether_blank(struct ether *e, size_t device, enum ether_dir dir, double from,
 	struct link *link = find_link(e, device, dir);
 	if (!link || !(from < to))
 		return -EINVAL;
-	return link_blank(link, from * bs_step_s(e), to * bs_step_s(e));
+	return fading_link_blank(link, from * bs_step_s(e), to * bs_step_s(e));
 }
 
 uint64_t ether_clock(const struct ether *e, size_t node, double bs_samples)
@@ -433,7 +433,7 @@ int ether_true_response(const struct ether *e, size_t device, enum ether_dir dir
 	const struct link *link = find_link(e, device, dir);
 	if (!link)
 		return -EINVAL;
-	link_response(link, t_bs_samples * bs_step_s(e), offset_hz, n, h);
+	fading_link_response(link, t_bs_samples * bs_step_s(e), offset_hz, n, h);
 	return 0;
 }
 

@@ -1,6 +1,6 @@
-/* link.h - one direction of one link of the ether: fading taps, delays, clocks, carrier offset, outages.
+/* fading_link.h - one direction of one link of the ether: fading taps, delays, clocks, carrier offset, outages.
  *
- * link_init works out the constants; link_add then adds what the link delivers to any stretch of receiver samples. The
+ * fading_link_init works out the constants; fading_link_add then adds what the link delivers to any stretch of receiver samples. The
  * whole link is one FIR filter whose complex coefficients change with time: every tap contributes its gain times a
  * fractional-delay kernel (radio/fracdelay.h), and the clocks' drift moves the kernels. Time is cut on fixed grids of
  * receiver samples, so that the result does not depend on how a stretch is cut into calls:
@@ -12,8 +12,8 @@
  * chosen so that the error stays below -55 dB for Doppler up to 2e-4 of the sampling rate (470 km/h at 3.5 GHz and
  * 7.68 MS/s) and any clock within 50 ppm. Stretches in which the transmitter is silent are skipped.
  */
-#ifndef RADIO_LINK_H
-#define RADIO_LINK_H
+#ifndef RADIO_FADING_LINK_H
+#define RADIO_FADING_LINK_H
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,11 +27,11 @@ enum {
 	LINK_MAX_SPREAD = 200, /* samples from the first to the last tap */
 	LINK_MAX_INTERVAL = 4096,
 	LINK_MAX_FIR = LINK_MAX_SPREAD + FRACDELAY_LENGTH + 8,
-	LINK_MAX_COUNT = 1024, /* samples a call of link_add */
+	LINK_MAX_COUNT = 1024, /* samples a call of fading_link_add */
 	LINK_MAX_BLANKS = 64,
 };
 
-/* What link_init has to know. Clocks: a node reads (t - start_s) * rate_hz * (1 + error) at t seconds. */
+/* What fading_link_init has to know. Clocks: a node reads (t - start_s) * rate_hz * (1 + error) at t seconds. */
 struct link_config {
 	const struct tdl_profile *profile;
 	double delay_spread_s, k_db, speed_m_s;
@@ -91,20 +91,20 @@ struct link_scratch {
 };
 
 /* 0, -EDOM if the profile is longer than LINK_MAX_SPREAD samples, -ERANGE if the Doppler is too fast for the rate. */
-int link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel);
+int fading_link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel);
 
 /* Earliest transmitter sample that receiver sample n depends on. */
-int64_t link_first_input(const struct link *link, uint64_t n);
+int64_t fading_link_first_input(const struct link *link, uint64_t n);
 
 /* Add receiver samples n .. n+count-1 to re[], im[]; n and count are multiples of LINK_BLOCK, count <= LINK_MAX_COUNT.
  */
-void link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
+void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
               struct link_scratch *scratch);
 
 /* Blank receptions at from_s <= t < to_s. 0 or -ENOSPC. */
-int link_blank(struct link *link, double from_s, double to_s);
+int fading_link_blank(struct link *link, double from_s, double to_s);
 
 /* True response as defined in ether.h. */
-void link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double _Complex *h);
+void fading_link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double _Complex *h);
 
 #endif

@@ -1,4 +1,4 @@
-#include "radio/link.h"
+#include "radio/fading_link.h"
 
 #include <complex.h>
 #include <errno.h>
@@ -42,7 +42,7 @@ static void init_clocks(struct link *link, const struct link_config *cfg)
 		             &link->spin_re[k]);
 }
 
-int link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel)
+int fading_link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel)
 {
 	double doppler_hz = cfg->speed_m_s / speed_of_light * cfg->carrier_hz;
 	*link = (struct link){ .kernel = kernel,
@@ -75,7 +75,7 @@ static double time_at(const struct link *link, uint64_t n)
 	return link->t_start_s + (double)n * link->t_step_s;
 }
 
-int64_t link_first_input(const struct link *link, uint64_t n)
+int64_t fading_link_first_input(const struct link *link, uint64_t n)
 {
 	return (int64_t)n + (int64_t)floor(lag_at(link, n) - link->max_tap_delay) - FRACDELAY_BEFORE - 1;
 }
@@ -244,11 +244,11 @@ static void add_block(const struct link *link, const struct link_fir *fir, size_
 	}
 }
 
-void link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
-              struct link_scratch *scratch)
+void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
+                     struct link_scratch *scratch)
 {
 	size_t reach = (size_t)link->max_tap_delay + FRACDELAY_LENGTH + 4;
-	if (ring_is_silent(ring, link_first_input(link, n), count + reach))
+	if (ring_is_silent(ring, fading_link_first_input(link, n), count + reach))
 		return;
 	for (size_t done = 0; done < count;) {
 		uint64_t at = n + done, start = at / link->interval * link->interval;
@@ -266,7 +266,7 @@ void link_add(struct link *link, const struct ring *ring, uint64_t n, size_t cou
 	}
 }
 
-int link_blank(struct link *link, double from_s, double to_s)
+int fading_link_blank(struct link *link, double from_s, double to_s)
 {
 	if (link->n_blanks == LINK_MAX_BLANKS)
 		return -ENOSPC;
@@ -274,7 +274,7 @@ int link_blank(struct link *link, double from_s, double to_s)
 	return 0;
 }
 
-void link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double complex *h)
+void fading_link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double complex *h)
 {
 	float re[TDL_MAX_TAPS], im[TDL_MAX_TAPS];
 	tdl_gains(&link->fading, t_s, re, im);
