@@ -1,5 +1,6 @@
 #include "phy/code_block.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -133,15 +134,32 @@ int code_block_decode(struct code_block_work *w, const struct code_block *b, con
 	return ldpc_decode(w->decoder, &b->code, w->llr, w->word, max_iterations);
 }
 
+/* Eight bits at a time. Byte i of a little-endian word is bit 7 - i of the byte. */
 void code_block_unpack(const uint8_t *bytes, uint8_t *bits, size_t n_bits)
 {
-	for (size_t i = 0; i < n_bits; i++)
+	const uint64_t each = 0x0101010101010101u, places = 0x0102040810204080u, low7 = 0x7F7F7F7F7F7F7F7Fu;
+	size_t i = 0;
+
+	for (; i + 8 <= n_bits; i += 8) {
+		uint64_t word = htole64((((bytes[i / 8] * each & places) + low7) >> 7) & each);
+		memcpy(bits + i, &word, sizeof word);
+	}
+	for (; i < n_bits; i++)
 		bits[i] = bytes[i / 8] >> (7 - i % 8) & 1;
 }
 
 void code_block_pack(const uint8_t *bits, uint8_t *bytes, size_t n_bits)
 {
-	memset(bytes, 0, (n_bits + 7) / 8);
-	for (size_t i = 0; i < n_bits; i++)
+	const uint64_t gather = 0x8040201008040201u; /* takes bit 8 i of a word to bit 63 - i of the product */
+	size_t i = 0;
+
+	for (; i + 8 <= n_bits; i += 8) {
+		uint64_t word;
+		memcpy(&word, bits + i, sizeof word);
+		bytes[i / 8] = (uint8_t)(le64toh(word) * gather >> 56);
+	}
+	if (i < n_bits)
+		bytes[i / 8] = 0;
+	for (; i < n_bits; i++)
 		bytes[i / 8] = (uint8_t)(bytes[i / 8] | bits[i] << (7 - i % 8));
 }

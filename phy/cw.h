@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CW_PAYLOAD_MAX_BITS = 512, CW_ITERATIONS = 20 };
+enum { CW_PAYLOAD_MAX_BITS = 512, CW_ITERATIONS = 12 };
 
 struct cw_coder; /* for one payload size */
 

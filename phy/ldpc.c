@@ -98,13 +98,14 @@ void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows)
 	}
 }
 
-/* A column's posteriors are a ring of z values, of which post[col][at[col] ..] holds z in a row: to read it rotated by
- * another shift, only the elements between the two shifts are copied. */
+/* A column's posteriors are a ring of z values, of which GROUP + at[col] .. of post[col] holds z in a row: to read it
+ * rotated by another shift, only the elements between the two shifts are copied. */
 struct ldpc_decoder {
-	int16_t post[LDPC_COLS_MAX][2 * LDPC_Z_MAX + GROUP];
+	int16_t post[LDPC_COLS_MAX][GROUP + 2 * LDPC_Z_MAX + GROUP];
+	int16_t message[LDPC_EDGES_MAX][LDPC_Z_MAX];
 	int16_t extrinsic[DEGREE_MAX][LDPC_Z_MAX];
 	int16_t min1[LDPC_Z_MAX], min2[LDPC_Z_MAX], signs[LDPC_Z_MAX];
-	int8_t message[LDPC_EDGES_MAX][LDPC_Z_MAX];
+	int16_t least[LDPC_Z_MAX], second[LDPC_Z_MAX]; /* magnitudes of the row's messages */
 	size_t at[LDPC_COLS_MAX];
 	uint8_t rows[LDPC_ROWS_MAX]; /* that take part */
 	size_t n_rows;
@@ -128,16 +129,26 @@ void ldpc_decoder_destroy(struct ldpc_decoder *d)
 	free(d);
 }
 
-/* The column rotated by shift: z values from the returned place on. */
+/* One group; the places may overlap. */
+static void copy_group(int16_t *to, const int16_t *from)
+{
+	int16_t group[GROUP];
+
+	memcpy(group, from, sizeof group);
+	memcpy(to, group, sizeof group);
+}
+
+/* The column rotated by shift: z values from the returned place on. Whole groups are copied, the surplus falls outside
+ * the z values: behind them when the window moves up, before them when it moves down. */
 static int16_t *rotate(struct ldpc_decoder *d, size_t col, size_t shift, size_t z)
 {
-	int16_t *p = d->post[col];
+	int16_t *p = d->post[col] + GROUP;
 	size_t at = d->at[col];
 
-	if (shift > at)
-		memcpy(p + at + z, p + at, (shift - at) * sizeof *p);
-	else if (shift < at)
-		memcpy(p + shift, p + shift + z, (at - shift) * sizeof *p);
+	for (size_t i = at; i < shift; i += GROUP)
+		copy_group(p + i + z, p + i);
+	for (size_t i = 0; shift + i < at; i += GROUP)
+		copy_group(p + at - i - GROUP, p + at - i + z - GROUP);
 	d->at[col] = shift;
 	return p + shift;
 }
@@ -161,43 +172,85 @@ static void load(struct ldpc_decoder *d, const struct ldpc_code *code, const int
 		if (row < CORE_ROWS || !all_zero(llr + (g->n_info + row) * z, z)) {
 			d->rows[d->n_rows++] = (uint8_t)row;
 			for (size_t e = g->row_start[row]; e < g->row_start[row + 1]; e++)
-				memset(d->message[e], 0, z);
+				memset(d->message[e], 0, z * sizeof d->message[e][0]);
 		}
 	for (size_t col = 0; col < g->n_cols; col++) {
 		d->at[col] = 0;
 		for (size_t i = 0; i < z; i++)
-			d->post[col][i] = llr[col * z + i];
+			d->post[col][GROUP + i] = llr[col * z + i];
 	}
 }
 
-/* x = posterior - message; the two smallest magnitudes and the product of signs so far. */
-static void gather(const int16_t *restrict post, const int8_t *restrict message, int16_t *restrict extrinsic,
-                   int16_t *restrict min1, int16_t *restrict min2, int16_t *restrict signs, size_t n_groups)
+static int16_t magnitude(int16_t x)
 {
+	return (int16_t)(x < 0 ? -x : x);
+}
+
+static int16_t min(int16_t a, int16_t b)
+{
+	return a < b ? a : b;
+}
+
+static int16_t max(int16_t a, int16_t b)
+{
+	return a > b ? a : b;
+}
+
+struct edge_lanes { /* of one edge of the row at work */
+	int16_t *post, *message, *extrinsic;
+};
+
+/* What the two edges' columns believe without this row, and of that the two smallest magnitudes and the product of
+ * signs. */
+static void gather_pair(struct ldpc_decoder *d, const struct edge_lanes *a, const struct edge_lanes *b, size_t n_groups)
+{
+	const int16_t *restrict post_a = a->post, *restrict post_b = b->post;
+	const int16_t *restrict message_a = a->message, *restrict message_b = b->message;
+	int16_t *restrict extrinsic_a = a->extrinsic, *restrict extrinsic_b = b->extrinsic;
+	int16_t *restrict min1 = d->min1, *restrict min2 = d->min2, *restrict signs = d->signs;
+
+#pragma omp simd
+	for (size_t i = 0; i < n_groups * GROUP; i++) {
+		int16_t xa = (int16_t)(post_a[i] - message_a[i]), xb = (int16_t)(post_b[i] - message_b[i]);
+		int16_t low = min(magnitude(xa), magnitude(xb)), high = max(magnitude(xa), magnitude(xb));
+		extrinsic_a[i] = xa;
+		extrinsic_b[i] = xb;
+		signs[i] = (int16_t)(signs[i] ^ xa ^ xb);
+		min2[i] = min(max(min1[i], low), min(min2[i], high));
+		min1[i] = min(min1[i], low);
+	}
+}
+
+static void gather_one(struct ldpc_decoder *d, const struct edge_lanes *a, size_t n_groups)
+{
+	const int16_t *restrict post = a->post, *restrict message = a->message;
+	int16_t *restrict extrinsic = a->extrinsic;
+	int16_t *restrict min1 = d->min1, *restrict min2 = d->min2, *restrict signs = d->signs;
+
+#pragma omp simd
 	for (size_t i = 0; i < n_groups * GROUP; i++) {
 		int16_t x = (int16_t)(post[i] - message[i]);
-		int16_t a = (int16_t)(x < 0 ? -x : x);
-		int16_t m1 = min1[i], m2 = min2[i];
-		int16_t larger = a > m1 ? a : m1;
 		extrinsic[i] = x;
 		signs[i] = (int16_t)(signs[i] ^ x);
-		min1[i] = a < m1 ? a : m1;
-		min2[i] = larger < m2 ? larger : m2;
+		min2[i] = min(max(min1[i], magnitude(x)), min2[i]);
+		min1[i] = min(min1[i], magnitude(x));
 	}
 }
 
-/* The new message is the smallest of the others' magnitudes with the product of their signs. */
-static void scatter(const int16_t *restrict extrinsic, const int16_t *restrict min1, const int16_t *restrict min2,
-                    const int16_t *restrict signs, int16_t *restrict post, int8_t *restrict message, size_t n_groups)
+/* The new message is the smallest of the others' magnitudes, less the offset, with the product of their signs. */
+static void scatter(struct ldpc_decoder *d, const struct edge_lanes *a, size_t n_groups)
 {
+	const int16_t *restrict min1 = d->min1, *restrict signs = d->signs;
+	const int16_t *restrict least = d->least, *restrict second = d->second;
+	const int16_t *restrict extrinsic = a->extrinsic;
+	int16_t *restrict post = a->post, *restrict message = a->message;
+
+#pragma omp simd
 	for (size_t i = 0; i < n_groups * GROUP; i++) {
 		int16_t x = extrinsic[i];
-		int16_t a = (int16_t)(x < 0 ? -x : x);
-		int16_t m = a == min1[i] ? min2[i] : min1[i];
-		m = (int16_t)(m - OFFSET);
-		m = m < 0 ? 0 : m > MESSAGE_MAX ? MESSAGE_MAX : m;
+		int16_t m = magnitude(x) == min1[i] ? second[i] : least[i];
 		m = (signs[i] ^ x) < 0 ? (int16_t)-m : m;
-		message[i] = (int8_t)m;
+		message[i] = m;
 		post[i] = (int16_t)(x + m);
 	}
 }
@@ -205,19 +258,32 @@ static void scatter(const int16_t *restrict extrinsic, const int16_t *restrict m
 static void update_row(struct ldpc_decoder *d, const struct ldpc_code *code, size_t row)
 {
 	const struct ldpc_graph *g = code->graph;
-	size_t first = g->row_start[row], degree = g->row_start[row + 1] - first, z = code->z;
-	size_t n_groups = (z + GROUP - 1) / GROUP;
-	int16_t *post[DEGREE_MAX];
+	size_t first = g->row_start[row], degree = g->row_start[row + 1] - first;
+	size_t n_groups = (code->z + GROUP - 1) / GROUP, k = 0;
+	struct edge_lanes lanes[DEGREE_MAX];
 
-	memset(d->signs, 0, n_groups * GROUP * sizeof d->signs[0]);
-	for (size_t i = 0; i < n_groups * GROUP; i++)
-		d->min1[i] = d->min2[i] = INT16_MAX;
-	for (size_t k = 0; k < degree; k++) {
-		post[k] = rotate(d, g->edges[first + k].col, code->shift[first + k], z);
-		gather(post[k], d->message[first + k], d->extrinsic[k], d->min1, d->min2, d->signs, n_groups);
+#pragma omp simd
+	for (size_t i = 0; i < n_groups * GROUP; i++) {
+		d->signs[i] = 0;
+		d->min1[i] = d->min2[i] = MESSAGE_MAX + OFFSET;
 	}
-	for (size_t k = 0; k < degree; k++)
-		scatter(d->extrinsic[k], d->min1, d->min2, d->signs, post[k], d->message[first + k], n_groups);
+	for (k = 0; k < degree; k++) {
+		size_t e = first + k;
+		lanes[k].post = rotate(d, g->edges[e].col, code->shift[e], code->z);
+		lanes[k].message = d->message[e];
+		lanes[k].extrinsic = d->extrinsic[k];
+	}
+	for (k = 0; k + 1 < degree; k += 2)
+		gather_pair(d, &lanes[k], &lanes[k + 1], n_groups);
+	if (k < degree)
+		gather_one(d, &lanes[k], n_groups);
+#pragma omp simd
+	for (size_t i = 0; i < n_groups * GROUP; i++) {
+		d->least[i] = max((int16_t)(d->min1[i] - OFFSET), 0);
+		d->second[i] = max((int16_t)(d->min2[i] - OFFSET), 0);
+	}
+	for (k = 0; k < degree; k++)
+		scatter(d, &lanes[k], n_groups);
 }
 
 static bool row_holds(struct ldpc_decoder *d, const struct ldpc_code *code, size_t row)
@@ -230,6 +296,7 @@ static bool row_holds(struct ldpc_decoder *d, const struct ldpc_code *code, size
 	memset(signs, 0, n_groups * GROUP * sizeof signs[0]);
 	for (size_t e = g->row_start[row]; e < g->row_start[row + 1]; e++) {
 		const int16_t *restrict p = rotate(d, g->edges[e].col, code->shift[e], z);
+#pragma omp simd
 		for (size_t i = 0; i < n_groups * GROUP; i++)
 			signs[i] = (int16_t)(signs[i] ^ p[i]);
 	}
