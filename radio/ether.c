@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "radio/fading_link.h"
 #include "radio/fracdelay.h"
 #include "radio/gauss.h"
-#include "radio/fading_link.h"
 #include "radio/ring.h"
 
 _Static_assert((int)ETHER_MAX_SPREAD == (int)LINK_MAX_SPREAD, "the header promises what links can do");
@@ -32,7 +32,7 @@ struct node {
 	uint64_t now;      /* end of the latest receive */
 	struct ring *sent; /* in sqrt(mW) */
 	float sum_re[CHUNK], sum_im[CHUNK], noise_re[CHUNK], noise_im[CHUNK];
-	struct link_scratch scratch;
+	struct fading_link_scratch scratch;
 };
 
 struct ether {
@@ -40,8 +40,8 @@ struct ether {
 	uint64_t seed;
 	size_t n_devices;
 	struct fracdelay *kernel;
-	struct node *node; /* 0..n_devices */
-	struct link *link; /* [device * N_DIRS + dir] */
+	struct node *node;        /* 0..n_devices */
+	struct fading_link *link; /* [device * N_DIRS + dir] */
 };
 
 /* ---- configuration ---- */
@@ -162,7 +162,7 @@ static double rx_full_scale_dbm(const struct node *node)
 }
 
 /* The links a node hears are first, first + 1 * N_DIRS, .. n of them; *peer: the node at the other end of the first. */
-static struct link *links_heard(struct node *node, size_t *n, struct node **peer)
+static struct fading_link *links_heard(struct node *node, size_t *n, struct node **peer)
 {
 	struct ether *e = node->ether;
 	*n = node->index ? 1 : e->n_devices;
@@ -174,7 +174,7 @@ static int is_past(struct node *node, uint64_t t)
 {
 	size_t n;
 	struct node *peer;
-	struct link *link = links_heard(node, &n, &peer);
+	struct fading_link *link = links_heard(node, &n, &peer);
 	for (size_t i = 0; i < n; i++) {
 		int64_t oldest = (int64_t)ring_end(peer[i].sent) - ETHER_HISTORY_SAMPLES;
 		if (oldest > 0 && fading_link_first_input(&link[i * N_DIRS], t) < oldest)
@@ -188,7 +188,7 @@ static void receive_chunk(struct node *node, uint64_t t, size_t count)
 {
 	size_t n;
 	struct node *peer;
-	struct link *link = links_heard(node, &n, &peer);
+	struct fading_link *link = links_heard(node, &n, &peer);
 	memset(node->sum_re, 0, count * sizeof(float));
 	memset(node->sum_im, 0, count * sizeof(float));
 	for (size_t i = 0; i < n; i++)
@@ -315,7 +315,7 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 	const struct ether_link_config *from = &cfg->link[device];
 	const struct node *tx = &e->node[dir == ETHER_DL ? 0 : device], *rx = &e->node[dir == ETHER_DL ? device : 0];
 	int outages = (from->outage.dirs >> dir & 1) && from->outage.rate_hz > 0;
-	struct link_config link = {
+	struct fading_link_config link = {
 		.profile = tdl_find(from->model),
 		.delay_spread_s = from->delay_spread_s,
 		.k_db = from->k_db,
@@ -391,7 +391,7 @@ struct radio *ether_radio(struct ether *e, size_t node)
 }
 
 /* The link, or NULL for a device or direction that is not. */
-static struct link *find_link(const struct ether *e, size_t device, enum ether_dir dir)
+static struct fading_link *find_link(const struct ether *e, size_t device, enum ether_dir dir)
 {
 	if (device < 1 || device > e->n_devices || (dir != ETHER_DL && dir != ETHER_UL))
 		return NULL;
@@ -406,7 +406,7 @@ static double bs_step_s(const struct ether *e)
 
 int ether_blank(struct ether *e, size_t device, enum ether_dir dir, double from, double to)
 {
-	struct link *link = find_link(e, device, dir);
+	struct fading_link *link = find_link(e, device, dir);
 	if (!link || !(from < to))
 		return -EINVAL;
 	return fading_link_blank(link, from * bs_step_s(e), to * bs_step_s(e));
@@ -430,7 +430,7 @@ double ether_time(const struct ether *e, size_t node, uint64_t t_samples)
 int ether_true_response(const struct ether *e, size_t device, enum ether_dir dir, double t_bs_samples,
                         const double *offset_hz, size_t n, double complex *h)
 {
-	const struct link *link = find_link(e, device, dir);
+	const struct fading_link *link = find_link(e, device, dir);
 	if (!link)
 		return -EINVAL;
 	fading_link_response(link, t_bs_samples * bs_step_s(e), offset_hz, n, h);
@@ -439,7 +439,7 @@ int ether_true_response(const struct ether *e, size_t device, enum ether_dir dir
 
 double ether_true_cfo_hz(const struct ether *e, size_t device, enum ether_dir dir)
 {
-	const struct link *link = find_link(e, device, dir);
+	const struct fading_link *link = find_link(e, device, dir);
 	return link ? link->cfo_hz : NAN;
 }
 

@@ -23,7 +23,7 @@ static size_t largest_interval(double turn_per_sample)
 	return n;
 }
 
-static void init_clocks(struct link *link, const struct link_config *cfg)
+static void init_clocks(struct fading_link *link, const struct fading_link_config *cfg)
 {
 	double tx_rate = cfg->rate_hz * (1 + cfg->tx_error);
 	link->rate_hz = cfg->rate_hz;
@@ -42,17 +42,17 @@ static void init_clocks(struct link *link, const struct link_config *cfg)
 		             &link->spin_re[k]);
 }
 
-int fading_link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel)
+int fading_link_init(struct fading_link *link, const struct fading_link_config *cfg, const struct fracdelay *kernel)
 {
 	double doppler_hz = cfg->speed_m_s / speed_of_light * cfg->carrier_hz;
-	*link = (struct link){ .kernel = kernel,
-		               .gain = pow(10, -cfg->path_loss_db / 20),
-		               .outage_period_s = cfg->outage_period_s,
-		               .outage_duration_s = cfg->outage_duration_s,
-		               .seed = cfg->seed,
-		               .stream = cfg->stream,
-		               .fir.start = UINT64_MAX,
-		               .gains = { { .n = UINT64_MAX }, { .n = UINT64_MAX } } };
+	*link = (struct fading_link){ .kernel = kernel,
+		                      .gain = pow(10, -cfg->path_loss_db / 20),
+		                      .outage_period_s = cfg->outage_period_s,
+		                      .outage_duration_s = cfg->outage_duration_s,
+		                      .seed = cfg->seed,
+		                      .stream = cfg->stream,
+		                      .fir.start = UINT64_MAX,
+		                      .gains = { { .n = UINT64_MAX }, { .n = UINT64_MAX } } };
 	tdl_init(&link->fading, cfg->profile, cfg->delay_spread_s, cfg->k_db, doppler_hz, cfg->seed, cfg->stream);
 	init_clocks(link, cfg);
 	if (link->max_tap_delay > LINK_MAX_SPREAD)
@@ -65,25 +65,25 @@ int fading_link_init(struct link *link, const struct link_config *cfg, const str
 	return 0;
 }
 
-static double lag_at(const struct link *link, uint64_t n)
+static double lag_at(const struct fading_link *link, uint64_t n)
 {
 	return link->lag_start + (double)n * link->lag_step;
 }
 
-static double time_at(const struct link *link, uint64_t n)
+static double time_at(const struct fading_link *link, uint64_t n)
 {
 	return link->t_start_s + (double)n * link->t_step_s;
 }
 
-int64_t fading_link_first_input(const struct link *link, uint64_t n)
+int64_t fading_link_first_input(const struct fading_link *link, uint64_t n)
 {
 	return (int64_t)n + (int64_t)floor(lag_at(link, n) - link->max_tap_delay) - FRACDELAY_BEFORE - 1;
 }
 
 /* Tap gains at an end of an interval: the end of one is the start of the next. */
-static const struct link_gains *gains_at(struct link *link, uint64_t n)
+static const struct fading_link_gains *gains_at(struct fading_link *link, uint64_t n)
 {
-	struct link_gains *gains = &link->gains[n / link->interval % 2];
+	struct fading_link_gains *gains = &link->gains[n / link->interval % 2];
 	if (gains->n != n) {
 		gains->n = n;
 		tdl_gains(&link->fading, time_at(link, n), gains->re, gains->im);
@@ -92,9 +92,9 @@ static const struct link_gains *gains_at(struct link *link, uint64_t n)
 }
 
 /* Coefficients at receiver sample n, into one end of the interval's filter. */
-static void compute_end(struct link *link, uint64_t n, int64_t base, float *restrict re, float *restrict im)
+static void compute_end(struct fading_link *link, uint64_t n, int64_t base, float *restrict re, float *restrict im)
 {
-	const struct link_gains *gains = gains_at(link, n);
+	const struct fading_link_gains *gains = gains_at(link, n);
 	double lag = lag_at(link, n);
 	memset(re, 0, LINK_MAX_FIR * sizeof *re);
 	memset(im, 0, LINK_MAX_FIR * sizeof *im);
@@ -110,9 +110,9 @@ static void compute_end(struct link *link, uint64_t n, int64_t base, float *rest
 	}
 }
 
-static const struct link_fir *fir_of_interval(struct link *link, uint64_t start)
+static const struct fading_link_fir *fir_of_interval(struct fading_link *link, uint64_t start)
 {
-	struct link_fir *fir = &link->fir;
+	struct fading_link_fir *fir = &link->fir;
 	if (fir->start == start)
 		return fir;
 	double a = lag_at(link, start), b = lag_at(link, start + link->interval);
@@ -130,7 +130,8 @@ struct coefficients {
 };
 
 /* For the block that starts k samples into the interval, turned by the carrier offset at its first sample. */
-static void interpolate(const struct link *link, const struct link_fir *fir, size_t k, struct coefficients *out)
+static void interpolate(const struct fading_link *link, const struct fading_link_fir *fir, size_t k,
+                        struct coefficients *out)
 {
 	float step = 1.0f / (float)link->interval, middle = ((float)k + 0.5f * (LINK_BLOCK - 1)) * step, c, s;
 	turns_sincos(turns_from(link->cfo_hz * time_at(link, fir->start + k)), &s, &c);
@@ -183,7 +184,7 @@ static void fir_block(const float *xr, const float *xi, const float *cr, const f
 		fir_run(xr + i, xi + i, cr, ci, length, yr + i, yi + i);
 }
 
-static void blank_samples(const struct link *link, uint64_t n, double from_s, double to_s, float *re, float *im)
+static void blank_samples(const struct fading_link *link, uint64_t n, double from_s, double to_s, float *re, float *im)
 {
 	for (size_t k = 0; k < LINK_BLOCK; k++) {
 		double t = time_at(link, n + k);
@@ -193,14 +194,14 @@ static void blank_samples(const struct link *link, uint64_t n, double from_s, do
 }
 
 /* Start of outage burst i: one in every period, at a seeded place. */
-static double outage_start_s(const struct link *link, uint64_t i)
+static double outage_start_s(const struct fading_link *link, uint64_t i)
 {
 	uint32_t word[4], counter[4] = { (uint32_t)i, (uint32_t)(i >> 32), 1, link->stream };
 	gauss_philox(counter, link->seed, word);
 	return ((double)i + word[0] * 0x1p-32) * link->outage_period_s;
 }
 
-static void blank_block(const struct link *link, uint64_t n, float *re, float *im)
+static void blank_block(const struct fading_link *link, uint64_t n, float *re, float *im)
 {
 	double from = time_at(link, n), to = time_at(link, n + LINK_BLOCK);
 	for (size_t i = 0; i < link->n_blanks; i++)
@@ -217,8 +218,8 @@ static void blank_block(const struct link *link, uint64_t n, float *re, float *i
 }
 
 /* One block of the grid, k samples into its interval; x: its input. Adds to re[], im[]. */
-static void add_block(const struct link *link, const struct link_fir *fir, size_t k, const float *xr, const float *xi,
-                      float *restrict re, float *restrict im)
+static void add_block(const struct fading_link *link, const struct fading_link_fir *fir, size_t k, const float *xr,
+                      const float *xi, float *restrict re, float *restrict im)
 {
 	struct coefficients c;
 	float yr[LINK_BLOCK], yi[LINK_BLOCK], zr[LINK_BLOCK], zi[LINK_BLOCK];
@@ -244,8 +245,8 @@ static void add_block(const struct link *link, const struct link_fir *fir, size_
 	}
 }
 
-void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
-                     struct link_scratch *scratch)
+void fading_link_add(struct fading_link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
+                     struct fading_link_scratch *scratch)
 {
 	size_t reach = (size_t)link->max_tap_delay + FRACDELAY_LENGTH + 4;
 	if (ring_is_silent(ring, fading_link_first_input(link, n), count + reach))
@@ -255,7 +256,7 @@ void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, siz
 		size_t piece = (size_t)(start + link->interval - at);
 		if (piece > count - done)
 			piece = count - done;
-		const struct link_fir *fir = fir_of_interval(link, start);
+		const struct fading_link_fir *fir = fir_of_interval(link, start);
 		int64_t first = fir->base + (int64_t)at;
 		ring_read(ring, first, piece + fir->length, scratch->re, scratch->im);
 		for (size_t b = 0; b < piece; b += LINK_BLOCK)
@@ -266,15 +267,16 @@ void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, siz
 	}
 }
 
-int fading_link_blank(struct link *link, double from_s, double to_s)
+int fading_link_blank(struct fading_link *link, double from_s, double to_s)
 {
 	if (link->n_blanks == LINK_MAX_BLANKS)
 		return -ENOSPC;
-	link->blank[link->n_blanks++] = (struct link_span){ from_s, to_s };
+	link->blank[link->n_blanks++] = (struct fading_link_span){ from_s, to_s };
 	return 0;
 }
 
-void fading_link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double complex *h)
+void fading_link_response(const struct fading_link *link, double t_s, const double *offset_hz, size_t n,
+                          double complex *h)
 {
 	float re[TDL_MAX_TAPS], im[TDL_MAX_TAPS];
 	tdl_gains(&link->fading, t_s, re, im);

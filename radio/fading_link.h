@@ -1,9 +1,9 @@
 /* fading_link.h - one direction of one link of the ether: fading taps, delays, clocks, carrier offset, outages.
  *
- * fading_link_init works out the constants; fading_link_add then adds what the link delivers to any stretch of receiver samples. The
- * whole link is one FIR filter whose complex coefficients change with time: every tap contributes its gain times a
- * fractional-delay kernel (radio/fracdelay.h), and the clocks' drift moves the kernels. Time is cut on fixed grids of
- * receiver samples, so that the result does not depend on how a stretch is cut into calls:
+ * fading_link_init works out the constants; fading_link_add then adds what the link delivers to any stretch of receiver
+ * samples. The whole link is one FIR filter whose complex coefficients change with time: every tap contributes its gain
+ * times a fractional-delay kernel (radio/fracdelay.h), and the clocks' drift moves the kernels. Time is cut on fixed
+ * grids of receiver samples, so that the result does not depend on how a stretch is cut into calls:
  *
  *   interval  64..4096 samples: coefficients are computed at both ends from fading and delays, linear in between
  *   block     64 samples: coefficients are held at their value in the middle, or, where that is not good enough, move
@@ -32,7 +32,7 @@ enum {
 };
 
 /* What fading_link_init has to know. Clocks: a node reads (t - start_s) * rate_hz * (1 + error) at t seconds. */
-struct link_config {
+struct fading_link_config {
 	const struct tdl_profile *profile;
 	double delay_spread_s, k_db, speed_m_s;
 	double path_loss_db, propagation_delay_s;
@@ -43,13 +43,13 @@ struct link_config {
 	uint32_t stream; /* of this link and direction alone */
 };
 
-struct link_span {
+struct fading_link_span {
 	double from_s, to_s;
 };
 
 /* Coefficients at both ends of one interval: receiver sample s + k takes transmitter samples base + s + k + j with
  * coefficient j, j = 0..length-1. */
-struct link_fir {
+struct fading_link_fir {
 	uint64_t start; /* s; UINT64_MAX: nothing computed yet */
 	int64_t base;
 	size_t length;
@@ -57,12 +57,12 @@ struct link_fir {
 };
 
 /* Tap gains at receiver sample n. */
-struct link_gains {
+struct fading_link_gains {
 	uint64_t n; /* UINT64_MAX: nothing computed yet */
 	float re[TDL_MAX_TAPS], im[TDL_MAX_TAPS];
 };
 
-struct link {
+struct fading_link {
 	struct tdl fading;
 	const struct fracdelay *kernel; /* not owned */
 	double gain;                    /* amplitude of the path loss */
@@ -79,32 +79,33 @@ struct link {
 	double outage_period_s, outage_duration_s;
 	uint64_t seed;
 	uint32_t stream;
-	struct link_span blank[LINK_MAX_BLANKS];
+	struct fading_link_span blank[LINK_MAX_BLANKS];
 	size_t n_blanks;
-	struct link_fir fir;        /* memos of pure functions of time, belonging to the receiver's thread: */
-	struct link_gains gains[2]; /* the latest interval, and its two ends */
+	struct fading_link_fir fir;        /* memos of pure functions of time, belonging to the receiver's thread: */
+	struct fading_link_gains gains[2]; /* the latest interval, and its two ends */
 };
 
 /* Room for one call's input; belongs to the receiver's thread. */
-struct link_scratch {
+struct fading_link_scratch {
 	float re[LINK_MAX_COUNT + LINK_MAX_FIR + LINK_BLOCK], im[LINK_MAX_COUNT + LINK_MAX_FIR + LINK_BLOCK];
 };
 
 /* 0, -EDOM if the profile is longer than LINK_MAX_SPREAD samples, -ERANGE if the Doppler is too fast for the rate. */
-int fading_link_init(struct link *link, const struct link_config *cfg, const struct fracdelay *kernel);
+int fading_link_init(struct fading_link *link, const struct fading_link_config *cfg, const struct fracdelay *kernel);
 
 /* Earliest transmitter sample that receiver sample n depends on. */
-int64_t fading_link_first_input(const struct link *link, uint64_t n);
+int64_t fading_link_first_input(const struct fading_link *link, uint64_t n);
 
 /* Add receiver samples n .. n+count-1 to re[], im[]; n and count are multiples of LINK_BLOCK, count <= LINK_MAX_COUNT.
  */
-void fading_link_add(struct link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
-              struct link_scratch *scratch);
+void fading_link_add(struct fading_link *link, const struct ring *ring, uint64_t n, size_t count, float *re, float *im,
+                     struct fading_link_scratch *scratch);
 
 /* Blank receptions at from_s <= t < to_s. 0 or -ENOSPC. */
-int fading_link_blank(struct link *link, double from_s, double to_s);
+int fading_link_blank(struct fading_link *link, double from_s, double to_s);
 
 /* True response as defined in ether.h. */
-void fading_link_response(const struct link *link, double t_s, const double *offset_hz, size_t n, double _Complex *h);
+void fading_link_response(const struct fading_link *link, double t_s, const double *offset_hz, size_t n,
+                          double _Complex *h);
 
 #endif
