@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "moe/sampler.h"
 
@@ -36,10 +37,9 @@ struct generation *generation_create(const struct tokenizer *t, size_t n_prompt,
 		return NULL;
 	}
 	struct generation *g = aligned_alloc(_Alignof(struct generation), sizeof *g); /* the hash state asks for 64 bytes */
-	if (g)
-		memset(g, 0, sizeof *g);
 	if (!g)
 		return NULL;
+	memset(g, 0, sizeof *g);
 	size_t room = n_ctx - n_prompt + 1; /* the last token need not be fed */
 	g->tokenizer = t;
 	g->n_prompt = n_prompt;
