@@ -37,9 +37,11 @@ static void init_clocks(struct fading_link *link, const struct fading_link_confi
 		link->tap_delay[i] = link->fading.delay_s[i] * tx_rate;
 		link->max_tap_delay = fmax(link->max_tap_delay, link->tap_delay[i]);
 	}
+	double turns = link->cfo_hz * link->t_step_s; /* a sample */
 	for (size_t k = 0; k < LINK_BLOCK; k++)
-		turns_sincos(turns_from(link->cfo_hz * link->t_step_s * (double)k), &link->spin_im[k],
-		             &link->spin_re[k]);
+		turns_sincos(turns_from(turns * (double)k), &link->spin_im[k], &link->spin_re[k]);
+	for (size_t k = 0; k < LINK_MAX_BLOCKS; k++)
+		turns_sincos(turns_from(turns * LINK_BLOCK * (double)k), &link->hop_im[k], &link->hop_re[k]);
 }
 
 int fading_link_init(struct fading_link *link, const struct fading_link_config *cfg, const struct fracdelay *kernel)
@@ -121,6 +123,7 @@ static const struct fading_link_fir *fir_of_interval(struct fading_link *link, u
 	fir->length = (size_t)(fmax(a, b) - (double)fir->base) - FRACDELAY_BEFORE + FRACDELAY_LENGTH;
 	compute_end(link, start, fir->base, fir->re[0], fir->im[0]);
 	compute_end(link, start + link->interval, fir->base, fir->re[1], fir->im[1]);
+	turns_sincos(turns_from(link->cfo_hz * time_at(link, start)), &fir->turn_im, &fir->turn_re);
 	return fir;
 }
 
@@ -133,8 +136,9 @@ struct coefficients {
 static void interpolate(const struct fading_link *link, const struct fading_link_fir *fir, size_t k,
                         struct coefficients *out)
 {
-	float step = 1.0f / (float)link->interval, middle = ((float)k + 0.5f * (LINK_BLOCK - 1)) * step, c, s;
-	turns_sincos(turns_from(link->cfo_hz * time_at(link, fir->start + k)), &s, &c);
+	float step = 1.0f / (float)link->interval, middle = ((float)k + 0.5f * (LINK_BLOCK - 1)) * step;
+	float hop_re = link->hop_re[k / LINK_BLOCK], hop_im = link->hop_im[k / LINK_BLOCK];
+	float c = fir->turn_re * hop_re - fir->turn_im * hop_im, s = fir->turn_re * hop_im + fir->turn_im * hop_re;
 	for (size_t j = 0; j < fir->length; j++) {
 		float da = fir->re[1][j] - fir->re[0][j], db = fir->im[1][j] - fir->im[0][j];
 		float a = fir->re[0][j] + middle * da, b = fir->im[0][j] + middle * db;

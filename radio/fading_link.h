@@ -26,6 +26,7 @@ enum {
 	LINK_BLOCK = 64,       /* receiver samples; everything is computed in whole blocks of this grid */
 	LINK_MAX_SPREAD = 200, /* samples from the first to the last tap */
 	LINK_MAX_INTERVAL = 4096,
+	LINK_MAX_BLOCKS = LINK_MAX_INTERVAL / LINK_BLOCK,
 	LINK_MAX_FIR = LINK_MAX_SPREAD + FRACDELAY_LENGTH + 8,
 	LINK_MAX_COUNT = 1024, /* samples a call of fading_link_add */
 	LINK_MAX_BLANKS = 64,
@@ -54,6 +55,7 @@ struct fading_link_fir {
 	int64_t base;
 	size_t length;
 	float re[2][LINK_MAX_FIR], im[2][LINK_MAX_FIR];
+	float turn_re, turn_im; /* carrier offset at s */
 };
 
 /* Tap gains at receiver sample n. */
@@ -74,8 +76,9 @@ struct fading_link {
 	double lag_start, lag_step; /* and sees transmitter position n + lag_start + n lag_step, tap delays apart */
 	double cfo_hz;
 	size_t interval;
-	int sloped;                                     /* coefficients move within a block */
-	float spin_re[LINK_BLOCK], spin_im[LINK_BLOCK]; /* carrier offset over one block */
+	int sloped;                                             /* coefficients move within a block */
+	float spin_re[LINK_BLOCK], spin_im[LINK_BLOCK];         /* carrier offset from sample to sample of a block */
+	float hop_re[LINK_MAX_BLOCKS], hop_im[LINK_MAX_BLOCKS]; /* and from block to block of an interval */
 	double outage_period_s, outage_duration_s;
 	uint64_t seed;
 	uint32_t stream;
