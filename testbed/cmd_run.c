@@ -72,7 +72,7 @@ static int open_journal(struct run *r)
 	const struct config *c = r->config;
 	int rc = journal_make_dir(*c->out ? c->out : NULL, c->name, r->dir, sizeof r->dir, err, sizeof err);
 	if (rc)
-		return rc == -EEXIST ? cli_bad_input("%s", err) : cli_failed("%s", err);
+		return *c->out ? cli_bad_input("--out %s", err) : cli_failed("%s", err);
 	json_t *metadata = json_pack("{s:s, s:s, s:I, s:o}", "version", cli_version(), "mode", "lockstep", "seed",
 				     (json_int_t)c->seed, "config", config_json(c, false));
 	rc = journal_create(r->dir, metadata, JOURNAL_WAIT, &r->journal, err, sizeof err);
