@@ -1,7 +1,8 @@
 """The corpus: families of small tasks, each a prompt with one right, short answer.
 
-Everything is generated from a seed; no outside data is used.  A family is a function rng -> (prompt, answer).
-Its items come in levels from easy to hard, so that no family is all or nothing.  Whether a prompt belongs to the
+Everything is generated from a seed; no outside data is used.  A family is a function rng -> (context, questions) with
+questions a list of (question, answer): a prompt is context and first question, the other questions on the same
+context only help training.  Items come in levels from easy to hard, so that no family is all or nothing.  Whether a prompt belongs to the
 held-out set or to training is decided by a hash of the prompt alone: no seed can bring a held-out prompt into
 training, and two sets can never overlap.
 
@@ -66,11 +67,11 @@ def recall(rng):
         colors, things = rng.sample(COLORS, 3), rng.sample(THINGS, 2)
         goods = rng.sample([(c, t) for c in colors for t in things], n)
     told = " ".join(f"{a} has a {c} {t}." for a, (c, t) in zip(names, goods))
-    i = rng.randrange(n)
-    color, thing = goods[i]
-    if rng.random() < 0.65:
-        return f"{told} who has the {color} {thing}?", names[i]
-    return f"{told} what has {names[i]}?", f"{color} {thing}"
+    who = [(f"who has the {c} {t}?", a) for a, (c, t) in zip(names, goods)]
+    what = [(f"what has {a}?", f"{c} {t}") for a, (c, t) in zip(names, goods)]
+    rng.shuffle(who)
+    rng.shuffle(what)
+    return told, who + what if rng.random() < 0.65 else what + who
 
 
 def story(rng):
@@ -89,10 +90,11 @@ def story(rng):
         place = rng.choice([p for p in PLACES if p != at.get(who)])
         at[who] = place
         lines.append(f"{who} went to the {place}.")
-    if holder and rng.random() < 0.6:
-        return " ".join(lines) + f" where is the {thing}?", at[holder]
-    who = rng.choice(list(at))
-    return " ".join(lines) + f" where is {who}?", at[who]
+    questions = [(f"where is {who}?", place) for who, place in at.items()]
+    rng.shuffle(questions)
+    if holder:
+        questions.insert(0 if rng.random() < 0.6 else 1, (f"where is the {thing}?", at[holder]))
+    return " ".join(lines), questions
 
 
 def arithmetic(rng):
@@ -101,9 +103,9 @@ def arithmetic(rng):
     top = (20, 100, 500)[level - 1]
     a, b = rng.randrange(top), rng.randrange(min(top, 100) if level == 3 else top)
     if rng.random() < 0.5:
-        return f"{a}+{b}=", str(a + b)
+        return "", [(f"{a}+{b}=", str(a + b))]
     a, b = max(a, b), min(a, b)
-    return f"{a}-{b}=", str(a - b)
+    return "", [(f"{a}-{b}=", str(a - b))]
 
 
 def strings(rng):
@@ -116,7 +118,7 @@ def strings(rng):
         ("rotate", lambda x: x[1:] + x[0]),
         ("swap", lambda x: x[-1] + x[1:-1] + x[0]),
     ))
-    return f"{op} {s}:", f(s)
+    return "", [(f"{op} {s}:", f(s))]
 
 
 def program(rng):
@@ -137,8 +139,10 @@ def program(rng):
         else:
             value[name] = value[other] + c
             lines.append(f"{name}={other}+{c}")
-    shown = names[-1] if rng.random() < 0.7 else rng.choice(names)
-    return " ".join(lines) + f" print {shown}:", str(value[shown])
+    order = rng.sample(names, n)
+    if rng.random() < 0.5:
+        order.sort(key=names.index, reverse=True)
+    return " ".join(lines), [(f"print {name}:", str(value[name])) for name in order]
 
 
 def action(rng):
@@ -149,7 +153,7 @@ def action(rng):
     offer = good + others
     rng.shuffle(offer)
     best = min(good, key=NEEDS[need].index)
-    return f"{rng.choice(NAMES)} is {need}. {', '.join(offer)}?", best
+    return "", [(f"{rng.choice(NAMES)} is {need}. {', '.join(offer)}?", best)]
 
 
 def translate(rng):
@@ -165,7 +169,7 @@ def translate(rng):
     first, first_said = phrase()
     second, second_said = phrase()
     verb = rng.choice(list(ZU_VERB))
-    return f"zu: {first} {verb} {second}:", f"{second_said} {ZU_VERB[verb]} {first_said}"
+    return "", [(f"zu: {first} {verb} {second}:", f"{second_said} {ZU_VERB[verb]} {first_said}")]
 
 
 def knowledge(rng):
@@ -174,18 +178,18 @@ def knowledge(rng):
     if kind < 0.55:
         few = rng.sample(SIZES, 2 + pick_level(rng, 3, 3, 2, 2))
         word, f = rng.choice((("biggest", max), ("smallest", min)))
-        return f"{word} of {', '.join(few)}:", f(few, key=SIZES.index)
+        return "", [(f"{word} of {', '.join(few)}:", f(few, key=SIZES.index))]
     one, other = rng.sample(list(KINDS), 2)
     if kind < 0.75:
         few = [rng.choice(KINDS[one])] + rng.sample(KINDS[other], 3)
         answer = few[0]
         rng.shuffle(few)
-        return f"odd one of {', '.join(few)}:", answer
+        return "", [(f"odd one of {', '.join(few)}:", answer)]
     few = rng.sample([w for k in KINDS if k != one for w in KINDS[k]], 3)
     answer = rng.choice(KINDS[one])
     few.append(answer)
     rng.shuffle(few)
-    return f"which is a {one}: {', '.join(few)}?", answer
+    return "", [(f"which is a {one}: {', '.join(few)}?", answer)]
 
 
 def sequence(rng):
@@ -210,7 +214,7 @@ def sequence(rng):
         for _ in range(4):
             s.append(s[-1] + s[-2])
         s = [str(x) for x in s]
-    return ",".join(s[:-1]) + ",", s[-1]
+    return "", [(",".join(s[:-1]) + ",", s[-1])]
 
 
 def compare(rng):
@@ -220,7 +224,7 @@ def compare(rng):
     base = rng.randrange(10, 80) if level == 2 else 0
     few = rng.sample(range(base, base + 20) if level == 2 else range(200), n)
     op, f = rng.choice((("max", max), ("min", min), ("mid", lambda x: sorted(x)[len(x) // 2])))
-    return f"{op} {','.join(map(str, few))}:", str(f(few))
+    return "", [(f"{op} {','.join(map(str, few))}:", str(f(few)))]
 
 
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
@@ -230,6 +234,7 @@ MIX = {"recall": 1.6, "story": 1.6, "arithmetic": 1.8, "strings": 1.0, "program"
        "translate": 0.3, "knowledge": 0.6, "sequence": 1.2, "compare": 1.0}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
+MAX_QUESTIONS = 4
 
 
 def is_heldout(prompt):
@@ -238,24 +243,31 @@ def is_heldout(prompt):
     return int.from_bytes(digest[:8], "little") % HELDOUT_BUCKETS == 0
 
 
+def draw(family, rng):
+    """A random item of the family: a list of (prompt, question, answer), of one context."""
+    context, questions = FAMILIES[family](rng)
+    return [((context + " " + q).lstrip(), q, answer) for q, answer in questions]
+
+
 def training_items(seed):
-    """Endless training items (family, prompt, answer), none of them held out."""
+    """Endless training items [(text, answer), ...], none of them held out.  The first text is a prompt, the others are
+    further questions on its context."""
     rng = random.Random(seed)
     names, weights = list(MIX), list(MIX.values())
     while True:
         for family in rng.choices(names, weights, k=64):
-            prompt, answer = FAMILIES[family](rng)
-            if not is_heldout(prompt):
-                yield family, prompt, answer
+            kept = [x for x in draw(family, rng) if not is_heldout(x[0])][:MAX_QUESTIONS]
+            if kept:
+                yield [(kept[0][0], kept[0][2])] + [(q, answer) for _, q, answer in kept[1:]]
 
 
 def heldout_items(n=N_HELDOUT):
     """The held-out sets: n distinct items a family, in a fixed order."""
-    for family, draw in FAMILIES.items():
+    for family in FAMILIES:
         rng = random.Random("held out " + family)
         seen = set()
         while len(seen) < n:
-            prompt, answer = draw(rng)
+            prompt, _, answer = draw(family, rng)[0]
             if prompt in seen or not is_heldout(prompt):
                 continue
             seen.add(prompt)

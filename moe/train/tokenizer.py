@@ -26,8 +26,9 @@ WORD = re.compile(MARK + "?[a-z]+|.", re.S)
 def learn_merges(n_merges, n_items=20000, seed=1):
     """The n_merges most useful pieces, by byte-pair merging over the words of the corpus."""
     counts = collections.Counter()
-    for (_, prompt, answer), _ in zip(corpus.training_items(seed), range(n_items)):
-        counts.update(WORD.findall((" " + prompt + " " + answer).replace(" ", MARK)))
+    for texts, _ in zip(corpus.training_items(seed), range(n_items)):
+        for text, answer in texts:
+            counts.update(WORD.findall((" " + text + " " + answer).replace(" ", MARK)))
     words = {w: list(w) for w in counts if w.strip(MARK).isalpha() and w.islower()}
     pieces = []
     while len(pieces) < n_merges:

@@ -30,7 +30,7 @@ BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
 MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of AdamW: 0.2 sqrt(longer side)
 PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
-SECOND_MEAN, SECOND_PULL = 0.3, 0.05    # the mean weight of the second expert is pulled there, that strongly
+SECOND_MEAN, SECOND_PULL = 0.36, 0.1    # the mean weight of the second expert is pulled there, that strongly
 DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
 JOINED = 0.25                   # part of the rows in which an item sees the items before it
 
@@ -38,15 +38,17 @@ JOINED = 0.25                   # part of the rows in which an item sees the ite
 def rows_of_items(tok, seed):
     """Endless rows (ids, chance to count in the loss, item number), items packed one after the other."""
     ids, counts, item, number = [], [], [], 0
-    for _, prompt, answer in corpus.training_items(seed):
-        p, a = [tokenizer.BOS] + tok.encode(prompt), tok.encode_answer(answer) + [tokenizer.EOS]
-        if len(ids) + len(p) + len(a) > ROW + 1:
+    for texts in corpus.training_items(seed):
+        parts = [(tok.encode(text), tok.encode_answer(answer) + [tokenizer.EOS]) for text, answer in texts]
+        parts[0][0].insert(0, tokenizer.BOS)
+        if len(ids) + sum(len(p) + len(a) for p, a in parts) > ROW + 1:
             pad = ROW + 1 - len(ids)
             yield ids + [tokenizer.EOS] * pad, counts + [0.0] * pad, item + [-1] * pad
             ids, counts, item = [], [], []
-        ids += p + a
-        counts += [PROMPT_SHARE] * len(p) + [1.0] * len(a)
-        item += [number] * (len(p) + len(a))
+        for p, a in parts:
+            ids += p + a
+            counts += [PROMPT_SHARE] * len(p) + [1.0] * len(a)
+            item += [number] * (len(p) + len(a))
         number += 1
 
 
