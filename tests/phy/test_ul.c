@@ -192,13 +192,13 @@ static void csi_from_sounding_at_20_db_without_boost_is_still_within_minus_20_db
 	assert_true(sounding_nmse_db(*state, 20, false) < -20);
 }
 
-/* At -4 dB the control REs have 5 dB. */
-static void control_is_read_in_awgn_at_minus_4_db_full_band_snr(void **state)
+/* At -3 dB the control REs have 6 dB. */
+static void control_is_read_in_awgn_at_minus_3_db_full_band_snr(void **state)
 {
 	struct fixture *f = *state;
 	size_t missed = 0, wrong = 0;
 	struct channel c = channel_flat(1);
-	listen(f, 30, -4);
+	listen(f, 30, -3);
 	for (uint64_t slot = 0; slot < 500; slot++) {
 		struct uci u = uci_of(5, slot);
 		f->when.slot = slot;
@@ -206,7 +206,7 @@ static void control_is_read_in_awgn_at_minus_4_db_full_band_snr(void **state)
 		assert_int_equal(ul_tx_control(f->tx[5], &u), 0);
 		air_clear(f);
 		air_add(f, 5, &full_band, &c);
-		assert_int_equal(receive(f, -4), 0);
+		assert_int_equal(receive(f, -3), 0);
 		int rc = ul_rx_control(f->rx, 5, &f->uci, &f->csi);
 		missed += rc != 0;
 		wrong += rc == 0 && !same_uci(&f->uci, &u);
@@ -360,7 +360,7 @@ int main(void)
 		T(eight_devices_share_a_slot_for_data_control_and_sounding),
 		T(csi_of_tdl_a_from_sounding_is_within_minus_27_db_of_the_truth_at_20_db),
 		T(csi_from_sounding_at_20_db_without_boost_is_still_within_minus_20_db),
-		T(control_is_read_in_awgn_at_minus_4_db_full_band_snr),
+		T(control_is_read_in_awgn_at_minus_3_db_full_band_snr),
 		T(silence_is_never_taken_for_control_or_data),
 		T(control_of_another_device_on_the_same_comb_is_not_taken),
 		T(a_weak_device_is_read_beside_one_25_db_stronger),
