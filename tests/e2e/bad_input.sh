@@ -35,6 +35,22 @@ refuses "words.txt" "$WDMOE" run --model "$MODEL_MINI" --tokens words.txt
 refuses "beyond.txt" "$WDMOE" run --model "$MODEL_MINI" --tokens beyond.txt
 rm words.txt beyond.txt
 
+# The commands that compute locally, the same way.
+for command in generate "logits --out x.f32 --tokens /dev/null" "tokenize /dev/null"; do
+	# shellcheck disable=SC2086 # options of the command are words of their own
+	refuses "missing.gguf" "$WDMOE" $command --model missing.gguf
+done
+echo 1 2 three >words.txt
+echo 1 2 99999999 >beyond.txt
+refuses "words.txt" "$WDMOE" logits --model "$MODEL_MINI" --tokens words.txt --out x.f32
+refuses "99999999" "$WDMOE" logits --model "$MODEL_MINI" --tokens beyond.txt --out x.f32
+refuses "missing.txt" "$WDMOE" logits --model "$MODEL_MINI" --tokens missing.txt --out x.f32
+refuses "missing.txt" "$WDMOE" tokenize --model "$MODEL_MINI" missing.txt
+refuses "--n-tokens" "$WDMOE" generate --model "$MODEL_MINI" --n-tokens 0
+refuses "context" "$WDMOE" generate --model "$MODEL_MINI" --prompt "$(head -c 5000 /dev/zero | tr '\0' x)"
+refuses "missing.gguf" "$WDMOE" model info missing.gguf
+rm words.txt beyond.txt
+
 # A run's folder is never overwritten.
 mkdir taken
 touch taken/journal.wdj
