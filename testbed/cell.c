@@ -230,7 +230,7 @@ static void read_messages(struct cell *c, unsigned d)
 static void settle(struct cell *c, struct peer *p, enum cell_direction dir, const struct harq_outcome *o)
 {
 	enum predict_direction air = dir == CELL_DL ? PREDICT_DOWN : PREDICT_UP;
-	if (o->first) {
+	if (o->first && o->answered) { /* silence speaks of control, not of the block */
 		link_observe_block(&p->link[dir], &c->link_config, o->mcs, o->adapts, o->event == HARQ_DELIVERED);
 		predict_observe_block(&p->predict, &c->predict_config, air, o->event != HARQ_DELIVERED);
 	}

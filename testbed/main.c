@@ -3,6 +3,7 @@
 
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
+int cmd_eval_tasks(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
@@ -12,6 +13,7 @@ int cmd_model_info(int argc, char **argv);
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
+	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
 	{ "tokenize", "print the token ids of a file", cmd_tokenize },
 	{ "model info", "tell what a model file holds", cmd_model_info },
