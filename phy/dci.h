@@ -1,7 +1,7 @@
 /* dci.h - downlink control information: grants, access answers and system information as bits.
  *
  * Every message has the same number of payload bits (dci_n_bits), so that one decoding serves all addresses: the receiver
- * tells who is meant from the mask on the CRC (phy/tb.h, notes/phy.md). Payloads are packed bytes, most significant bit
+ * tells who is meant from the mask on the CRC (phy/cw.h, notes/phy.md). Payloads are packed bytes, most significant bit
  * first, fields in the order of the structs here; spare bits are zero.
  */
 #ifndef PHY_DCI_H

@@ -19,8 +19,6 @@
 #ifndef PHY_TB_H
 #define PHY_TB_H
 
-#include "phy/cw.h"
-
 #include <stddef.h>
 #include <stdint.h>
 

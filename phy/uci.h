@@ -1,7 +1,7 @@
 /* uci.h - uplink control information: acknowledgement, buffer status, power headroom and one CSI report, as bits.
  *
  * Fields are in engineering units; packing quantises them, unpacking gives the quantised values. Payloads are packed bytes,
- * most significant bit first. Coding and mapping: phy/tb.h, phy/ul.h.
+ * most significant bit first. Coding and mapping: phy/cw.h, phy/ul.h.
  */
 #ifndef PHY_UCI_H
 #define PHY_UCI_H

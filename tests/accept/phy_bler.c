@@ -9,6 +9,7 @@
  * 0.0625 dB towards the block error rate looked for, each with `trials` blocks, find the place; five points 0.1 dB
  * apart around it with 4 x trials each, a line through log(BLER), give the figure.
  */
+#include "phy/cw.h"
 #include "phy/gold.h"
 #include "phy/mcs.h"
 #include "phy/modem.h"
@@ -79,7 +80,7 @@ static int decode(struct chain *c)
 {
 	struct tb_stats st = { 0 };
 	uint32_t address = 0;
-	int rc = c->control ? cw_decode(c->control, c->llr, c->format.n_coded, c->decoded, &address)
+	int rc = c->control ? cw_decode(c->control, c->llr, c->format.n_coded, CW_ITERATIONS, c->decoded, &address)
 	                    : tb_decode(c->coder, &c->format, c->llr, NULL, c->decoded, &st);
 
 	c->n_blocks += st.n_decoded;
