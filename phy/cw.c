@@ -65,7 +65,8 @@ int cw_encode(struct cw_coder *c, const uint8_t *payload, uint32_t address, uint
 	return 0;
 }
 
-int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, uint8_t *payload, uint32_t *address)
+int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, unsigned max_iterations, uint8_t *payload,
+              uint32_t *address)
 {
 	const uint8_t *word = c->work.word;
 	uint32_t parity = 0;
@@ -74,7 +75,7 @@ int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, uint8_t *pay
 		return -EINVAL;
 	memset(c->soft, 0, c->block.n_buffer);
 	code_block_collect(&c->work, &c->block, llr, 0, 2, c->soft, n_coded);
-	int rc = code_block_decode(&c->work, &c->block, c->soft, CW_ITERATIONS);
+	int rc = code_block_decode(&c->work, &c->block, c->soft, max_iterations);
 	for (unsigned k = 0; k < CRC_BITS; k++)
 		parity = parity << 1 | word[c->payload_bits + k];
 	code_block_pack(word, payload, c->payload_bits);

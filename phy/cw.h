@@ -2,7 +2,7 @@
  *
  *     struct cw_coder *c = cw_create(payload_bits, max_coded_bits);
  *     cw_encode(c, payload, address, bits, n_coded);       then gold_xor_bits, modem_map
- *     cw_decode(c, llr, n_coded, payload, &address);       after modem_demap, gold_flip_llr
+ *     cw_decode(c, llr, n_coded, CW_ITERATIONS, payload, &address);    after modem_demap, gold_flip_llr
  *
  * One code block of LDPC base graph 2 (phy/code_block.h) of payload and CRC24A, the CRC masked with an address as 3GPP
  * TS 38.212, section 7.3.2, masks it with an RNTI. One decoding serves all addresses: the residual, received parity xor
@@ -30,8 +30,9 @@ void cw_destroy(struct cw_coder *c); /* NULL is fine */
 int cw_encode(struct cw_coder *c, const uint8_t *payload, uint32_t address, uint8_t *bits, size_t n_coded);
 
 /* llr: n_coded, even, natural scale. payload: ceil(payload_bits / 8) bytes, spare bits 0. address: 24 bit residual of
- * the CRC. Returns 0 when the result is a codeword of the LDPC code (it is for you only if the address is one that you
+ * the CRC. max_iterations: >= 1; CW_ITERATIONS for all there is to gain, fewer to try a guess cheaply. Returns 0 when the result is a codeword of the LDPC code (it is for you only if the address is one that you
  * know: a wrong one slips through once in 2^24), -EBADMSG when not, -EINVAL. */
-int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, uint8_t *payload, uint32_t *address);
+int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, unsigned max_iterations, uint8_t *payload,
+              uint32_t *address);
 
 #endif

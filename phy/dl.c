@@ -19,6 +19,8 @@
 enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = PHY_SC_MAX / LAYOUT_PILOT_STEP };
 
 static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
+/* A right guess at good SNR decodes at once, a wrong one never: first all guesses quickly, then the rest thoroughly. */
+static const unsigned attempts[] = { 3, CW_ITERATIONS };
 static const float snr_min = 0.2f;               /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
 static const float noise_slots = 16;             /* memory of the noise estimate */
 
@@ -424,6 +426,24 @@ static void take_message(struct dl_rx *rx, const uint8_t *payload, uint32_t addr
 	}
 }
 
+/* Tries what is lit and aligned at one level; what decodes to a known address is explained, whoever it is for. */
+static void try_level(struct dl_rx *rx, size_t level, unsigned iterations, struct dl_result *res)
+{
+	for (size_t first = 0; first + level <= rx->c.n_cce; first += level) {
+		uint8_t payload[DCI_BYTES_MAX];
+		uint32_t address;
+		if (!is_candidate(rx, first, level))
+			continue;
+		rx->stats.candidates++;
+		if (cw_decode(rx->c.cw, rx->llr + first * CCE_BITS, level * CCE_BITS, iterations, payload, &address) ||
+		    address > PHY_DEVICES_MAX)
+			continue;
+		take_message(rx, payload, address, res);
+		for (size_t e = first; e < first + level; e++)
+			rx->cce_lit[e] = false;
+	}
+}
+
 static void find_messages(struct dl_rx *rx, struct dl_result *res)
 {
 	bool any = false;
@@ -436,22 +456,9 @@ static void find_messages(struct dl_rx *rx, struct dl_result *res)
 	if (!any)
 		return;
 	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, rx->c.cell_id, 0), rx->llr, rx->c.n_cce * CCE_BITS);
-	for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-		size_t level = levels[i];
-		for (size_t first = 0; first + level <= rx->c.n_cce; first += level) {
-			uint8_t payload[DCI_BYTES_MAX];
-			uint32_t address;
-			if (!is_candidate(rx, first, level))
-				continue;
-			rx->stats.candidates++;
-			if (cw_decode(rx->c.cw, rx->llr + first * CCE_BITS, level * CCE_BITS, payload, &address) ||
-			    address > PHY_DEVICES_MAX)
-				continue;
-			take_message(rx, payload, address, res);
-			for (size_t e = first; e < first + level; e++)
-				rx->cce_lit[e] = false; /* explained, whoever it is for */
-		}
-	}
+	for (size_t a = 0; a < sizeof attempts / sizeof attempts[0]; a++)
+		for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+			try_level(rx, levels[i], attempts[a], res);
 }
 
 int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot_time *when, struct dl_result *res)

@@ -449,7 +449,7 @@ static int read_uci(struct ul_rx *rx, const struct comb *c, const struct link *l
 	gold_flip_llr(sequence_seed(SEQUENCE_UPLINK_CONTROL, rx->cell_id, device + 1u), rx->llr, n_bits);
 	uint8_t payload[CW_PAYLOAD_MAX_BITS / 8];
 	uint32_t address;
-	if (cw_decode(rx->cw, rx->llr, n_bits, payload, &address) || address != device + 1u)
+	if (cw_decode(rx->cw, rx->llr, n_bits, CW_ITERATIONS, payload, &address) || address != device + 1u)
 		return -EBADMSG;
 	return uci_unpack(payload, uci);
 }

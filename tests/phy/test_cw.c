@@ -43,7 +43,7 @@ static void every_payload_size_comes_back_with_its_address(void **state)
 			sent[(n - 1) / 8] &= (uint8_t)(0xFF00 >> ((n - 1) % 8 + 1));
 			assert_int_equal(cw_encode(c, sent, address, bits, n_coded), 0);
 			set_llrs(bits, n_coded, 6);
-			assert_int_equal(cw_decode(c, llr, n_coded, got, &residual), 0);
+			assert_int_equal(cw_decode(c, llr, n_coded, CW_ITERATIONS, got, &residual), 0);
 			assert_int_equal(residual, address);
 			assert_memory_equal(got, sent, (n + 7) / 8);
 		}
@@ -61,19 +61,19 @@ static void silence_is_no_codeword_and_an_empty_message_is_one(void **state)
 	(void)state;
 	assert_non_null(c);
 	memset(llr, 0, sizeof llr);
-	assert_int_equal(cw_decode(c, llr, 432, got, &address), -EBADMSG);
+	assert_int_equal(cw_decode(c, llr, 432, CW_ITERATIONS, got, &address), -EBADMSG);
 	assert_int_equal(cw_encode(c, zeros, 0, bits, 432), 0);
 	for (size_t i = 0; i < 432; i++)
 		ones += bits[i];
 	assert_in_range(ones, 50, 382); /* thanks to the register of ones */
 	set_llrs(bits, 432, 3);
-	assert_int_equal(cw_decode(c, llr, 432, got, &address), 0);
+	assert_int_equal(cw_decode(c, llr, 432, CW_ITERATIONS, got, &address), 0);
 	assert_int_equal(address, 0);
 	assert_memory_equal(got, zeros, 8);
 	/* All LLRs towards 0: the all-zero word is in the code, but for nobody near. */
 	memset(bits, 0, 432);
 	set_llrs(bits, 432, 3);
-	cw_decode(c, llr, 432, got, &address);
+	cw_decode(c, llr, 432, CW_ITERATIONS, got, &address);
 	assert_true(address > 0xFFFF);
 	cw_destroy(c);
 }
@@ -89,7 +89,7 @@ static void noise_is_never_taken_for_a_message_to_one_of_17_addresses(void **sta
 		uint32_t address;
 		for (size_t i = 0; i < 108; i++)
 			llr[i] = 4 * crealf(awgn_noise(&g));
-		assert_false(cw_decode(c, llr, 108, got, &address) == 0 && address <= 16);
+		assert_false(cw_decode(c, llr, 108, CW_ITERATIONS, got, &address) == 0 && address <= 16);
 	}
 	cw_destroy(c);
 }
@@ -114,7 +114,7 @@ static void each_doubling_of_a_control_codeword_reaches_three_decibels_further_d
 			awgn_bytes(&g, sent, 8);
 			assert_int_equal(cw_encode(c, sent, 5, bits, levels[l].n_coded), 0);
 			noisy_llrs(bits, levels[l].n_coded, levels[l].snr_db, &g);
-			int rc = cw_decode(c, llr, levels[l].n_coded, got, &address);
+			int rc = cw_decode(c, llr, levels[l].n_coded, CW_ITERATIONS, got, &address);
 			errors += rc || address != 5 || memcmp(got, sent, 8) != 0;
 		}
 		print_message("%zu coded bits at %.1f dB: %d of 300 wrong\n", levels[l].n_coded, levels[l].snr_db,
@@ -137,8 +137,8 @@ static void impossible_sizes_are_refused(void **state)
 	assert_int_equal(cw_encode(c, sent, 1, bits, 107), -EINVAL);
 	assert_int_equal(cw_encode(c, sent, 1, bits, 110), -EINVAL);
 	assert_int_equal(cw_encode(c, sent, 1u << 24, bits, 108), -EINVAL);
-	assert_int_equal(cw_decode(c, llr, 107, got, &address), -EINVAL);
-	assert_int_equal(cw_decode(c, llr, 110, got, &address), -EINVAL);
+	assert_int_equal(cw_decode(c, llr, 107, CW_ITERATIONS, got, &address), -EINVAL);
+	assert_int_equal(cw_decode(c, llr, 110, CW_ITERATIONS, got, &address), -EINVAL);
 	cw_destroy(c);
 }
 
