@@ -187,8 +187,8 @@ struct acquire *acquire_create(const struct numerology *num, uint32_t cell_id)
 	a->period = SYNC_PERIOD_SLOTS * num->slot_len;
 	a->fft_len = FFT_PER_SYMBOL * num->n_fft;
 	a->n_lags = a->fft_len - num->n_fft + 1;
-	a->keep = a->period + 2 * num->slot_len +
-	          a->fft_len; /* the winner of a period, with a slot before and after it */
+	/* the winner of a period, with a slot before and after it */
+	a->keep = a->period + 2 * num->slot_len + a->fft_len;
 	a->history_len = 2 * a->keep;
 	if (!allocate(a)) {
 		acquire_destroy(a);
@@ -334,7 +334,8 @@ static struct clue make_clue(double complex sum, double energy, double n, double
 	return (struct clue){ .angle = carg(sum), .strength = n * square / (1 - square), .cycles = cycles, .at = at };
 }
 
-/* The offset within half a subcarrier of the hypothesis that fits all clues best (von Mises likelihoods). */
+/* The offset within half a subcarrier of the hypothesis that fits all clues best: the sum of von Mises
+ * log-likelihoods, in which a clue counts by its strength. */
 static double most_likely_offset(const struct acquire *a, const struct clue *clues, size_t n_clues)
 {
 	double around = hypothesis_sc[a->best_hypothesis], best = -INFINITY, offset = 0;
@@ -457,8 +458,7 @@ static void impulse_response(struct acquire *a, const float complex *h)
 	fftwf_execute(a->symbol_inverse);
 }
 
-/* Energy's centre of that impulse response, samples after the winner; what does not stand out of the noise is left out.
- */
+/* Energy's centre of that impulse response, samples after the winner; what does not stand out of noise is left out. */
 static double energy_centre(const struct acquire *a)
 {
 	size_t n = a->num.n_fft, cp = a->num.cp;

@@ -143,6 +143,25 @@ static void noise_alone_never_locks(void **state)
 	acquire_destroy(a);
 }
 
+static void tones_clicks_and_bursts_never_lock(void **state)
+{
+	(void)state;
+	struct acquire *a = acquire_create(&num, CELL);
+	struct rng r = { 450 };
+	for (int kind = 0; kind < 4; kind++) {
+		acquire_reset(a, 0);
+		for (size_t i = 0; i < PIECE; i++) {
+			double complex tone = cexp(I * 2 * M_PI * 0.0123 * (double)i);
+			bool on = i / 700 % 2;
+			heard[i] = (float complex[]){ (float complex)tone, i % 1000 == 0, on ? rng_normal(&r) : 0,
+				                      on ? (float complex)tone : 0 }[kind];
+		}
+		for (size_t piece = 0; piece < 3; piece++)
+			assert_false(acquire_feed(a, heard, PIECE));
+	}
+	acquire_destroy(a);
+}
+
 static void slots_without_sync_never_lock_at_any_load(void **state)
 {
 	(void)state;
@@ -292,6 +311,7 @@ int main(void)
 		cmocka_unit_test(carriers_off_by_two_thirds_of_a_subcarrier_are_found),
 		cmocka_unit_test(below_the_noise_periods_add_up),
 		cmocka_unit_test(noise_alone_never_locks),
+		cmocka_unit_test(tones_clicks_and_bursts_never_lock),
 		cmocka_unit_test(slots_without_sync_never_lock_at_any_load),
 		cmocka_unit_test(another_cells_sequence_is_not_taken_for_ours),
 		cmocka_unit_test(the_size_of_blocks_changes_nothing),
