@@ -26,7 +26,7 @@ enum sequence_kind {
 /* Seed of the Gold generator, 31 bits, for a cell id (0 .. CELL_ID_MAX) and index (0 .. 255). No two uses share one.
  * The fields are mixed (a one-to-one map of 31 bits), because Gold sequences whose seeds differ in few bits are not as
  * unlike as random ones: the correlation of two devices' access preambles would have 1.6 times the energy, and pass for
- * a detection in a percent of cases. */
+ * a detection in about a quarter of cases. */
 static inline uint32_t sequence_seed(enum sequence_kind kind, uint32_t cell_id, uint32_t index)
 {
 	uint32_t x = (uint32_t)kind << 28 | cell_id << 8 | index;
