@@ -75,10 +75,8 @@ static int get_array(const struct gguf *g, const struct complaint *c, const char
 {
 	int rc = gguf_get_array(g, key, type, a);
 	if (rc == -ENOENT)
-		complain(c, "key %s is missing", key);
-	else if (rc)
-		complain(c, "key %s is not an array of the right type", key);
-	return rc;
+		return complain(c, "key %s is missing", key);
+	return rc ? complain(c, "key %s is not an array of the right type", key) : 0;
 }
 
 static int find_vocabulary(const struct gguf *g, const struct complaint *c, struct vocabulary *v)
