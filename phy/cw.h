@@ -1,7 +1,7 @@
 /* cw.h - control codewords: a few payload bits to any number of coded QPSK bits, and back.
  *
  *     struct cw_coder *c = cw_create(payload_bits, max_coded_bits);
- *     cw_encode(c, payload, address, bits, n_coded);       then gold_xor_bits, modem_map
+ *     cw_encode(c, payload, address, bits, n_coded);                  then gold_xor_bits, modem_map
  *     cw_decode(c, llr, n_coded, CW_ITERATIONS, payload, &address);    after modem_demap, gold_flip_llr
  *
  * One code block of LDPC base graph 2 (phy/code_block.h) of payload and CRC24A, the CRC masked with an address as 3GPP
@@ -29,9 +29,10 @@ void cw_destroy(struct cw_coder *c); /* NULL is fine */
  * bits, one a byte, not scrambled; n_coded even (QPSK). Returns 0, or -EINVAL. */
 int cw_encode(struct cw_coder *c, const uint8_t *payload, uint32_t address, uint8_t *bits, size_t n_coded);
 
-/* llr: n_coded, even, natural scale. payload: ceil(payload_bits / 8) bytes, spare bits 0. address: 24 bit residual of
- * the CRC. max_iterations: >= 1; CW_ITERATIONS for all there is to gain, fewer to try a guess cheaply. Returns 0 when the result is a codeword of the LDPC code (it is for you only if the address is one that you
- * know: a wrong one slips through once in 2^24), -EBADMSG when not, -EINVAL. */
+/* llr: n_coded, even, natural scale. max_iterations: >= 1; CW_ITERATIONS for a thorough try, fewer for a cheap guess.
+ * payload: ceil(payload_bits / 8) bytes, spare bits 0. address: 24 bit residual of the CRC. Returns 0 when the result
+ * is a codeword of the LDPC code (it is for you only if the address is one that you know: a wrong one slips through
+ * once in 2^24), -EBADMSG when not, -EINVAL. */
 int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, unsigned max_iterations, uint8_t *payload,
               uint32_t *address);
 
