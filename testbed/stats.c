@@ -149,5 +149,5 @@ struct stats_interval stats_wilson(size_t hits, size_t trials, double confidence
 	double n = (double)trials, p = (double)hits / n;
 	double centre = (p + z * z / (2 * n)) / (1 + z * z / n);
 	double half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
-	return (struct stats_interval){ p, fmax(centre - half, 0), fmin(centre + half, 1) };
+	return (struct stats_interval){ p, hits == 0 ? 0 : centre - half, hits == trials ? 1 : centre + half };
 }
