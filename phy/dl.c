@@ -23,6 +23,7 @@ static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long 
 static const unsigned attempts[] = { 3, CW_ITERATIONS };
 static const float snr_min = 0.2f;               /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
 static const float noise_slots = 16;             /* memory of the noise estimate */
+static const float least_noise = 1e-9f;          /* of the signal's power: keeps noiseless signals calculable */
 
 /* What sender and receiver share. */
 struct common {
@@ -364,7 +365,7 @@ static void fill_csi(const struct dl_rx *rx, const struct slot_time *when, float
 	}
 	csi->snr_mean_db = snr_db_of(total, rx->noise_var);
 	csi->cfo_hz = (float)when->nco_hz + rx->cfo_hz;
-	csi->evm_db = ratio_db(slot_noise_var / mean_power(rx->h, num->n_sc));
+	csi->evm_db = ratio_db(fmaxf(slot_noise_var / mean_power(rx->h, num->n_sc), least_noise));
 }
 
 /* Energy of each CCE, and what it should be with a message in it. */
@@ -487,7 +488,7 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 	struct pilot_sums sums = read_pilots(rx);
 	chest_estimate(rx->chest, rx->at_pilots[2], rx->h);
 	float power = mean_power(rx->h, num->n_sc);
-	smooth_noise(rx, fmaxf(sums.noise_var, 1e-9f * power));
+	smooth_noise(rx, fmaxf(sums.noise_var, least_noise * power));
 	res->csi.noise_var = rx->noise_var;
 	/* Written so that an all-zero slot, 0 > 0, is not valid either. */
 	if (!(power > (snr_min + 0.5f * rx->mean_gain) * fmaxf(sums.noise_var, rx->noise_var))) {

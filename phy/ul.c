@@ -27,6 +27,7 @@ enum {
 };
 
 static const float lit_min = 1.5f;         /* mean energy over noise of what counts as sent */
+static const float least_noise = 1e-9f;    /* of the signal's power: keeps noiseless signals calculable */
 static const float noise_dof_max = 300;    /* memory of the noise estimates, degrees of freedom */
 static const float noise_prior_dof = 20;   /* what the band's noise floor counts against a device's own first slots */
 static const float data_noise_dof = 12;    /* what a device's noise from control counts against the DMRS of one slot */
@@ -433,7 +434,7 @@ static void fill_csi(const struct ul_rx *rx, const struct comb *c, const struct 
 	csi->cfo_hz = (float)rx->when.nco_hz + sounding_cfo_hz(rx, link, c->h);
 	csi->timing_samples = track_timing_from_pilots(num, track_slope(num, c->h, num->n_sc, 0, 1), 1);
 	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
-	csi->evm_db = ratio_db(fmaxf(c->noise_var / mean_power(c->h, num->n_sc), 1e-12f));
+	csi->evm_db = ratio_db(fmaxf(c->noise_var / mean_power(c->h, num->n_sc), least_noise));
 }
 
 static int read_uci(struct ul_rx *rx, const struct comb *c, const struct link *link, uint8_t device, struct uci *uci)
@@ -468,7 +469,7 @@ int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi 
 	}
 	if (!link->noise.dof)
 		link->noise = (struct smooth){ .value = rx->floor, .dof = noise_prior_dof };
-	smooth_add(&link->noise, fmaxf(c->noise_var, 1e-9f * c->energy), chest_residual_dof(c->chest));
+	smooth_add(&link->noise, fmaxf(c->noise_var, least_noise * c->energy), chest_residual_dof(c->chest));
 	if (csi)
 		fill_csi(rx, c, link, csi);
 	link->seen = true;
@@ -526,13 +527,14 @@ static float estimate_rbs(struct ul_rx *rx, const struct rb_set *rbs)
 	return 0.5f * gain / (float)rb_set_count(rbs); /* two symbols were averaged */
 }
 
-static bool any_energy(const struct ul_rx *rx, size_t n_re)
+/* Mean energy of the block's REs; 0 if it is no more than noise. */
+static float data_energy(const struct ul_rx *rx, size_t n_re)
 {
 	const uint32_t *re = block_re(rx->block);
 	float energy = 0;
 	for (size_t i = 0; i < n_re; i++)
-		energy += power_of(rx->grid[re[i]]);
-	return energy > (1.1f + 4 / sqrtf((float)n_re)) * rx->floor * (float)n_re;
+		energy += power_of(rx->grid[re[i]]) / (float)n_re;
+	return energy > (1.1f + 4 / sqrtf((float)n_re)) * rx->floor ? energy : 0;
 }
 
 int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t *tb, size_t *n_bytes,
@@ -542,7 +544,8 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t 
 	if (device >= PHY_DEVICES_MAX || !*n_bytes)
 		return -EINVAL;
 	size_t n_re = layout_ul_data(rx->layout, &g->rbs, block_re(rx->block)), n_pilots;
-	if (rx->empty || !any_energy(rx, n_re))
+	float energy = rx->empty ? 0 : data_energy(rx, n_re);
+	if (!(energy > 0))
 		return -ENODATA;
 	float difference;
 	float phase_rad = read_dmrs(rx, &g->rbs, &difference, &n_pilots);
@@ -550,6 +553,7 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t 
 	const struct link *link = &rx->link[device];
 	float known = fmaxf(link->noise.dof ? link->noise.value : 0, rx->floor), dof = (float)n_pilots - 0.5f;
 	float noise_var = (data_noise_dof * known + 0.5f * difference) / (data_noise_dof + dof);
+	noise_var = fmaxf(noise_var, least_noise * energy);
 	double first = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[0]);
 	double second = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[1]);
 	for (size_t l = 0; l < layout_n_ul_data_symbols; l++) {

@@ -208,6 +208,26 @@ static void noise_and_snr_per_rb_are_those_of_the_channel(void **state)
 	}
 }
 
+static void without_any_noise_all_is_read_and_finite(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct dci dci = { .device = 3, .has_dl = true, .dl = grant_of(0, 18, 16) };
+	struct rx_info info;
+	size_t n = dl_tb_bytes(f->layout, &dci.dl), n_got;
+	f->when.slot = 4;
+	dl_tx_begin(f->tx, 4);
+	assert_int_equal(dl_tx_dci(f->tx, &dci, 1), 0);
+	assert_int_equal(dl_tx_data(f->tx, 3, &dci.dl, tb, n), 0);
+	dl_tx_finish(f->tx, f->sent);
+	assert_int_equal(dl_rx_slot(f->rx[3], f->sent, &f->when, &f->res), 0);
+	assert_true(f->res.has_dci);
+	assert_true(isfinite(f->res.csi.snr_mean_db) && isfinite(f->res.csi.evm_db) && isfinite(f->res.csi.snr_db[9]));
+	assert_int_equal(dl_rx_data(f->rx[3], &f->res.dci.dl, got, &n_got, &info), 0);
+	assert_memory_equal(got, tb, n);
+	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
+}
+
 static void noise_alone_gives_no_valid_csi_and_no_message(void **state)
 {
 	struct fixture *f = *state;
@@ -287,6 +307,7 @@ int main(void)
 		T(csi_of_tdl_a_is_within_minus_20_db_of_the_truth_at_20_db),
 		T(csi_is_stated_for_raw_samples_whatever_the_receiver_corrected),
 		T(noise_and_snr_per_rb_are_those_of_the_channel),
+		T(without_any_noise_all_is_read_and_finite),
 		T(noise_alone_gives_no_valid_csi_and_no_message),
 		T(a_slot_with_a_nan_is_refused_and_counted),
 		T(control_room_is_given_out_until_it_is_full),

@@ -240,6 +240,48 @@ static void silence_is_never_taken_for_control_or_data(void **state)
 	assert_true(bad < 10 && bad_data < 4);
 }
 
+/* Energy without meaning: nothing but the CRC stands between it and an acknowledgement. */
+static void garbage_of_any_strength_is_never_taken_for_control_or_data(void **state)
+{
+	struct fixture *f = *state;
+	uint8_t tb[TB_MAX];
+	size_t n;
+	struct grant g = grant_of(7, 4, 3);
+	listen(f, 20, 20);
+	for (size_t slot = 0; slot < 300; slot++) {
+		f->when.slot = slot;
+		air_clear(f);
+		assert_int_equal(receive(f, 10 - (double)(slot % 40)), 0);
+		for (uint8_t d = 0; d < 8; d++)
+			assert_true(ul_rx_control(f->rx, d, &f->uci, &f->csi) != 0);
+		assert_true(ul_rx_data(f->rx, 2, &g, tb, &n, NULL) != 0);
+	}
+}
+
+static void without_any_noise_all_is_read_and_finite(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct channel c = channel_flat(1e-3);
+	struct grant g = grant_of(0, 18, 16);
+	struct uci u = uci_of(4, 2);
+	struct rx_info info;
+	size_t n = ul_tb_bytes(f->layout, 2, &g), n_got;
+	f->when.slot = 2;
+	ul_tx_begin(f->tx[4], 2);
+	assert_int_equal(ul_tx_data(f->tx[4], &g, tb, n), 0);
+	assert_int_equal(ul_tx_control(f->tx[4], &u), 0);
+	air_clear(f);
+	air_add(f, 4, &full_band, &c);
+	assert_int_equal(ul_rx_slot(f->rx, f->received, &f->when), 0);
+	assert_int_equal(ul_rx_control(f->rx, 4, &f->uci, &f->csi), 0);
+	assert_true(same_uci(&f->uci, &u));
+	assert_true(isfinite(f->csi.snr_mean_db) && isfinite(f->csi.evm_db) && isfinite(f->csi.snr_db[17]));
+	assert_int_equal(ul_rx_data(f->rx, 4, &g, got, &n_got, &info), 0);
+	assert_memory_equal(got, tb, n);
+	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
+}
+
 static void control_of_another_device_on_the_same_comb_is_not_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -362,6 +404,8 @@ int main(void)
 		T(csi_from_sounding_at_20_db_without_boost_is_still_within_minus_20_db),
 		T(control_is_read_in_awgn_at_minus_3_db_full_band_snr),
 		T(silence_is_never_taken_for_control_or_data),
+		T(garbage_of_any_strength_is_never_taken_for_control_or_data),
+		T(without_any_noise_all_is_read_and_finite),
 		T(control_of_another_device_on_the_same_comb_is_not_taken),
 		T(a_weak_device_is_read_beside_one_25_db_stronger),
 		T(access_preambles_are_found_beside_data),
