@@ -107,6 +107,8 @@ ALWAYS_INLINE void tile(const struct tensor_type *type, load_fn *load, size_t n_
 			sum[r][i] = lanes_zero();
 	for (size_t c = 0; c < n_cols / CHUNK; c++)
 		for (size_t r = 0; r < n_r; r++) {
+			/* the same place in the next tile: rows are too short for the hardware to follow each of them */
+			__builtin_prefetch(w + (r + n_r) * row_bytes + c * (CHUNK / type->block * type->bytes));
 			struct chunk k = load(w + r * row_bytes, c);
 			for (size_t i = 0; i < n_x; i++)
 				sum[r][i] = add_chunk(sum[r][i], k, x + i * n_cols + c * CHUNK);
