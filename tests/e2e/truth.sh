@@ -2,10 +2,6 @@
 # Two seeds of a tiny model here; tests/accept/truth.sh does it in full.
 . "$SOURCE_DIR/tests/e2e/lib/check.sh"
 
-value() { # KEY FILE: a scalar of the report, or a list in one line
-	tr -d '\n ' <"$2" | grep -o "\"$1\":\(\[[^]]*\]\|[^,}]*\)" | head -1 | cut -d: -f2-
-}
-
 for seed in 1 2; do
 	succeeds "$WDMOE" generate --model "$MODEL_MINI" --prompt "one two" --n-tokens 12 --ignore-eos --seed $seed --json here.json
 	succeeds "$WDMOE" run "$SOURCE_DIR/testbed/scenarios/truth.yaml" --model "$MODEL_MINI" --prompt "one two" --n-tokens 12 \

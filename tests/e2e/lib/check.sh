@@ -39,3 +39,8 @@ succeeds() {
 says() {
 	grep -qF -- "$1" out || fail "output lacks \"$1\""
 }
+
+# value KEY FILE: the first value of that key in a JSON report, a scalar or a list of scalars, in one line.
+value() {
+	tr -d '\n ' <"$2" | grep -o "\"$1\":\(\[[^]]*\]\|[^,}]*\)" | head -1 | cut -d: -f2-
+}
