@@ -17,6 +17,7 @@ enum {
 	ARQ_CAPACITY = 1 << 21,
 	CALLS_MAX = 256,
 	TB_MAX = 1 << 14,
+	SENT_REMEMBERED = 8,   /* uplink slots, for logs */
 	HARQ_SLOTS = 12,       /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
 };
@@ -60,6 +61,7 @@ struct device {
 	struct arq *arq;
 	struct worker *worker;
 	struct process process[PROCESSES];
+	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
 	uint8_t *block;       /* received */
 	uint8_t *block_memory; /* of the processes */
 	struct device_stats stats;
@@ -360,6 +362,9 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 	tx->t_samples = d->track.next_start + DEVICE_UL_DELAY_SLOTS * d->num->slot_len;
 	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
 	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
+	d->sent[ul_slot % SENT_REMEMBERED] =
+		(struct device_sent){ .slot = ul_slot, .t_samples = tx->t_samples, .nco_rad = nco_phase_rad(&d->tx_nco),
+				      .nco_hz = nco_hz(&d->tx_nco), .comb_amplitude = a.comb };
 	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
 	d->tx_nco_t = tx->t_samples + d->num->slot_len;
 	tx->samples = d->tx;
@@ -462,6 +467,12 @@ enum device_state device_state(const struct device *d)
 const struct csi *device_csi(const struct device *d)
 {
 	return d->have_csi ? &d->result.csi : NULL;
+}
+
+const struct device_sent *device_sent(const struct device *d, uint64_t ul_slot)
+{
+	const struct device_sent *s = &d->sent[ul_slot % SENT_REMEMBERED];
+	return s->slot == ul_slot && s->t_samples ? s : NULL;
 }
 
 float device_path_loss_db(const struct device *d)

@@ -72,6 +72,15 @@ struct device_tx {
 	const float complex *samples; /* slot_len; valid until the next device_slot */
 };
 
+/* How an uplink slot was sent, for tests and logs: its samples were turned by exp(j (nco_rad + 2 pi nco_hz n / rate)), n = 0 at its
+ * first one. */
+struct device_sent {
+	uint64_t slot;
+	uint64_t t_samples; /* own clock */
+	double nco_rad, nco_hz;
+	float comb_amplitude; /* of a control or sounding RE */
+};
+
 struct device_stats {
 	uint64_t slots[DEVICE_STATES];
 	uint64_t transitions[DEVICE_STATES]; /* times each state was entered */
@@ -98,7 +107,8 @@ enum device_state device_state(const struct device *d);
 const char *device_state_name(enum device_state s);
 /* CSI of the slot last seen while following a cell; NULL if that slot gave none. For logs. */
 const struct csi *device_csi(const struct device *d);
-/* For tests and logs: the transmitter's frequency correction, phase at own sample 0 and Hz now. */
+/* NULL if nothing was sent in that uplink slot, or it is long ago. */
+const struct device_sent *device_sent(const struct device *d, uint64_t ul_slot);
 float device_path_loss_db(const struct device *d);
 double device_cfo_hz(const struct device *d);
 struct device_stats device_stats(const struct device *d);

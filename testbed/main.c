@@ -10,6 +10,7 @@ int cmd_logits(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_model_info(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
+int cmd_phy_csi(int argc, char **argv);
 
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
@@ -20,6 +21,7 @@ static const struct cli_command commands[] = {
 	{ "model info", "tell what a model file holds", cmd_model_info },
 	{ "config", "list the configuration keys, or show what a configuration file comes to", cmd_config },
 	{ "attach", "start a cell cold, many times, and tell how long it took", cmd_attach },
+	{ "phy csi", "compare estimated channels with the true ones", cmd_phy_csi },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
 
