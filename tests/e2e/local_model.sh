@@ -1,0 +1,41 @@
+# The commands that compute locally: logits of a file of ids, token ids of a text, an answer and its report.
+. "$SOURCE_DIR/tests/e2e/lib/check.sh"
+
+data=$SOURCE_DIR/tests/moe/data
+
+# Logits are those of the float64 reference, little-endian f32 and nothing else.
+succeeds "$WDMOE" logits --model "$MODEL_MINI" --tokens "$data/mini.tokens" --out x.f32
+test "$(wc -c <x.f32)" = "$(wc -c <"$data/mini.logits.f32")" || fail "logits: $(wc -c <x.f32) bytes"
+od -An -v -w4 -tfF x.f32 >ours
+od -An -v -w4 -tfF "$data/mini.logits.f32" | paste ours - |
+	awk '{ d = $1 - $2; if (d < 0) d = -d; if (!(d <= 5e-5)) bad++ } END { exit bad > 0 || NR == 0 }' || fail "logits differ"
+
+# Token ids: BOS and control tokens only without --plain; a space in front, bytes as they are.
+printf 'a</s>\377' >text
+succeeds "$WDMOE" tokenize --model "$MODEL_MINI" text
+says "[1, "
+says ", 2, "
+says ", 258]"
+succeeds "$WDMOE" tokenize --plain --model "$MODEL_MINI" text
+grep -q '\[1, \|, 2, ' out && fail "tokenize --plain makes control tokens: $(cat out)"
+
+# Greedy takes the largest logit: the last row of the logits file tells the first token.
+succeeds "$WDMOE" generate --model "$MODEL_MINI" --tokens "$data/mini.tokens" --n-tokens 5 --ignore-eos --json a.json
+best=$(tail -320 ours | awk 'NR == 1 || $1 > max { max = $1; id = NR - 1 } END { print id }')
+case $(value tokens a.json) in "[$best,"*) ;; *) fail "first token of $(value tokens a.json) is not $best" ;; esac
+test "$(value stop a.json)" = '"limit"' || fail "stop is $(value stop a.json)"
+
+# One seed, the same bytes; another seed, another text. A full context ends an answer.
+sample="$WDMOE generate --model $MODEL_MINI --prompt abc --temp 1 --top-p 0.9 --ignore-eos"
+succeeds $sample --seed 1 --json b.json
+succeeds $sample --seed 1 --json c.json
+succeeds $sample --seed 2 --json d.json
+cmp -s b.json c.json || fail "the same seed gives another report"
+test "$(value tokens b.json)" != "$(value tokens d.json)" || fail "another seed gives the same tokens"
+succeeds $sample --n-tokens 1000 --json e.json
+test "$(value stop e.json)" = '"context"' || fail "stop is $(value stop e.json)"
+
+succeeds "$WDMOE" model info "$MODEL_MINI"
+says "2 layers"
+
+finish
