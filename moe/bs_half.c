@@ -28,18 +28,18 @@ struct moe_ctx {
 	struct moe_choice *choices; /* [max_rows][n_expert_used] */
 	size_t *order;              /* [n_expert]: parts in order of probability */
 	struct moe_ctx_stats stats;
-	float *floats; /* one block for all of the following */
-	float *keys, *values;    /* [n_layer][n_ctx][width] */
-	float *rope;             /* [n_ctx][n_rot / 2][cos, sin] */
-	float *residual;         /* [max_rows][n_embd] */
-	float *hidden;           /* [max_rows][n_embd] */
-	float *queries;          /* [max_rows][n_head * head_dim_k] */
-	float *attended;         /* [max_rows][n_head * head_dim_v] */
-	float *projected;        /* [max_rows][n_embd] */
-	float *probs;            /* [max_rows][n_expert] */
-	float *scores;           /* [n_ctx] */
-	float *sum;              /* [n_embd] */
-	float *logits;           /* [n_vocab] */
+	float *floats;        /* one block for all of the following */
+	float *keys, *values; /* [n_layer][n_ctx][width] */
+	float *rope;          /* [n_ctx][n_rot / 2][cos, sin] */
+	float *residual;      /* [max_rows][n_embd] */
+	float *hidden;        /* [max_rows][n_embd] */
+	float *queries;       /* [max_rows][n_head * head_dim_k] */
+	float *attended;      /* [max_rows][n_head * head_dim_v] */
+	float *projected;     /* [max_rows][n_embd] */
+	float *probs;         /* [max_rows][n_expert] */
+	float *scores;        /* [n_ctx] */
+	float *sum;           /* [n_embd] */
+	float *logits;        /* [n_vocab] */
 };
 
 /* --- create, destroy --- */
@@ -251,8 +251,8 @@ static void softmax(float *x, size_t n)
 		x[i] /= sum;
 }
 
-/* One head of one row over the n positions up to its own. The two products are BLAS calls: their shape is that of this row
- * alone, so batching cannot change their bits (moe_model_open sets one BLAS thread). */
+/* One head of one row over the n positions up to its own. The two products are BLAS calls: their shape is that of this
+ * row alone, so batching cannot change their bits (moe_model_open sets one BLAS thread). */
 static void attend_head(struct moe_ctx *c, size_t row, size_t head)
 {
 	const struct moe_shape *s = &c->m->shape;
@@ -263,9 +263,11 @@ static void attend_head(struct moe_ctx *c, size_t row, size_t head)
 	const float *query = c->queries + (row * s->n_head + head) * s->head_dim_k;
 	float *out = c->attended + (row * s->n_head + head) * s->head_dim_v;
 	float scale = 1.0f / sqrtf((float)s->head_dim_k);
-	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, scale, keys, (int)k_width, query, 1, 0, c->scores, 1);
+	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, scale, keys, (int)k_width, query, 1, 0,
+	            c->scores, 1);
 	softmax(c->scores, n);
-	cblas_sgemv(CblasRowMajor, CblasTrans, (int)n, (int)s->head_dim_v, 1, values, (int)v_width, c->scores, 1, 0, out, 1);
+	cblas_sgemv(CblasRowMajor, CblasTrans, (int)n, (int)s->head_dim_v, 1, values, (int)v_width, c->scores, 1, 0,
+	            out, 1);
 }
 
 static void attention(struct moe_ctx *c, const struct moe_layer *l)
@@ -275,7 +277,8 @@ static void attention(struct moe_ctx *c, const struct moe_layer *l)
 	size_t first = c->layer * c->n_ctx + c->start;
 	float *keys = c->keys + first * k_width, *values = c->values + first * v_width;
 	for (size_t row = 0; row < c->n_rows; row++)
-		rms_norm(c->residual + row * s->n_embd, l->attn_norm, s->n_embd, s->rms_eps, c->hidden + row * s->n_embd);
+		rms_norm(c->residual + row * s->n_embd, l->attn_norm, s->n_embd, s->rms_eps,
+		         c->hidden + row * s->n_embd);
 	project(&l->q, l->q_bias, c->hidden, c->n_rows, c->queries);
 	project(&l->k, l->k_bias, c->hidden, c->n_rows, keys);
 	project(&l->v, l->v_bias, c->hidden, c->n_rows, values);

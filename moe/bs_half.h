@@ -20,8 +20,8 @@
  * next layer needs all of them. Every row's numbers are the same however the sequence was cut into chunks.
  * A context allocates at create only, and belongs to one thread at a time; the model must outlive it.
  *
- * Equations: Vaswani 2017 (attention), Su 2021 (rotary embedding), Zhang 2019 (RMS norm), Ainslie 2023 (grouped queries),
- * Jiang 2024 (Mixtral: softmax over all experts, the top k renormalised).
+ * Equations: Vaswani 2017 (attention), Su 2021 (rotary embedding), Zhang 2019 (RMS norm), Ainslie 2023 (grouped
+ * queries), Jiang 2024 (Mixtral: softmax over all experts, the top k renormalised).
  */
 #ifndef MOE_BS_HALF_H
 #define MOE_BS_HALF_H
@@ -48,12 +48,12 @@ struct moe_part {
 };
 
 struct moe_ctx_stats {
-	uint64_t tokens;             /* rows embedded */
-	uint64_t parts;              /* expert outputs combined */
-	uint64_t non_finite_hidden;  /* rows refused because a hidden state was NaN or Inf */
-	uint64_t non_finite_expert;  /* expert outputs refused for the same reason */
-	uint64_t non_finite_logits;  /* rows of logits refused */
-	uint64_t out_of_order;       /* calls in the wrong state */
+	uint64_t tokens;            /* rows embedded */
+	uint64_t parts;             /* expert outputs combined */
+	uint64_t non_finite_hidden; /* rows refused because a hidden state was NaN or Inf */
+	uint64_t non_finite_expert; /* expert outputs refused for the same reason */
+	uint64_t non_finite_logits; /* rows of logits refused */
+	uint64_t out_of_order;      /* calls in the wrong state */
 };
 
 /* n_ctx: tokens the KV cache holds, 1 .. shape.n_ctx; max_rows: tokens of the longest chunk, 1 .. n_ctx.
@@ -74,8 +74,8 @@ size_t moe_n_rows(const struct moe_ctx *c);
 void moe_ctx_get_stats(const struct moe_ctx *c, struct moe_ctx_stats *stats);
 const struct moe_model *moe_ctx_model(const struct moe_ctx *c);
 
-/* Starts a chunk of n tokens, 1 .. max_rows, ids below n_vocab. Returns 0, -EINVAL (range), -ENOSPC (context full), -EPROTO
- * (a chunk is in progress). */
+/* Starts a chunk of n tokens, 1 .. max_rows, ids below n_vocab. Returns 0, -EINVAL (range), -ENOSPC (context full),
+ * -EPROTO (a chunk is in progress). */
 int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n);
 
 /* Runs layer `layer` up to its experts for all rows. Returns 0, -EPROTO, or -EDOM if a hidden state is not finite:
@@ -83,9 +83,9 @@ int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n);
 int moe_attend(struct moe_ctx *c, size_t layer);
 
 /* After moe_attend, until the row is combined. row < n of moe_begin. */
-const float *moe_hidden(const struct moe_ctx *c, size_t row);             /* [n_embd] */
-const float *moe_router_probs(const struct moe_ctx *c, size_t row);       /* [n_expert], sum 1 */
-const struct moe_choice *moe_topk(const struct moe_ctx *c, size_t row);   /* [n_expert_used], descending probability */
+const float *moe_hidden(const struct moe_ctx *c, size_t row);           /* [n_embd] */
+const float *moe_router_probs(const struct moe_ctx *c, size_t row);     /* [n_expert], sum 1 */
+const struct moe_choice *moe_topk(const struct moe_ctx *c, size_t row); /* [n_expert_used], descending probability */
 
 /* Sets the weights of n choices from their probabilities as the architecture does for the experts it keeps; with
  * fewer than top-k experts the rest are renormalised (or not) by the same rule. */

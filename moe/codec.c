@@ -118,7 +118,12 @@ static int decode_int8(const uint8_t *in, size_t n, float *x)
 static const struct codec codecs[] = {
 	{ .id = 1, .name = "f32", .block = 1, .number_bytes = 4, .encode = encode_f32, .decode = decode_f32 },
 	{ .id = 2, .name = "f16", .block = 1, .number_bytes = 2, .encode = encode_f16, .decode = decode_f16 },
-	{ .id = 3, .name = "int8", .block = BLOCK, .block_head = 2, .number_bytes = 1, .encode = encode_int8,
+	{ .id = 3,
+	  .name = "int8",
+	  .block = BLOCK,
+	  .block_head = 2,
+	  .number_bytes = 1,
+	  .encode = encode_int8,
 	  .decode = decode_int8 },
 };
 enum { N_CODECS = sizeof codecs / sizeof codecs[0] };

@@ -5,8 +5,8 @@
  *     c->decode(bytes, n_embd, y);
  *
  * f32 is exact. f16 rounds to nearest even. int8 writes blocks of 32 numbers (the last may be shorter) as a scale in
- * f16 and one signed byte each, x = scale * q. All numbers are in network byte order. A row is encoded by itself, so its bytes do
- * not depend on what else is in the message. Numbers that are not finite are refused in both directions.
+ * f16 and one signed byte each, x = scale * q. All numbers are in network byte order. A row is encoded by itself, so
+ * its bytes do not depend on what else is in the message. Numbers that are not finite are refused in both directions.
  */
 #ifndef MOE_CODEC_H
 #define MOE_CODEC_H

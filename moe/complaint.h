@@ -11,7 +11,8 @@ struct complaint {
 	const char *path;
 };
 
-/* Writes "path: ..." (cut to fit, control characters as '?': names in a damaged file hold anything) and returns -EINVAL. */
+/* Writes "path: ..." (cut to fit, control characters as '?': names in a damaged file hold anything) and returns
+ * -EINVAL. */
 int complain(const struct complaint *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

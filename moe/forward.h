@@ -5,8 +5,8 @@
  *     const float *logits = moe_forward_logits(f);      // of the last one
  *     moe_forward_destroy(f);
  *
- * It calls nothing but bs_half.h and expert.h, so what it computes is what a split run with an exact codec must compute,
- * bit for bit. Rows of a chunk are grouped by expert.
+ * It calls nothing but bs_half.h and expert.h, so what it computes is what a split run with an exact codec must
+ * compute, bit for bit. Rows of a chunk are grouped by expert.
  */
 #ifndef MOE_FORWARD_H
 #define MOE_FORWARD_H
@@ -20,9 +20,10 @@
 struct moe_forward;
 
 /* Chooses the experts of one row in place of the router's top k (wrong, fewer or other experts). probs: [n_expert];
- * topk: [n_expert_used]; writes at most n_expert choices with their weights to `chosen`, each expert once, and returns how many. */
+ * topk: [n_expert_used]; writes at most n_expert choices with their weights to `chosen`, each expert once, and returns
+ * how many. */
 typedef size_t moe_select_fn(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-			     struct moe_choice *chosen);
+                             struct moe_choice *chosen);
 
 /* Called with the logits of every position ([n_vocab], valid during the call); a negative return ends the run. */
 typedef int moe_logits_fn(void *user, size_t position, const float *logits);
@@ -36,8 +37,8 @@ void moe_forward_set_select(struct moe_forward *f, moe_select_fn *select, void *
 /* each NULL: logits only of the last token, by moe_forward_logits. */
 void moe_forward_set_logits(struct moe_forward *f, moe_logits_fn *each, void *user);
 
-/* Appends n tokens to the sequence. Returns 0, the errors of moe_begin, moe_attend and moe_combine, or what the logits function
- * returned; after an error the sequence must be rewound. */
+/* Appends n tokens to the sequence. Returns 0, the errors of moe_begin, moe_attend and moe_combine, or what the logits
+ * function returned; after an error the sequence must be rewound. */
 int moe_forward_run(struct moe_forward *f, const int32_t *tokens, size_t n);
 
 /* Logits of the last token, [n_vocab], valid until the next run. NULL with errno. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <string.h>
 
 #include "moe/sampler.h"
 
@@ -31,13 +30,14 @@ static size_t longest_piece(const struct tokenizer *t)
 }
 
 struct generation *generation_create(const struct tokenizer *t, size_t n_prompt, size_t n_ctx,
-				     const struct generation_options *options)
+                                     const struct generation_options *options)
 {
 	if (n_prompt < 1 || n_prompt > n_ctx || options->n_tokens < 1) {
 		errno = EINVAL;
 		return NULL;
 	}
-	struct generation *g = aligned_alloc(_Alignof(struct generation), sizeof *g); /* the hash state asks for 64 bytes */
+	struct generation *g =
+	        aligned_alloc(_Alignof(struct generation), sizeof *g); /* the hash state asks for 64 bytes */
 	if (!g)
 		return NULL;
 	memset(g, 0, sizeof *g);

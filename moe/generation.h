@@ -9,8 +9,8 @@
  *     }
  *     generation_destroy(g);
  *
- * The hash covers each row of logits that a token was picked from, in order. tokens holds every token picked, the EOS included
- * that ended the run; the text leaves control tokens out.
+ * The hash covers each row of logits that a token was picked from, in order. tokens holds every token picked, the EOS
+ * included that ended the run; the text leaves control tokens out.
  */
 #ifndef MOE_GENERATION_H
 #define MOE_GENERATION_H
@@ -42,11 +42,11 @@ struct generation_options {
 
 /* n_prompt: tokens of the prompt, 1 .. n_ctx. NULL with errno EINVAL or ENOMEM. */
 struct generation *generation_create(const struct tokenizer *t, size_t n_prompt, size_t n_ctx,
-				     const struct generation_options *options);
+                                     const struct generation_options *options);
 void generation_destroy(struct generation *g); /* NULL is fine */
 
-/* logits: [n_vocab] after the token picked last (or the prompt's last). Returns the next token; -EPROTO after the end; -EDOM
- * if a logit is not finite. Does not allocate. */
+/* logits: [n_vocab] after the token picked last (or the prompt's last). Returns the next token; -EPROTO after the end;
+ * -EDOM if a logit is not finite. Does not allocate. */
 int32_t generation_next(struct generation *g, const float *logits);
 
 enum generation_stop generation_stop(const struct generation *g);

@@ -118,7 +118,8 @@ static int skip_array(struct parser *p, const struct entry *e)
 		return rc;
 	}
 	if (n > (p->g->size - p->at) / value_types[type].bytes)
-		return complain(&p->complaint, "array '%.*s' goes past the end of the file", shown(e->key), e->key.bytes);
+		return complain(&p->complaint, "array '%.*s' goes past the end of the file", shown(e->key),
+		                e->key.bytes);
 	return take(p, n * value_types[type].bytes, &b, "an array");
 }
 
@@ -154,10 +155,11 @@ static int size_tensor(const struct parser *p, struct gguf_tensor *t)
 	uint64_t n = 1;
 	for (uint32_t d = 0; d < t->n_dims; d++)
 		if (!t->ne[d] || t->ne[d] > INT64_MAX || __builtin_mul_overflow(n, t->ne[d], &n))
-			return complain(&p->complaint, "shape of tensor '%.*s' is empty or overflows", shown(t->name), t->name.bytes);
+			return complain(&p->complaint, "shape of tensor '%.*s' is empty or overflows", shown(t->name),
+			                t->name.bytes);
 	if (t->ne[0] % t->type->block)
-		return complain(&p->complaint, "tensor '%.*s': rows of %llu are no whole blocks of %s", shown(t->name), t->name.bytes,
-			    (unsigned long long)t->ne[0], t->type->name);
+		return complain(&p->complaint, "tensor '%.*s': rows of %llu are no whole blocks of %s", shown(t->name),
+		                t->name.bytes, (unsigned long long)t->ne[0], t->type->name);
 	if (__builtin_mul_overflow(n / t->type->block, t->type->bytes, &t->n_bytes))
 		return complain(&p->complaint, "size of tensor '%.*s' overflows", shown(t->name), t->name.bytes);
 	return 0;
@@ -174,8 +176,8 @@ static int take_tensor(struct parser *p, struct gguf_tensor *t)
 	if (!t->name.len)
 		return complain(&p->complaint, "a tensor has no name");
 	if (t->n_dims < 1 || t->n_dims > GGUF_MAX_DIMS)
-		return complain(&p->complaint, "tensor '%.*s' has %u dimensions, not 1 to %d", shown(t->name), t->name.bytes, t->n_dims,
-			    GGUF_MAX_DIMS);
+		return complain(&p->complaint, "tensor '%.*s' has %u dimensions, not 1 to %d", shown(t->name),
+		                t->name.bytes, t->n_dims, GGUF_MAX_DIMS);
 	for (uint32_t d = 0; d < GGUF_MAX_DIMS; d++)
 		t->ne[d] = 1;
 	for (uint32_t d = 0; d < t->n_dims && !rc; d++)
@@ -188,8 +190,8 @@ static int take_tensor(struct parser *p, struct gguf_tensor *t)
 		return rc;
 	t->type = tensor_type_by_id(type);
 	if (!t->type)
-		return complain(&p->complaint, "tensor '%.*s' has type %u (%s), which is not supported", shown(t->name), t->name.bytes, type,
-			    tensor_type_name(type));
+		return complain(&p->complaint, "tensor '%.*s' has type %u (%s), which is not supported", shown(t->name),
+		                t->name.bytes, type, tensor_type_name(type));
 	return size_tensor(p, t);
 }
 
@@ -239,7 +241,8 @@ static int read_entries(struct parser *p, uint64_t n)
 	qsort(g->entries, n, sizeof *g->entries, by_key);
 	for (size_t i = 1; i < n; i++)
 		if (!by_key(&g->entries[i - 1], &g->entries[i]))
-			return complain(&p->complaint, "key '%.*s' occurs twice", shown(g->entries[i].key), g->entries[i].key.bytes);
+			return complain(&p->complaint, "key '%.*s' occurs twice", shown(g->entries[i].key),
+			                g->entries[i].key.bytes);
 	return 0;
 }
 
@@ -255,7 +258,8 @@ static int read_tensors(struct parser *p, uint64_t n)
 	qsort(g->tensors, n, sizeof *g->tensors, by_name);
 	for (size_t i = 1; i < n; i++)
 		if (!by_name(&g->tensors[i - 1], &g->tensors[i]))
-			return complain(&p->complaint, "tensor '%.*s' occurs twice", shown(g->tensors[i].name), g->tensors[i].name.bytes);
+			return complain(&p->complaint, "tensor '%.*s' occurs twice", shown(g->tensors[i].name),
+			                g->tensors[i].name.bytes);
 	return 0;
 }
 
@@ -270,11 +274,12 @@ static int place_tensors(struct parser *p)
 	for (size_t i = 0; i < g->n_tensors; i++) {
 		struct gguf_tensor *t = &g->tensors[i];
 		if (t->file_offset % alignment)
-			return complain(&p->complaint, "offset of tensor '%.*s' is out of line", shown(t->name), t->name.bytes);
+			return complain(&p->complaint, "offset of tensor '%.*s' is out of line", shown(t->name),
+			                t->name.bytes);
 		if (__builtin_add_overflow(t->file_offset, start, &t->file_offset) || t->file_offset > g->size ||
 		    t->n_bytes > g->size - t->file_offset)
-			return complain(&p->complaint, "data of tensor '%.*s' goes past the end of the file", shown(t->name),
-				    t->name.bytes);
+			return complain(&p->complaint, "data of tensor '%.*s' goes past the end of the file",
+			                shown(t->name), t->name.bytes);
 		t->data = g->map + t->file_offset;
 	}
 	return 0;

@@ -72,8 +72,8 @@ struct gguf_array {
 	const uint8_t *bytes;
 };
 
-/* Opens and checks the file at path. Returns 0 and *out, which the caller frees with gguf_close, or negative errno (-ENOENT,
- * -EINVAL for a damaged file, ...) with one line in err (cut to err_len). */
+/* Opens and checks the file at path. Returns 0 and *out, which the caller frees with gguf_close, or negative errno
+ * (-ENOENT, -EINVAL for a damaged file, ...) with one line in err (cut to err_len). */
 int gguf_open(const char *path, struct gguf **out, char *err, size_t err_len);
 void gguf_close(struct gguf *g); /* NULL is fine */
 

@@ -72,7 +72,7 @@ static inline lanes lanes_load(const float *p)
 static inline lanes lanes_load_f16(const uint16_t *p)
 {
 	return (lanes){ _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
-			_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))) };
+		        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))) };
 }
 
 static inline lanes lanes_load_i8(const int8_t *p, float scale)

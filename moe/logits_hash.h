@@ -1,4 +1,5 @@
-/* logits_hash.h - one short name for all the logits of a run, in order: two runs with the same hash computed the same bits.
+/* logits_hash.h - one short name for all the logits of a run, in order: two runs with the same hash computed the same
+ * bits.
  *
  * BLAKE2b-128 over the logits as little-endian f32.
  */

@@ -34,8 +34,8 @@ static int read_size(const struct moe_model *m, const struct complaint *c, const
 	return 0;
 }
 
-static int read_size_or(const struct moe_model *m, const struct complaint *c, const char *name, size_t max, size_t otherwise,
-			size_t *value)
+static int read_size_or(const struct moe_model *m, const struct complaint *c, const char *name, size_t max,
+                        size_t otherwise, size_t *value)
 {
 	char key[NAME_MAX_LEN];
 	arch_key(m, name, key);
@@ -44,7 +44,8 @@ static int read_size_or(const struct moe_model *m, const struct complaint *c, co
 	return gguf_get_u64(m->file, key, &v) == -ENOENT ? 0 : read_size(m, c, name, max, value);
 }
 
-static int read_real_or(const struct moe_model *m, const struct complaint *c, const char *name, double otherwise, double *value)
+static int read_real_or(const struct moe_model *m, const struct complaint *c, const char *name, double otherwise,
+                        double *value)
 {
 	char key[NAME_MAX_LEN];
 	arch_key(m, name, key);
@@ -59,7 +60,7 @@ static int read_real_or(const struct moe_model *m, const struct complaint *c, co
 static int refuse_unknown(const struct moe_model *m, const struct complaint *c)
 {
 	static const char *const names[] = { "expert_shared_feed_forward_length", "expert_shared_count",
-					     "attention.sliding_window" };
+		                             "attention.sliding_window" };
 	char key[NAME_MAX_LEN];
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		uint64_t v = 0;
@@ -131,7 +132,8 @@ static int read_arch(struct moe_model *m, const struct complaint *c)
 		return complain(c, "key general.architecture is missing or no string");
 	m->arch = moe_arch_by_name(name.bytes, name.len);
 	if (!m->arch)
-		return complain(c, "architecture '%.*s' is not supported", name.len < 32 ? (int)name.len : 32, name.bytes);
+		return complain(c, "architecture '%.*s' is not supported", name.len < 32 ? (int)name.len : 32,
+		                name.bytes);
 	return 0;
 }
 
@@ -152,8 +154,8 @@ static const struct gguf_tensor *find_shaped(struct binder *b, const char *name,
 		return NULL;
 	if (t->ne[0] != ne0 || t->ne[1] != ne1 || t->ne[2] != ne2 || t->ne[3] != 1) {
 		b->rc = complain(b->c, "tensor %s is %llu x %llu x %llu, not %zu x %zu x %zu", name,
-				 (unsigned long long)t->ne[0], (unsigned long long)t->ne[1], (unsigned long long)t->ne[2],
-				 ne0, ne1, ne2);
+		                 (unsigned long long)t->ne[0], (unsigned long long)t->ne[1],
+		                 (unsigned long long)t->ne[2], ne0, ne1, ne2);
 		return NULL;
 	}
 	b->n_bound++;
@@ -243,7 +245,7 @@ static int bind_tensors(struct moe_model *m, const struct complaint *c)
 		bind_layer(&b, i);
 	if (!b.rc && b.n_bound != gguf_n_tensors(m->file))
 		return complain(c, "%zu of its %zu tensors are not part of architecture %s",
-				gguf_n_tensors(m->file) - b.n_bound, gguf_n_tensors(m->file), m->arch->name);
+		                gguf_n_tensors(m->file) - b.n_bound, gguf_n_tensors(m->file), m->arch->name);
 	return b.rc;
 }
 
@@ -275,7 +277,8 @@ static void hash_u64(crypto_generichash_state *h, uint64_t v)
 }
 
 /* By pread, not through the mapping: the other half's weights must not become resident. */
-static int hash_data(crypto_generichash_state *h, const struct gguf *g, const struct gguf_tensor *t, uint8_t *buf, size_t buf_len)
+static int hash_data(crypto_generichash_state *h, const struct gguf *g, const struct gguf_tensor *t, uint8_t *buf,
+                     size_t buf_len)
 {
 	for (size_t at = 0; at < t->n_bytes;) {
 		size_t n = t->n_bytes - at < buf_len ? t->n_bytes - at : buf_len;

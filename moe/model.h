@@ -42,13 +42,13 @@ struct moe_shape {
 };
 
 struct moe_layer {
-	const float *attn_norm, *ffn_norm;        /* [n_embd] */
-	struct tensor q, k, v, o;                 /* attention projections */
-	const float *q_bias, *k_bias, *v_bias;    /* NULL if the model has none */
+	const float *attn_norm, *ffn_norm;     /* [n_embd] */
+	struct tensor q, k, v, o;              /* attention projections */
+	const float *q_bias, *k_bias, *v_bias; /* NULL if the model has none */
 	const float *o_bias;
-	struct tensor router;                     /* [n_expert][n_embd], always F32 */
-	struct tensor gate, up;                   /* [n_expert * n_ff][n_embd], experts one after another */
-	struct tensor down;                       /* [n_expert * n_embd][n_ff] */
+	struct tensor router;   /* [n_expert][n_embd], always F32 */
+	struct tensor gate, up; /* [n_expert * n_ff][n_embd], experts one after another */
+	struct tensor down;     /* [n_expert * n_embd][n_ff] */
 };
 
 struct moe_model {
@@ -76,8 +76,8 @@ struct moe_half {
 	size_t n_held;
 };
 
-/* Opens the file at path; half NULL is the whole model. Returns 0 and *out, which the caller frees with moe_model_close, or
- * negative errno with one line in err that names the culprit. */
+/* Opens the file at path; half NULL is the whole model. Returns 0 and *out, which the caller frees with
+ * moe_model_close, or negative errno with one line in err that names the culprit. */
 int moe_model_open(const char *path, const struct moe_half *half, struct moe_model **out, char *err, size_t err_len);
 void moe_model_close(struct moe_model *m); /* NULL is fine */
 
@@ -90,9 +90,9 @@ bool moe_model_holds(const struct moe_model *m, size_t layer, size_t expert);
 size_t moe_model_base_bytes(const struct moe_model *m);
 size_t moe_model_expert_bytes(const struct moe_model *m, size_t layer);
 
-/* What compute profiles charge by: floating-point operations (a multiply and an add count as two) and bytes of weights and
- * KV cache read, for n_rows rows at once. Of an expert; of one layer's attention and router after n_past tokens;
- * of the output head. */
+/* What compute profiles charge by: floating-point operations (a multiply and an add count as two) and bytes of weights
+ * and KV cache read, for n_rows rows at once. Of an expert; of one layer's attention and router after n_past tokens; of
+ * the output head. */
 struct moe_cost {
 	double flop;
 	double bytes;

@@ -49,7 +49,8 @@ static double draw(struct sampler *s)
 
 struct sampler *sampler_create(size_t n_vocab, float temperature, float top_p, uint64_t seed)
 {
-	if (n_vocab < 1 || n_vocab > INT32_MAX || !(temperature >= 0 && temperature <= 100) || !(top_p > 0 && top_p <= 1)) {
+	if (n_vocab < 1 || n_vocab > INT32_MAX || !(temperature >= 0 && temperature <= 100) ||
+	    !(top_p > 0 && top_p <= 1)) {
 		errno = EINVAL;
 		return NULL;
 	}

@@ -1,7 +1,7 @@
 /* sampler.h - picks the next token from logits.
  *
- * Temperature 0 is greedy: the largest logit, the lowest id among equals. Otherwise softmax(logits / temperature), cut to
- * the smallest set of likeliest tokens whose probabilities reach top_p (Holtzman 2020), drawn with the sampler's own
+ * Temperature 0 is greedy: the largest logit, the lowest id among equals. Otherwise softmax(logits / temperature), cut
+ * to the smallest set of likeliest tokens whose probabilities reach top_p (Holtzman 2020), drawn with the sampler's own
  * generator (xoshiro256**, Blackman and Vigna 2018): same seed and same logits, same tokens.
  */
 #ifndef MOE_SAMPLER_H

@@ -99,7 +99,7 @@ static lanes add_tail(const struct tensor_type *type, lanes sum, const uint8_t *
 /* A tile of n_r weight rows by n_x activation rows, both constants where this is inlined: its sums stay in registers
  * and a weight, once made f32, serves n_x products. Each of the sums is the sum of tensor.h. */
 ALWAYS_INLINE void tile(const struct tensor_type *type, load_fn *load, size_t n_r, size_t n_x, const uint8_t *w,
-			size_t row_bytes, size_t n_rows, size_t n_cols, const float *x, float *y)
+                        size_t row_bytes, size_t n_rows, size_t n_cols, const float *x, float *y)
 {
 	lanes sum[8][4];
 	for (size_t r = 0; r < n_r; r++)
@@ -107,7 +107,7 @@ ALWAYS_INLINE void tile(const struct tensor_type *type, load_fn *load, size_t n_
 			sum[r][i] = lanes_zero();
 	for (size_t c = 0; c < n_cols / CHUNK; c++)
 		for (size_t r = 0; r < n_r; r++) {
-			/* the same place in the next tile: rows are too short for the hardware to follow each of them */
+			/* the same place in the next tile: rows are too short for the hardware to follow each */
 			__builtin_prefetch(w + (r + n_r) * row_bytes + c * (CHUNK / type->block * type->bytes));
 			struct chunk k = load(w + r * row_bytes, c);
 			for (size_t i = 0; i < n_x; i++)
@@ -123,8 +123,8 @@ ALWAYS_INLINE void tile(const struct tensor_type *type, load_fn *load, size_t n_
 }
 
 /* Many activation rows: 4 x 4 tiles. One: 8 weight rows at once, so that eight sums hide the latency of one. */
-ALWAYS_INLINE void matmul(const struct tensor_type *type, load_fn *load, const void *weights, size_t n_rows, size_t n_cols,
-			  const float *x, size_t n_x, float *y)
+ALWAYS_INLINE void matmul(const struct tensor_type *type, load_fn *load, const void *weights, size_t n_rows,
+                          size_t n_cols, const float *x, size_t n_x, float *y)
 {
 	const uint8_t *w = weights;
 	size_t row_bytes = n_cols / type->block * type->bytes;
@@ -181,9 +181,9 @@ const struct tensor_type *tensor_type_by_id(uint32_t id)
 const char *tensor_type_name(uint32_t id)
 {
 	static const char *const names[] = {
-		[0] = "F32",   [1] = "F16",   [2] = "Q4_0",  [3] = "Q4_1",  [6] = "Q5_0",  [7] = "Q5_1",  [8] = "Q8_0",
-		[9] = "Q8_1",  [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K", [14] = "Q6_K", [15] = "Q8_K",
-		[24] = "I8",   [25] = "I16",  [26] = "I32",  [27] = "I64",  [28] = "F64",  [30] = "BF16",
+		[0] = "F32",  [1] = "F16",   [2] = "Q4_0",  [3] = "Q4_1",  [6] = "Q5_0",  [7] = "Q5_1",  [8] = "Q8_0",
+		[9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K", [14] = "Q6_K", [15] = "Q8_K",
+		[24] = "I8",  [25] = "I16",  [26] = "I32",  [27] = "I64",  [28] = "F64",  [30] = "BF16",
 	};
 	return id < sizeof names / sizeof names[0] && names[id] ? names[id] : "unknown";
 }

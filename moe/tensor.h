@@ -1,13 +1,14 @@
 /* tensor.h - tensor types and the one kernel everything rests on: y = W x, row by row.
  *
- * A weight matrix is n_rows rows of n_cols numbers in a tensor type of the table below (F32, F16 or blocks of small integers
- * with scales); activations and results are f32. Weights are made f32 in registers as they are read, never in
+ * A weight matrix is n_rows rows of n_cols numbers in a tensor type of the table below (F32, F16 or blocks of small
+ * integers with scales); activations and results are f32. Weights are made f32 in registers as they are read, never in
  * memory: a decoding step is bound by memory bandwidth.
  *
- * The numeric rule: y[r] is one sum with an order of its own. Column c goes to lane c % 16; each lane adds its products in
- * order of c with fused multiply-adds; the 16 lanes are added as a tree (8, 4, 2, 1 apart). Nothing else enters:
- * not the other rows, not how many activation vectors share a call, not threads, not the instruction set (without FMA
- * hardware the C library computes the same fused result). So wherever and however an expert is run, the bits are the same.
+ * The numeric rule: y[r] is one sum with an order of its own. Column c goes to lane c % 16; each lane adds its products
+ * in order of c with fused multiply-adds; the 16 lanes are added as a tree (8, 4, 2, 1 apart). Nothing else enters: not
+ * the other rows, not how many activation vectors share a call, not threads, not the instruction set (without FMA
+ * hardware the C library computes the same fused result). So wherever and however an expert is run, the bits are the
+ * same.
  */
 #ifndef MOE_TENSOR_H
 #define MOE_TENSOR_H

@@ -71,7 +71,7 @@ struct vocabulary {
 };
 
 static int get_array(const struct gguf *g, const struct complaint *c, const char *key, enum gguf_type type,
-		     struct gguf_array *a)
+                     struct gguf_array *a)
 {
 	int rc = gguf_get_array(g, key, type, a);
 	if (rc == -ENOENT)
@@ -85,8 +85,8 @@ static int find_vocabulary(const struct gguf *g, const struct complaint *c, stru
 	if (gguf_get_str(g, "tokenizer.ggml.model", &kind))
 		return complain(c, "key tokenizer.ggml.model is missing or no string");
 	if (!gguf_str_is(kind, "llama"))
-		return complain(c, "tokenizer '%.*s' is not supported, only 'llama'", kind.len < 32 ? (int)kind.len : 32,
-				kind.bytes);
+		return complain(c, "tokenizer '%.*s' is not supported, only 'llama'",
+		                kind.len < 32 ? (int)kind.len : 32, kind.bytes);
 	int rc = get_array(g, c, "tokenizer.ggml.tokens", GGUF_STR, &v->tokens);
 	if (!rc)
 		rc = get_array(g, c, "tokenizer.ggml.scores", GGUF_F32, &v->scores);
@@ -96,7 +96,7 @@ static int find_vocabulary(const struct gguf *g, const struct complaint *c, stru
 		return rc;
 	if (!v->tokens.n || v->tokens.n > INT32_MAX / 4 || v->scores.n != v->tokens.n || v->types.n != v->tokens.n)
 		return complain(c, "the vocabulary has %zu tokens, %zu scores and %zu types", v->tokens.n, v->scores.n,
-				v->types.n);
+		                v->types.n);
 	return 0;
 }
 
@@ -183,7 +183,7 @@ static int map_bytes(struct tokenizer *t, const struct gguf *g, const struct com
 }
 
 static int read_special_id(const struct tokenizer *t, const struct gguf *g, const struct complaint *c, const char *key,
-			   int32_t *id)
+                           int32_t *id)
 {
 	uint64_t v;
 	int rc = gguf_get_u64(g, key, &v);
@@ -310,7 +310,8 @@ static struct join heap_pop(struct work *w)
 	return top;
 }
 
-/* Every join that is a token enters the heap: at most one for each pair at the start and two after each join, 3 n in all. */
+/* Every join that is a token enters the heap: at most one for each pair at the start and two after each join, 3 n in
+ * all. */
 static void offer_join(const struct tokenizer *t, struct work *w, int32_t left, int32_t right)
 {
 	if (left < 0 || right < 0)
@@ -395,7 +396,7 @@ static size_t mark_spaces(char *out, const char *text, size_t len, bool prefix)
 }
 
 static void encode_stretch(const struct tokenizer *t, struct work *w, const char *text, size_t len, bool prefix,
-			   struct ids *out)
+                           struct ids *out)
 {
 	size_t marked = mark_spaces(w->text, text, len, prefix);
 	int32_t n = split_characters(w, marked);
@@ -424,7 +425,7 @@ static int32_t special_at(const struct tokenizer *t, const char *text, size_t le
 }
 
 static void encode_text(const struct tokenizer *t, struct work *w, const char *text, size_t len, unsigned flags,
-			struct ids *out)
+                        struct ids *out)
 {
 	bool after_special = true; /* the start counts as one */
 	for (size_t start = 0; start < len;) {
@@ -445,7 +446,8 @@ static void encode_text(const struct tokenizer *t, struct work *w, const char *t
 	}
 }
 
-ssize_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, int32_t *ids, size_t cap)
+ssize_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, int32_t *ids,
+                         size_t cap)
 {
 	enum { LEN_MAX = 1 << 28 };
 	if (len > LEN_MAX)
@@ -501,7 +503,8 @@ static int put_piece(const struct tokenizer *t, int32_t id, struct bytes *out)
 	if (k->type != TYPE_NORMAL && k->type != TYPE_USER_DEFINED)
 		return 0;
 	for (size_t i = 0; i < k->len;) {
-		bool mark = k->type == TYPE_NORMAL && k->len - i >= MARK_LEN && !memcmp(k->text + i, space_mark, MARK_LEN);
+		bool mark =
+		        k->type == TYPE_NORMAL && k->len - i >= MARK_LEN && !memcmp(k->text + i, space_mark, MARK_LEN);
 		put_byte(out, mark ? ' ' : k->text[i]);
 		i += mark ? MARK_LEN : 1;
 	}

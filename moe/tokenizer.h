@@ -6,8 +6,8 @@
  *     ssize_t len = tokenizer_piece(t, ids[1], piece, sizeof piece);
  *
  * SPM (`tokenizer.ggml.model` = llama): the text, spaces as U+2581, is cut into characters; again and again the two
- * neighbours whose join is the token of highest score are joined (ties: leftmost); what is no token in the end becomes byte
- * tokens. Kudo 2018 (SentencePiece), as run by the readers of GGUF. Immutable, may be shared between threads.
+ * neighbours whose join is the token of highest score are joined (ties: leftmost); what is no token in the end becomes
+ * byte tokens. Kudo 2018 (SentencePiece), as run by the readers of GGUF. Immutable, may be shared between threads.
  */
 #ifndef MOE_TOKENIZER_H
 #define MOE_TOKENIZER_H
@@ -25,21 +25,22 @@ enum {
 	TOKENIZER_SPECIAL = 2, /* control tokens written out in the text, as <s>, become their ids */
 };
 
-/* Reads the tokenizer of a file. The object keeps no pointer into it. Returns 0 and *out, freed by tokenizer_destroy, or
- * negative errno with one line in err. */
+/* Reads the tokenizer of a file. The object keeps no pointer into it. Returns 0 and *out, freed by tokenizer_destroy,
+ * or negative errno with one line in err. */
 int tokenizer_create(const struct gguf *g, struct tokenizer **out, char *err, size_t err_len);
 void tokenizer_destroy(struct tokenizer *t); /* NULL is fine */
 
 /* text: len bytes, any bytes. Writes at most cap ids and returns how many the text has (more than cap: call again
  * with room), or -ENOMEM. A text of len bytes never has more than 3 * len + 5 ids. */
-ssize_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, int32_t *ids, size_t cap);
+ssize_t tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, int32_t *ids,
+                         size_t cap);
 
 /* Bytes of one token in running text: spaces as spaces, a byte token as its byte, control tokens as nothing. Writes at
  * most cap bytes, no terminator, and returns the piece's length, or -EINVAL if there is no such token. */
 ssize_t tokenizer_piece(const struct tokenizer *t, int32_t id, char *buf, size_t cap);
 
-/* Text of n ids: the pieces in a row, without the space that encoding puts in front if the model has a space prefix. Writes at
- * most cap bytes, no terminator; returns the length, or -EINVAL. */
+/* Text of n ids: the pieces in a row, without the space that encoding puts in front if the model has a space prefix.
+ * Writes at most cap bytes, no terminator; returns the length, or -EINVAL. */
 ssize_t tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, char *buf, size_t cap);
 
 size_t tokenizer_n_vocab(const struct tokenizer *t);

@@ -29,10 +29,10 @@ static json_t *report(const struct request *r, const struct prompt *p, const str
 	const char *text = generation_text(g, &len);
 	char hash[LOGITS_HASH_HEX];
 	generation_hash_hex(g, hash);
-	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:s, s:s, s:I}", "schema", 1, "version", cli_version(), "prompt_tokens",
-			 ids_json(p->tokens, p->n_tokens), "tokens", ids_json(tokens, n), "text", json_text(text, len),
-			 "stop", generation_stop_name(generation_stop(g)), "logits_hash", hash, "seed",
-			 (json_int_t)r->options.seed);
+	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:s, s:s, s:I}", "schema", 1, "version", cli_version(),
+	                 "prompt_tokens", ids_json(p->tokens, p->n_tokens), "tokens", ids_json(tokens, n), "text",
+	                 json_text(text, len), "stop", generation_stop_name(generation_stop(g)), "logits_hash", hash,
+	                 "seed", (json_int_t)r->options.seed);
 }
 
 /* What came since the last call goes out at once. */
@@ -62,10 +62,12 @@ static int generate(struct moe_forward *f, struct generation *g, const struct pr
 	return rc;
 }
 
-static int answer(const struct request *r, const struct moe_model *m, const struct prompt *p, const struct json_out *json)
+static int answer(const struct request *r, const struct moe_model *m, const struct prompt *p,
+                  const struct json_out *json)
 {
 	FILE *out = json_out_text(json);
-	size_t n_ctx = p->n_tokens + r->options.n_tokens < m->shape.n_ctx ? p->n_tokens + r->options.n_tokens : m->shape.n_ctx;
+	size_t n_ctx =
+	        p->n_tokens + r->options.n_tokens < m->shape.n_ctx ? p->n_tokens + r->options.n_tokens : m->shape.n_ctx;
 	struct moe_forward *f = moe_forward_create(m, n_ctx, n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS);
 	struct generation *g = f ? generation_create(m->tokenizer, p->n_tokens, m->shape.n_ctx, &r->options) : NULL;
 	int status = CLI_DONE;
@@ -78,7 +80,8 @@ static int answer(const struct request *r, const struct moe_model *m, const stru
 		if (p->answer)
 			fprintf(out, "(right answer: %s)\n", p->answer);
 		if (rc)
-			status = cli_failed("%s", rc == -EDOM ? "a number computed by the model is not finite" : strerror(-rc));
+			status = cli_failed("%s", rc == -EDOM ? "a number computed by the model is not finite"
+			                                      : strerror(-rc));
 		else if (cli_interrupted())
 			status = CLI_INTERRUPTED;
 		else
@@ -114,7 +117,7 @@ static int open_and_answer(const struct request *r)
 		status = cli_bad_input("%s", err);
 	else if (p.n_tokens > m->shape.n_ctx)
 		status = cli_bad_input("the prompt is %zu tokens long, the context of %s holds %zu", p.n_tokens, found,
-				       m->shape.n_ctx);
+		                       m->shape.n_ctx);
 	else
 		status = answer(r, m, &p, &json);
 	prompt_free(&p);
@@ -132,7 +135,8 @@ int cmd_generate(int argc, char **argv)
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &r.model, "M", "the model, a GGUF file" },
 		{ "prompt", CLI_STRING, &r.prompt, "TEXT", "what it is asked; default: held-out item number SEED" },
-		{ "tokens", CLI_STRING, &r.tokens, "FILE", "token ids in place of a text, white space between; no BOS is added" },
+		{ "tokens", CLI_STRING, &r.tokens, "FILE",
+		  "token ids in place of a text, white space between; no BOS is added" },
 		{ "n-tokens", CLI_INT, &n_tokens, "N", "tokens generated at most", .min = 1, .max = 1e6 },
 		{ "temp", CLI_DOUBLE, &temperature, "T", "sampling temperature; 0: greedy", .min = 0, .max = 100 },
 		{ "top-p", CLI_DOUBLE, &top_p, "P", "sample from the most likely tokens of this total probability",
@@ -142,9 +146,15 @@ int cmd_generate(int argc, char **argv)
 		{ "json", CLI_STRING, &r.json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {
-		"", "Answers a prompt, computed unsplit and locally.\nStops at the end-of-sequence token, the limit or the end "
-		    "of the context.",
-		options, sizeof options / sizeof options[0], NULL, 0, 0,
+		"",
+		"Answers a prompt, computed unsplit and locally.\nStops at the end-of-sequence token, the limit or the "
+		"end "
+		"of the context.",
+		options,
+		sizeof options / sizeof options[0],
+		NULL,
+		0,
+		0,
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))

@@ -29,8 +29,7 @@ static int write_row(void *user, size_t position, const float *logits)
 static int run(const struct moe_model *m, const struct prompt *p, FILE *file)
 {
 	struct writer w = { file, m->shape.n_vocab };
-	struct moe_forward *f =
-		moe_forward_create(m, p->n_tokens, p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS);
+	struct moe_forward *f = moe_forward_create(m, p->n_tokens, p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS);
 	if (!f)
 		return -errno;
 	moe_forward_set_logits(f, write_row, &w);
@@ -56,8 +55,8 @@ static int write_logits(const struct moe_model *m, const struct prompt *p, const
 	if (!rc)
 		return CLI_DONE;
 	unlink(temporary);
-	return rc == -EDOM ? cli_failed("a number computed by the model is not finite") :
-			     cli_failed("%s: %s", out, strerror(-rc));
+	return rc == -EDOM ? cli_failed("a number computed by the model is not finite")
+	                   : cli_failed("%s: %s", out, strerror(-rc));
 }
 
 static int logits(const char *model, const char *tokens, const char *out)
@@ -86,8 +85,9 @@ int cmd_logits(int argc, char **argv)
 		{ "tokens", CLI_STRING, &tokens, "FILE", "token ids in decimal, white space between; no BOS is added" },
 		{ "out", CLI_STRING, &out, "FILE", "where the logits go: little-endian f32 [n_tokens][n_vocab]" },
 	};
-	const struct cli_syntax syntax = { "", "Writes the logits of every position, computed unsplit and locally.", options,
-					   3, NULL, 0, 0 };
+	const struct cli_syntax syntax = {
+		"", "Writes the logits of every position, computed unsplit and locally.", options, 3, NULL, 0, 0
+	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))
 		return status;

@@ -25,8 +25,8 @@ static void print_info(const struct moe_model *m)
 	moe_model_hash_hex(m, hash);
 	printf("file            %s\n", gguf_path(m->file));
 	printf("hash            %s\n", hash);
-	printf("architecture    %s: %zu layers, embedding %zu, vocabulary %zu, context %zu\n", m->arch->name, s->n_layer,
-	       s->n_embd, s->n_vocab, s->n_ctx);
+	printf("architecture    %s: %zu layers, embedding %zu, vocabulary %zu, context %zu\n", m->arch->name,
+	       s->n_layer, s->n_embd, s->n_vocab, s->n_ctx);
 	printf("attention       %zu heads over %zu key-value heads of %zu\n", s->n_head, s->n_head_kv, s->head_dim_k);
 	printf("experts         %zu a layer, %zu used, width %zu\n", s->n_expert, s->n_expert_used, s->n_ff);
 	print_types(m);

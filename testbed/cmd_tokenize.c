@@ -37,8 +37,8 @@ static int tokenize(const char *model, const char *path, bool plain)
 		return cli_bad_input("%s", err);
 	size_t len;
 	char *text = prompt_read_file(path, &len);
-	int status = text ? print_ids(t, text, len, plain ? 0 : TOKENIZER_BOS | TOKENIZER_SPECIAL) :
-			    cli_bad_input("%s: %s", path, strerror(errno));
+	int status = text ? print_ids(t, text, len, plain ? 0 : TOKENIZER_BOS | TOKENIZER_SPECIAL)
+	                  : cli_bad_input("%s: %s", path, strerror(errno));
 	free(text);
 	tokenizer_destroy(t);
 	return status;
@@ -53,8 +53,9 @@ int cmd_tokenize(int argc, char **argv)
 		{ "model", CLI_STRING, &model, "M", "the model whose tokenizer is used, a GGUF file" },
 		{ "plain", CLI_FLAG, &plain, NULL, "no BOS, and control tokens written in the text are text" },
 	};
-	const struct cli_syntax syntax = { "FILE", "Prints the token ids of a file, its bytes taken as they are.", options, 2,
-					   &files, 1, 1 };
+	const struct cli_syntax syntax = {
+		"FILE", "Prints the token ids of a file, its bytes taken as they are.", options, 2, &files, 1, 1
+	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))
 		return status;

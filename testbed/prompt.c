@@ -89,8 +89,8 @@ static int next_id(const char **at, size_t n_vocab, int32_t *id)
 	return 1;
 }
 
-static int parse_ids(struct prompt *p, const struct tokenizer *t, const char *path, const char *text, size_t len, char *err,
-		     size_t err_len)
+static int parse_ids(struct prompt *p, const struct tokenizer *t, const char *path, const char *text, size_t len,
+                     char *err, size_t err_len)
 {
 	const char *at = text;
 	int rc;
@@ -103,7 +103,7 @@ static int parse_ids(struct prompt *p, const struct tokenizer *t, const char *pa
 		p->n_tokens++;
 	if (rc || at != text + len) {
 		snprintf(err, err_len, "%s: token %zu (\"%.*s\") is not an id below %zu", path, p->n_tokens + 1,
-			 (int)strcspn(at, " \t\r\n") < 16 ? (int)strcspn(at, " \t\r\n") : 16, at, tokenizer_n_vocab(t));
+		         (int)strcspn(at, " \t\r\n") < 16 ? (int)strcspn(at, " \t\r\n") : 16, at, tokenizer_n_vocab(t));
 		return -EINVAL;
 	}
 	if (!p->n_tokens) {
@@ -143,7 +143,7 @@ int prompt_from_ids(struct prompt *p, const struct tokenizer *t, const char *pat
 }
 
 int prompt_from_held_out(struct prompt *p, const struct tokenizer *t, const char *path, uint64_t item, char *err,
-			 size_t err_len)
+                         size_t err_len)
 {
 	*p = (struct prompt){ 0 };
 	struct items items = { 0 };

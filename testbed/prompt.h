@@ -1,4 +1,5 @@
-/* prompt.h - what a language model is asked, for `run`, `generate` and `logits`: a text, a file of token ids, or a held-out item.
+/* prompt.h - what a language model is asked, for `run`, `generate` and `logits`: a text, a file of token ids, or a
+ * held-out item.
  *
  *     struct prompt p;
  *     if (prompt_from_text(&p, tokenizer, "who has the blue hat?", err, sizeof err) < 0)
@@ -31,7 +32,7 @@ int prompt_from_ids(struct prompt *p, const struct tokenizer *t, const char *pat
 
 /* Item `item`, modulo their number, of a file of held-out items (items.h). */
 int prompt_from_held_out(struct prompt *p, const struct tokenizer *t, const char *path, uint64_t item, char *err,
-			 size_t err_len);
+                         size_t err_len);
 
 void prompt_free(struct prompt *p); /* all zero is fine; leaves it all zero */
 

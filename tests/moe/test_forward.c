@@ -119,7 +119,8 @@ static void an_expert_gives_a_row_the_same_bits_in_any_company(void **state)
 	moe_expert_ctx_destroy(s);
 }
 
-/* One device for each expert, each with its own file mapping, fed one row at a time, last row first, last choice first. */
+/* One device for each expert, each with its own file mapping, fed one row at a time, last row first, last choice first.
+ */
 static void halves_over_four_devices_give_the_bits_of_the_whole(void **state)
 {
 	const struct fixture *x = *state;
@@ -143,14 +144,16 @@ static void halves_over_four_devices_give_the_bits_of_the_whole(void **state)
 				for (size_t k = 0; k < 2; k++) {
 					const struct moe_choice *choice = &moe_topk(c, row)[1 - k];
 					assert_int_equal(moe_expert_forward(runs[choice->expert], layer, choice->expert,
-									    moe_hidden(c, row), 1, y[k]), 0);
+					                                    moe_hidden(c, row), 1, y[k]),
+					                 0);
 					parts[k] = (struct moe_part){ choice->expert, choice->weight, y[k] };
 				}
 				assert_int_equal(moe_combine(c, layer, row, parts, 2), 0);
 			}
 		}
 		for (size_t row = 0; row < n; row++)
-			assert_memory_equal(moe_logits(c, row), x->logits + (at + row) * N_VOCAB, N_VOCAB * sizeof(float));
+			assert_memory_equal(moe_logits(c, row), x->logits + (at + row) * N_VOCAB,
+			                    N_VOCAB * sizeof(float));
 	}
 	moe_ctx_destroy(c);
 	for (size_t e = 0; e < N_EXPERT; e++) {
@@ -192,7 +195,7 @@ static void weights_of_the_experts_kept_sum_to_one(void **state)
 }
 
 static size_t first_only(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-			 struct moe_choice *chosen)
+                         struct moe_choice *chosen)
 {
 	(void)layer, (void)row, (void)probs;
 	chosen[0] = topk[0];
@@ -201,14 +204,14 @@ static size_t first_only(void *user, size_t layer, size_t row, const float *prob
 }
 
 static size_t none(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-		   struct moe_choice *chosen)
+                   struct moe_choice *chosen)
 {
 	(void)user, (void)layer, (void)row, (void)probs, (void)topk, (void)chosen;
 	return 0;
 }
 
 static size_t same_as_routed(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-			     struct moe_choice *chosen)
+                             struct moe_choice *chosen)
 {
 	(void)user, (void)layer, (void)row, (void)probs;
 	chosen[0] = topk[1];
@@ -227,7 +230,8 @@ static void a_selection_replaces_the_routers_choice(void **state)
 		assert_int_equal(moe_forward_run(f, x->tokens, N_TOKENS), 0);
 		moe_ctx_get_stats(moe_forward_ctx(f), &stats);
 		assert_int_equal(stats.parts, (2 - i) * N_TOKENS * N_LAYER);
-		int same = !memcmp(moe_forward_logits(f), x->logits + (N_TOKENS - 1) * N_VOCAB, N_VOCAB * sizeof(float));
+		int same =
+		        !memcmp(moe_forward_logits(f), x->logits + (N_TOKENS - 1) * N_VOCAB, N_VOCAB * sizeof(float));
 		assert_int_equal(same, i == 0);
 		moe_forward_destroy(f);
 	}
@@ -252,7 +256,7 @@ static void calls_out_of_order_are_refused_and_counted(void **state)
 	assert_int_equal(moe_combine(c, 0, 2, &part, 1), -EPROTO);
 	assert_int_equal(moe_combine(c, 0, 0, &part, 1), 0);
 	assert_int_equal(moe_combine(c, 0, 0, &part, 1), -EPROTO); /* a duplicate */
-	assert_int_equal(moe_attend(c, 1), -EPROTO);		  /* row 1 is open */
+	assert_int_equal(moe_attend(c, 1), -EPROTO);               /* row 1 is open */
 	moe_ctx_get_stats(c, &stats);
 	assert_int_equal(stats.out_of_order, 10);
 	moe_ctx_destroy(c);

@@ -310,7 +310,7 @@ static void shapes_that_are_empty_or_overflow_are_refused(void **state)
 {
 	(void)state;
 	static const uint64_t shapes[][2] = { { 0, 4 },          { 4, 0 },          { 1ull << 32, 1ull << 32 },
-					      { 1ull << 63, 2 }, { UINT64_MAX, 1 }, { 1ull << 61, 1 << 2 } };
+		                              { 1ull << 63, 2 }, { UINT64_MAX, 1 }, { 1ull << 61, 1 << 2 } };
 	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
 		struct draft d = { .n = 0 };
 		put_header(&d, 1, 0);

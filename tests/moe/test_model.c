@@ -1,7 +1,7 @@
 /* Loading a model, whole and in halves; what is refused. */
-#include "moe/model.h"
-#include "moe/expert.h"
 #include "moe/bs_half.h"
+#include "moe/expert.h"
+#include "moe/model.h"
 #include "support.h"
 
 #include <errno.h>
@@ -135,8 +135,8 @@ static void an_expert_outside_the_model_cannot_be_held(void **state)
 		struct moe_model *m;
 		char err[ERR_LEN];
 		assert_int_equal(moe_model_open(mini_path, &(struct moe_half){ .held = &held[i], .n_held = 1 }, &m, err,
-						sizeof err),
-				 -EINVAL);
+		                                sizeof err),
+		                 -EINVAL);
 		assert_one_line(err);
 	}
 }
@@ -170,7 +170,8 @@ static void a_shape_that_does_not_fit_the_keys_is_refused(void **state)
 	/* key, type u32, value */
 	assert_refused("llama.embedding_length\4\0\0\0\x20", "llama.embedding_length\4\0\0\0\x40", 27, "tensor");
 	assert_refused("llama.attention.head_count\4\0\0\0\4", "llama.attention.head_count\4\0\0\0\5", 31, "heads");
-	assert_refused("llama.expert_used_count\4\0\0\0\2", "llama.expert_used_count\4\0\0\0\5", 28, "expert_used_count");
+	assert_refused("llama.expert_used_count\4\0\0\0\2", "llama.expert_used_count\4\0\0\0\5", 28,
+	               "expert_used_count");
 	assert_refused("llama.block_count\4\0\0\0\2", "llama.block_count\4\0\0\0\3", 22, "blk.2");
 	assert_refused("llama.block_count\4\0\0\0\2", "llama.block_count\4\0\0\0\1", 22, "not part of");
 }

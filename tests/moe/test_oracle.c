@@ -1,4 +1,5 @@
-/* The engine against reference models whose outputs two other implementations computed (WDMOE_ORACLE; skipped without). */
+/* The engine against reference models whose outputs two other implementations computed (WDMOE_ORACLE; skipped without).
+ */
 #include "moe/forward.h"
 #include "support.h"
 
@@ -33,7 +34,7 @@ static int keep_row(void *user, size_t position, const float *logits)
 }
 
 static size_t keep_choices(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-			   struct moe_choice *chosen)
+                           struct moe_choice *chosen)
 {
 	struct reference *r = user;
 	size_t k = r->m->shape.n_expert_used;
@@ -118,7 +119,8 @@ static void read_route(const struct reference *r, const char *name, const char *
 		snprintf(found, sizeof found, "%.*s", dash ? (int)(dash - line) : 0, line);
 		char *numbers = strrchr(line, ')') ? strrchr(line, ')') + 1 : strchr(line, ' ');
 		if (strcmp(found, what) || sscanf(dash, "-%zu", &layer) != 1 ||
-		    sscanf(numbers, "%zu %lf %lf", &token, &a, &b) != 3 || layer >= r->m->shape.n_layer || token >= N_TOKENS)
+		    sscanf(numbers, "%zu %lf %lf", &token, &a, &b) != 3 || layer >= r->m->shape.n_layer ||
+		    token >= N_TOKENS)
 			continue;
 		values[(layer * N_TOKENS + token) * 2] = a;
 		values[(layer * N_TOKENS + token) * 2 + 1] = b;
@@ -189,7 +191,8 @@ static size_t read_list(const char *path, int32_t *ids, size_t max)
 {
 	size_t n_bytes, n = 0;
 	uint8_t *bytes = read_bytes(path, &n_bytes);
-	for (char *at = (char *)bytes + strcspn((char *)bytes, "0123456789"); *at && n < max; at += strcspn(at, "0123456789"))
+	for (char *at = (char *)bytes + strcspn((char *)bytes, "0123456789"); *at && n < max;
+	     at += strcspn(at, "0123456789"))
 		ids[n++] = (int32_t)strtol(at, &at, 10);
 	free(bytes);
 	return n;
@@ -206,7 +209,8 @@ static void token_ids_are_those_of_the_reference(void **state)
 			int32_t right[MAX_IDS], ids[MAX_IDS];
 			size_t len;
 			char *text = (char *)read_bytes(in_oracle(path, "tok/s%d.txt", i), &len);
-			size_t n = read_list(in_oracle(path, "tok/s%d.mixtral-f32%s.ids", i, plain ? ".plain" : ""), right, MAX_IDS);
+			size_t n = read_list(in_oracle(path, "tok/s%d.mixtral-f32%s.ids", i, plain ? ".plain" : ""),
+			                     right, MAX_IDS);
 			unsigned flags = plain ? 0 : TOKENIZER_BOS | TOKENIZER_SPECIAL;
 			assert_int_equal(tokenizer_encode(m->tokenizer, text, len, flags, ids, MAX_IDS), n);
 			assert_memory_equal(ids, right, n * sizeof *ids);
@@ -218,7 +222,9 @@ static void token_ids_are_those_of_the_reference(void **state)
 static void types_and_architectures_not_read_yet_are_refused_by_name(void **state)
 {
 	(void)state;
-	static const char *const cases[][2] = { { "mixtral-q4_k", "Q" }, { "olmoe-f32", "olmoe" }, { "qwen2moe-f32", "qwen2moe" } };
+	static const char *const cases[][2] = { { "mixtral-q4_k", "Q" },
+		                                { "olmoe-f32", "olmoe" },
+		                                { "qwen2moe-f32", "qwen2moe" } };
 	for (size_t i = 0; i < 3; i++) {
 		char path[512], err[ERR_LEN];
 		struct moe_model *m;

@@ -63,7 +63,7 @@ static void one_seed_gives_one_sequence(void **state)
 	float logits[N_VOCAB];
 	fill(logits, N_VOCAB, 4);
 	struct sampler *a = sampler_create(N_VOCAB, 1, 0.95f, 1), *b = sampler_create(N_VOCAB, 1, 0.95f, 1),
-		       *other = sampler_create(N_VOCAB, 1, 0.95f, 2);
+	               *other = sampler_create(N_VOCAB, 1, 0.95f, 2);
 	int differ = 0;
 	for (int i = 0; i < N; i++) {
 		int32_t id = sampler_pick(a, logits);
@@ -134,10 +134,12 @@ static const float *vote(int32_t id)
 	return logits;
 }
 
-static struct generation *begin(const struct moe_model *m, size_t n_prompt, size_t n_ctx, size_t n_tokens, bool ignore_eos)
+static struct generation *begin(const struct moe_model *m, size_t n_prompt, size_t n_ctx, size_t n_tokens,
+                                bool ignore_eos)
 {
-	struct generation *g = generation_create(m->tokenizer, n_prompt, n_ctx,
-						 &(struct generation_options){ .n_tokens = n_tokens, .top_p = 1, .ignore_eos = ignore_eos });
+	struct generation *g = generation_create(
+	        m->tokenizer, n_prompt, n_ctx,
+	        &(struct generation_options){ .n_tokens = n_tokens, .top_p = 1, .ignore_eos = ignore_eos });
 	assert_non_null(g);
 	return g;
 }

@@ -43,13 +43,16 @@ static void assert_comes_back(const struct tokenizer *t, const char *text, size_
 
 static void text_comes_back_with_all_its_spaces(void **state)
 {
-	static const char *const texts[] = { "the radio carries the token", "  two  spaces   three\nlines\tand tabs\n", " ",
-					     "   ", "UPPER case and 12345?", "na\xc3\xafve \xe2\x80\x94 \xe6\x97\xa5\xe6\x9c\xac" };
+	static const char *const texts[] = {
+		"the radio carries the token", "  two  spaces   three\nlines\tand tabs\n",          " ", "   ",
+		"UPPER case and 12345?",       "na\xc3\xafve \xe2\x80\x94 \xe6\x97\xa5\xe6\x9c\xac"
+	};
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
 		assert_comes_back(tokenizer_of(state), texts[i], strlen(texts[i]));
 }
 
-/* Spaces apart: a broken character swallows the mark of a space behind it, by the rule that the readers of GGUF share. */
+/* Spaces apart: a broken character swallows the mark of a space behind it, by the rule that the readers of GGUF share.
+ */
 static void any_bytes_but_spaces_come_back(void **state)
 {
 	uint64_t seed = 3;
@@ -99,7 +102,8 @@ static void a_byte_without_a_token_becomes_its_byte_token(void **state)
 }
 
 /* The joins by the plain rule: look at all neighbours, join the best, start over. */
-static size_t encode_plainly(const struct tokenizer *t, const struct gguf *g, const char *word, size_t len, int32_t *ids)
+static size_t encode_plainly(const struct tokenizer *t, const struct gguf *g, const char *word, size_t len,
+                             int32_t *ids)
 {
 	struct gguf_array texts, scores;
 	gguf_get_array(g, "tokenizer.ggml.tokens", GGUF_STR, &texts);
@@ -130,7 +134,8 @@ static size_t encode_plainly(const struct tokenizer *t, const struct gguf *g, co
 	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t v = 0; v < n_vocab; v++)
-			if (vocab[v].len == starts[i + 1] - starts[i] && !memcmp(vocab[v].bytes, word + starts[i], vocab[v].len))
+			if (vocab[v].len == starts[i + 1] - starts[i] &&
+			    !memcmp(vocab[v].bytes, word + starts[i], vocab[v].len))
 				ids[i] = (int32_t)v;
 	return n;
 }
