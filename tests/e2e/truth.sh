@@ -1,5 +1,5 @@
 # What comes over a bad link is what the unsplit model computes: same tokens, same logits to the bit (policy vanilla, codec f32).
-# Two seeds of a tiny model here; tests/accept/truth.sh does it in full.
+# Two seeds of a tiny model here; tests/accept/truth.py does it in full.
 . "$SOURCE_DIR/tests/e2e/lib/check.sh"
 
 for seed in 1 2; do
