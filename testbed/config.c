@@ -34,7 +34,7 @@ struct key {
 
 static const char *const backends[] = { "ether", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe", NULL };
-static const char *const allocators[] = { "equal", "round-robin", "minmax", NULL };
+static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", NULL };
 static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
 					"tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
@@ -89,6 +89,7 @@ static const struct key root_keys[] = {
 	  "dB: taken off the measured SNR before the outer loop has learned" },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
 	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
+	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },
 	{ "scheduler.theta_start", REAL, AT(scheduler.theta_start), "0.5", -1, 1, "wdmoe: first cosine threshold" },
 	{ "scheduler.theta_step", REAL, AT(scheduler.theta_step), "0.1", 0.001, 2, "wdmoe: step of the cosine threshold" },
 

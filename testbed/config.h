@@ -90,12 +90,12 @@ struct config_profile {
 
 struct config_scheduler {
 	const char *policy;    /* vanilla, wdmoe */
-	const char *allocator; /* equal, round-robin, minmax */
+	const char *allocator; /* equal, round-robin, minmax, deadline */
 	double bler_target;    /* of first transmissions */
 	int64_t max_tx;        /* transmissions of a block before it is lost for good */
 	double mcs_margin_db;  /* taken off the measured SNR before the outer loop has learned */
 	double wlr_gain;       /* wdmoe: least relative gain of the weight-to-latency ratio to go on dropping */
-	double theta_start, theta_step; /* wdmoe: cosine threshold */
+	double theta_start, theta_step, theta_max; /* wdmoe: cosine threshold */
 };
 
 struct config_moe {

@@ -130,6 +130,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 	p.cell.rx_full_scale_dbm = (float)info.rx_full_scale_dbm;
 	p.inference.select.min_gain = c->scheduler.wlr_gain;
 	p.inference.select.theta_start = c->scheduler.theta_start;
+	p.inference.select.theta_max = c->scheduler.theta_max;
 	p.inference.select.theta_step = c->scheduler.theta_step;
 	if (expert_mode_parse(c->moe.experts, &p.inference.experts)) {
 		snprintf(err, err_len, "moe.experts: \"%s\" is none of topN, drop<W, random, dead:K", c->moe.experts);
