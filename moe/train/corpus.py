@@ -58,7 +58,13 @@ def pick_level(rng, *weights):
 
 
 def recall(rng):
-    """Facts are told in the prompt; one is asked for.  Often two people have like things of other colors."""
+    """Facts are told in the prompt; one is asked for.  Short: who has which thing.  Long: things have colors, and often
+    two people have like things of other colors."""
+    if rng.random() < 0.35:
+        n = 2 + pick_level(rng, 3, 3, 2, 2)
+        pairs = list(zip(rng.sample(NAMES, n), rng.sample(THINGS, n)))
+        told = ", ".join(f"{a} {t}" for a, t in pairs) + "."
+        return told, [(f"{a}?", t) if rng.random() < 0.5 else (f"{t}?", a) for a, t in rng.sample(pairs, n)]
     n = 1 + pick_level(rng, 3, 4, 3)
     names = rng.sample(NAMES, n)
     if rng.random() < 0.4:
@@ -230,8 +236,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 1.6, "story": 1.6, "arithmetic": 1.8, "strings": 1.0, "program": 1.3, "action": 0.4,
-       "translate": 0.3, "knowledge": 0.6, "sequence": 1.2, "compare": 1.0}
+MIX = {"recall": 3.0, "story": 1.8, "arithmetic": 1.2, "strings": 0.8, "program": 1.3, "action": 0.3,
+       "translate": 0.3, "knowledge": 0.5, "sequence": 0.8, "compare": 0.8}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4
