@@ -158,13 +158,14 @@ static int bad_value(const struct cli_option *o, const char *text)
 		return cli_bad_input("--%s: \"%s\" is none of %s", o->name, text, o->choices);
 	if (o->min == 0 && o->max == 0)
 		return cli_bad_input("--%s: \"%s\" is not %s", o->name, text, kinds[o->kind].what);
-	return cli_bad_input("--%s: \"%s\" is not %s from %g to %g", o->name, text, kinds[o->kind].what, o->min, o->max);
+	return cli_bad_input("--%s: \"%s\" is not %s from %g to %g", o->name, text, kinds[o->kind].what, o->min,
+	                     o->max);
 }
 
 static void print_help(const struct cli_syntax *s, const char *command)
 {
-	printf("usage: wdmoe %s%s%s%s\n\n%s\n", command, s->n_options > 0 ? " [options]" : "", *s->positional ? " " : "",
-	       s->positional, s->about);
+	printf("usage: wdmoe %s%s%s%s\n\n%s\n", command, s->n_options > 0 ? " [options]" : "",
+	       *s->positional ? " " : "", s->positional, s->about);
 	if (s->n_options > 0)
 		printf("\noptions (defaults in brackets):\n");
 	for (size_t i = 0; i < s->n_options; i++) {

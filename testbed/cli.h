@@ -1,7 +1,7 @@
 /* cli.h - the command line: commands, options, exit statuses, machine-readable output, interruption.
  *
- * A command is a row of the table in main.c and a function in cmd_<name>.c. Names may be nested ("phy csi"). The function
- * gets its own name as argv[0] and what follows it as argv[1..]:
+ * A command is a row of the table in main.c and a function in cmd_<name>.c. Names may be nested ("phy csi"). The
+ * function gets its own name as argv[0] and what follows it as argv[1..]:
  *
  *     int cmd_example(int argc, char **argv)
  *     {
@@ -12,14 +12,9 @@
  *                     { "snr-db", CLI_DOUBLE, &snr_db, "S", "signal-to-noise ratio in dB", .min = -20, .max = 60 },
  *                     { "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
  *             };
- *             const struct cli_syntax syntax = { "FILE...", "what it does, in a few lines", options, 2, &files, 1, CLI_LIST_MAX };
- *             struct json_out out;
- *             int status;
- *             if (!cli_parse(&syntax, argc, argv, &status))
- *                     return status;
- *             if ((status = json_out_open(&out, json)) != CLI_DONE)
- *                     return status;
- *             fprintf(json_out_text(&out), "for people\n");
+ *             const struct cli_syntax syntax = { "FILE...", "what it does, in a few lines", options, 2, &files, 1,
+ * CLI_LIST_MAX }; struct json_out out; int status; if (!cli_parse(&syntax, argc, argv, &status)) return status; if
+ * ((status = json_out_open(&out, json)) != CLI_DONE) return status; fprintf(json_out_text(&out), "for people\n");
  *             return json_out_write(&out, json_pack("{s:i, s:o}", "schema", 1, "snr_db", json_real_or_null(snr_db)));
  *     }
  *
@@ -72,7 +67,7 @@ enum cli_kind {
 struct cli_option {
 	const char *name; /* without the leading -- */
 	enum cli_kind kind;
-	void *value;      /* where it is stored, of the type its kind says */
+	void *value; /* where it is stored, of the type its kind says */
 	const char *metavar;
 	const char *help;
 	double min, max;     /* inclusive; both 0: any */
@@ -85,7 +80,7 @@ struct cli_syntax {
 	const char *about;      /* for --help; may have several lines */
 	const struct cli_option *options;
 	size_t n_options;
-	struct cli_list *args;    /* positional arguments; may be NULL when max_args is 0 */
+	struct cli_list *args; /* positional arguments; may be NULL when max_args is 0 */
 	size_t min_args, max_args;
 };
 
@@ -124,8 +119,8 @@ int json_out_open(struct json_out *o, const char *path);
 FILE *json_out_text(const struct json_out *o);
 
 /* Writes the object, whole or not at all (a temporary name, then a rename), and gives up the reference to it. Without a
- * path it only does the latter. CLI_DONE, or CLI_FAILED after a line on standard error. root NULL is a failure (json_pack
- * without memory or with a bad format). */
+ * path it only does the latter. CLI_DONE, or CLI_FAILED after a line on standard error. root NULL is a failure
+ * (json_pack without memory or with a bad format). */
 int json_out_write(const struct json_out *o, json_t *root);
 
 /* A number, null if it is NaN or Inf. */

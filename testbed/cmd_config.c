@@ -14,7 +14,11 @@ int cmd_config(int argc, char **argv)
 		"[CONFIG]",
 		"Without CONFIG (a YAML file): all keys with default, meaning, unit and range.\n"
 		"With CONFIG: checks it and shows all that it comes to, as JSON.",
-		options, 1, &files, 0, 1,
+		options,
+		1,
+		&files,
+		0,
+		1,
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))

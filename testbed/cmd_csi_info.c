@@ -103,10 +103,11 @@ static double mean_snr_db(const struct link_info *l)
 static json_t *link_json(const struct link_info *l, size_t direction, size_t device)
 {
 	double n = l->valid > 0 ? (double)l->valid : NAN;
-	json_t *o = json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device", (int)device, "direction",
-			      direction_names[direction], "records", (json_int_t)l->records, "valid", (json_int_t)l->valid,
-			      "first_slot", (json_int_t)l->first_slot, "last_slot", (json_int_t)l->last_slot, "step_slots",
-			      (json_int_t)l->step_min, "missing", (json_int_t)missing(l));
+	json_t *o =
+	        json_pack("{s:i, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "device", (int)device, "direction",
+	                  direction_names[direction], "records", (json_int_t)l->records, "valid", (json_int_t)l->valid,
+	                  "first_slot", (json_int_t)l->first_slot, "last_slot", (json_int_t)l->last_slot, "step_slots",
+	                  (json_int_t)l->step_min, "missing", (json_int_t)missing(l));
 	json_object_set_new(o, "longest_step_slots", json_integer((json_int_t)l->step_max));
 	json_object_set_new(o, "snr_mean_db", json_real_or_null(mean_snr_db(l)));
 	json_object_set_new(o, "cfo_mean_hz", json_real_or_null(l->cfo_sum / n));
@@ -121,11 +122,11 @@ static json_t *info_json(const struct info *info, const json_t *metadata)
 		for (size_t dir = 0; dir < DIRECTIONS; dir++)
 			if (info->links[dir][d].records > 0)
 				json_array_append_new(links, link_json(&info->links[dir][d], dir, d));
-	json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I}", "schema", 1, "format_version", JOURNAL_VERSION,
-			      "records", (json_int_t)info->records, "csi_records", (json_int_t)info->csi, "event_records",
-			      (json_int_t)info->events, "unknown_records", (json_int_t)info->unknown, "dropped",
-			      (json_int_t)info->dropped, "complete", info->complete, "damaged", info->damaged, "bytes_good",
-			      (json_int_t)info->offset);
+	json_t *o = json_pack("{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:b, s:b, s:I}", "schema", 1, "format_version",
+	                      JOURNAL_VERSION, "records", (json_int_t)info->records, "csi_records",
+	                      (json_int_t)info->csi, "event_records", (json_int_t)info->events, "unknown_records",
+	                      (json_int_t)info->unknown, "dropped", (json_int_t)info->dropped, "complete",
+	                      info->complete, "damaged", info->damaged, "bytes_good", (json_int_t)info->offset);
 	json_object_set_new(o, "n_sc", json_integer((json_int_t)info->n_sc));
 	json_object_set_new(o, "n_rb", json_integer((json_int_t)info->n_rb));
 	json_object_set_new(o, "slots_backwards", json_integer((json_int_t)info->backwards));
@@ -138,27 +139,30 @@ static json_t *info_json(const struct info *info, const json_t *metadata)
 static void print_info(FILE *f, const struct info *info)
 {
 	fprintf(f, "%llu records: %llu CSI (%zu subcarriers, %zu resource blocks), %llu events; %s\n",
-		(unsigned long long)info->records, (unsigned long long)info->csi, info->n_sc, info->n_rb,
-		(unsigned long long)info->events, info->complete ? "complete" : "the end is missing");
+	        (unsigned long long)info->records, (unsigned long long)info->csi, info->n_sc, info->n_rb,
+	        (unsigned long long)info->events, info->complete ? "complete" : "the end is missing");
 	if (info->csi > 0)
-		fprintf(f, "\ndevice  dir  records   valid       slots            every  missing  longest  mean SNR dB  mean CFO Hz\n");
+		fprintf(f, "\ndevice  dir  records   valid       slots            every  missing  longest  mean SNR dB "
+		           " mean CFO Hz\n");
 	for (size_t d = 0; d < DEVICES; d++) {
 		for (size_t dir = 0; dir < DIRECTIONS; dir++) {
 			const struct link_info *l = &info->links[dir][d];
 			if (l->records == 0)
 				continue;
-			fprintf(f, "%6zu  %3s  %7llu  %5.1f %%  %8llu..%-8llu  %5llu  %7llu  %7llu  %11.1f  %11.1f\n", d,
-				direction_names[dir], (unsigned long long)l->records, 100 * (double)l->valid / (double)l->records,
-				(unsigned long long)l->first_slot, (unsigned long long)l->last_slot,
-				(unsigned long long)l->step_min, (unsigned long long)missing(l), (unsigned long long)l->step_max,
-				mean_snr_db(l), l->valid > 0 ? l->cfo_sum / (double)l->valid : NAN);
+			fprintf(f, "%6zu  %3s  %7llu  %5.1f %%  %8llu..%-8llu  %5llu  %7llu  %7llu  %11.1f  %11.1f\n",
+			        d, direction_names[dir], (unsigned long long)l->records,
+			        100 * (double)l->valid / (double)l->records, (unsigned long long)l->first_slot,
+			        (unsigned long long)l->last_slot, (unsigned long long)l->step_min,
+			        (unsigned long long)missing(l), (unsigned long long)l->step_max, mean_snr_db(l),
+			        l->valid > 0 ? l->cfo_sum / (double)l->valid : NAN);
 		}
 	}
 	const char *name;
 	json_t *count;
 	json_object_foreach(info->by_event, name, count)
-		fprintf(f, "%sevent %-24s %lld\n", count == json_object_iter_value(json_object_iter(info->by_event)) ? "\n" : "", name,
-			(long long)json_integer_value(count));
+	        fprintf(f, "%sevent %-24s %lld\n",
+	                count == json_object_iter_value(json_object_iter(info->by_event)) ? "\n" : "", name,
+	                (long long)json_integer_value(count));
 }
 
 /* The folder of a run stands for the journal in it. */
@@ -198,7 +202,7 @@ static int report(struct journal_reader *r, const struct json_out *out, const ch
 	}
 	if (status == CLI_DONE && info.damaged)
 		status = cli_failed("%s: damaged or cut off at byte %llu; told is what stands before", path,
-				    (unsigned long long)info.offset);
+		                    (unsigned long long)info.offset);
 	json_decref(info.by_event);
 	return status;
 }
@@ -215,7 +219,11 @@ int cmd_csi_info(int argc, char **argv)
 		"Tells what the journal of a run holds, a file or the run's folder: for each device and direction the\n"
 		"records of estimated channels, their slots, validity, gaps and mean SNR; and the events by name.\n"
 		"Exit status 1 if the journal is damaged. The format is in notes/journal.md.",
-		options, 1, &logs, 1, 1,
+		options,
+		1,
+		&logs,
+		1,
+		1,
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))

@@ -37,22 +37,26 @@ static const char *const policies[] = { "vanilla", "wdmoe", NULL };
 static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", NULL };
 static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
-					"tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
+	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
 
 #define AT(field) offsetof(struct config, field)
 static const struct key root_keys[] = {
 	{ "seed", SEED, AT(seed), "1", 0, 0, "of everything random: channels, noise, clocks, jitter, sampling" },
-	{ "threads", INTEGER, AT(threads), "1", 1, 64, "threads of the model's arithmetic; changes no result", NULL, LOCAL },
+	{ "threads", INTEGER, AT(threads), "1", 1, 64, "threads of the model's arithmetic; changes no result", NULL,
+	  LOCAL },
 	{ "out", PATH, AT(out), "", 0, 0, "folder of the journal; empty: runs/<name>-<UTC time>", NULL, LOCAL },
-	{ "csi_log", EVERY, AT(csi_log_every), "full", 0, 0, "how much CSI the journal keeps: full, off, every N slots" },
+	{ "csi_log", EVERY, AT(csi_log_every), "full", 0, 0,
+	  "how much CSI the journal keeps: full, off, every N slots" },
 
-	{ "model.path", PATH, AT(model.path), "moe/models/wdmoe-tiny.gguf", 0, 0, "the model, a GGUF file", NULL, LOCAL },
+	{ "model.path", PATH, AT(model.path), "moe/models/wdmoe-tiny.gguf", 0, 0, "the model, a GGUF file", NULL,
+	  LOCAL },
 	{ "model.held_out", PATH, AT(model.held_out), "moe/models/heldout.jsonl", 0, 0,
 	  "held-out items (JSON lines): where the prompt comes from when none is given", NULL, LOCAL },
 	{ "model.prompt", TEXT, AT(model.prompt), "", 0, 0, "the prompt; empty: a held-out item" },
 	{ "model.n_tokens", INTEGER, AT(model.n_tokens), "32", 1, 1e6, "tokens generated at most" },
 	{ "model.temp", REAL, AT(model.temp), "0", 0, 100, "sampling temperature; 0: greedy" },
-	{ "model.top_p", REAL, AT(model.top_p), "1", 1e-6, 1, "sample from the most likely tokens of this total probability" },
+	{ "model.top_p", REAL, AT(model.top_p), "1", 1e-6, 1,
+	  "sample from the most likely tokens of this total probability" },
 	{ "model.ignore_eos", YES_NO, AT(model.ignore_eos), "false", 0, 0, "go on after the end-of-sequence token" },
 
 	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0, "where samples go and come from", backends },
@@ -64,34 +68,42 @@ static const struct key root_keys[] = {
 	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
 	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },
 
-	{ "bs.tx_power_dbm", REAL, AT(bs.tx_power_dbm), "24", -50, 60, "dBm: power of a downlink with all subcarriers in use" },
+	{ "bs.tx_power_dbm", REAL, AT(bs.tx_power_dbm), "24", -50, 60,
+	  "dBm: power of a downlink with all subcarriers in use" },
 	{ "bs.noise_figure_db", REAL, AT(bs.noise_figure_db), "5", 0, 40, "dB: noise figure of the receiver" },
 	{ "bs.osc_ppm", REAL, AT(bs.osc_ppm), "0", -20, 20, "ppm: error of the oscillator" },
-	{ "bs.profile", NAME, AT(bs.profile), "edge-server", 0, 0, "compute profile of attention, router and output head" },
+	{ "bs.profile", NAME, AT(bs.profile), "edge-server", 0, 0,
+	  "compute profile of attention, router and output head" },
 
 	{ "ul.target_snr_db", REAL, AT(ul.target_snr_db), "22", -20, 50,
 	  "dB: SNR of an uplink data RE that the open-loop power control aims at" },
 
-	{ "channel.model", WORD, AT(channel.model), "tdl-a", 0, 0, "power-delay profile and fading of all links", channels },
-	{ "channel.delay_spread_ns", REAL, AT(channel.delay_spread_ns), "100", 0, 20000, "ns: RMS delay spread of the tdl models" },
-	{ "channel.speed_kmh", REAL, AT(channel.speed_kmh), "3", 0, 500, "km/h: speed of the devices, gives the Doppler" },
+	{ "channel.model", WORD, AT(channel.model), "tdl-a", 0, 0, "power-delay profile and fading of all links",
+	  channels },
+	{ "channel.delay_spread_ns", REAL, AT(channel.delay_spread_ns), "100", 0, 20000,
+	  "ns: RMS delay spread of the tdl models" },
+	{ "channel.speed_kmh", REAL, AT(channel.speed_kmh), "3", 0, 500,
+	  "km/h: speed of the devices, gives the Doppler" },
 	{ "channel.rice_k_db", REAL, AT(channel.rice_k_db), "10", -40, 60, "dB: K factor of the model rice" },
 	{ "channel.outage_per_s", REAL, AT(channel.outage_per_s), "0", 0, 1000,
 	  "1/s: how often each link goes dark, both directions" },
 	{ "channel.outage_ms", REAL, AT(channel.outage_ms), "2", 0, 10000, "ms: how long it then stays dark" },
 
 	{ "scheduler.policy", WORD, AT(scheduler.policy), "wdmoe", 0, 0, "selection of experts", policies },
-	{ "scheduler.allocator", WORD, AT(scheduler.allocator), "minmax", 0, 0, "sharing of resource blocks", allocators },
+	{ "scheduler.allocator", WORD, AT(scheduler.allocator), "minmax", 0, 0, "sharing of resource blocks",
+	  allocators },
 	{ "scheduler.bler_target", REAL, AT(scheduler.bler_target), "0.1", 0.001, 0.9,
 	  "block error rate of first transmissions that the outer loop aims at" },
-	{ "scheduler.max_tx", INTEGER, AT(scheduler.max_tx), "4", 1, 16, "transmissions of a block before it is lost for good" },
+	{ "scheduler.max_tx", INTEGER, AT(scheduler.max_tx), "4", 1, 16,
+	  "transmissions of a block before it is lost for good" },
 	{ "scheduler.mcs_margin_db", REAL, AT(scheduler.mcs_margin_db), "0", -20, 20,
 	  "dB: taken off the measured SNR before the outer loop has learned" },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
 	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
 	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },
 	{ "scheduler.theta_start", REAL, AT(scheduler.theta_start), "0.5", -1, 1, "wdmoe: first cosine threshold" },
-	{ "scheduler.theta_step", REAL, AT(scheduler.theta_step), "0.1", 0.001, 2, "wdmoe: step of the cosine threshold" },
+	{ "scheduler.theta_step", REAL, AT(scheduler.theta_step), "0.1", 0.001, 2,
+	  "wdmoe: step of the cosine threshold" },
 
 	{ "moe.codec_down", WORD, AT(moe.codec_down), "f16", 0, 0, "activations to the devices", codecs },
 	{ "moe.codec_up", WORD, AT(moe.codec_up), "f16", 0, 0, "activations back", codecs },
@@ -152,11 +164,8 @@ enum { N_ROOT = sizeof root_keys / sizeof root_keys[0], N_GROUPS = sizeof groups
 
 /* Orders of magnitude: the memory bandwidth and arithmetic that small-batch inference gets out of such machines. */
 static const struct config_profile built_in[] = {
-	{ "edge-server", 40, 500, 20, 0.02 },
-	{ "laptop", 20, 200, 50, 0.05 },
-	{ "board", 8, 40, 100, 0.05 },
-	{ "phone", 12, 60, 200, 0.10 },
-	{ "none", 1e5, 1e7, 0, 0 },
+	{ "edge-server", 40, 500, 20, 0.02 }, { "laptop", 20, 200, 50, 0.05 }, { "board", 8, 40, 100, 0.05 },
+	{ "phone", 12, 60, 200, 0.10 },       { "none", 1e5, 1e7, 0, 0 },
 };
 
 /* ---- values as text ---- */
@@ -291,8 +300,8 @@ static bool store_every(const struct key *k, void *at, const char *text, char *w
 	int used = 0;
 	if (strcmp(text, "full") == 0)
 		n = 1;
-	else if (strcmp(text, "off") != 0 &&
-		 (sscanf(text, "every %lld slots%n", &n, &used) != 1 || text[used] || used == 0 || n < 1 || n > 1000000))
+	else if (strcmp(text, "off") != 0 && (sscanf(text, "every %lld slots%n", &n, &used) != 1 || text[used] ||
+	                                      used == 0 || n < 1 || n > 1000000))
 		return refuse(why, "\"%s\" is none of full, off, every N slots", text);
 	*(int64_t *)at = n;
 	return true;
@@ -456,7 +465,8 @@ struct reader {
 
 static int at_line(const struct reader *r, const yaml_node_t *node, const char *path, const char *message)
 {
-	snprintf(r->err, r->err_len, "%s:%zu: %s%s%s", r->file, node->start_mark.line + 1, path, *path ? ": " : "", message);
+	snprintf(r->err, r->err_len, "%s:%zu: %s%s%s", r->file, node->start_mark.line + 1, path, *path ? ": " : "",
+	         message);
 	return -EINVAL;
 }
 
@@ -500,7 +510,8 @@ static int read_value(struct reader *r, const struct key *k, void *base, const y
 }
 
 /* A key of a mapping: plain text, not seen before in it. NULL after naming what is wrong. */
-static const char *key_text(struct reader *r, const yaml_node_t *mapping, const yaml_node_pair_t *pair, const char *path)
+static const char *key_text(struct reader *r, const yaml_node_t *mapping, const yaml_node_pair_t *pair,
+                            const char *path)
 {
 	const yaml_node_t *node = yaml_document_get_node(&r->document, pair->key);
 	const char *text = scalar_text(node);
@@ -532,7 +543,7 @@ static void join(char out[static PATH_BYTES], const char *prefix, const char *wo
 
 /* A mapping below the group's element `base`. path: for messages, prefix: path inside the element ("" at its top). */
 static int read_mapping(struct reader *r, const struct key *keys, size_t n_keys, void *base, const yaml_node_t *node,
-			const char *path, const char *prefix)
+                        const char *path, const char *prefix)
 {
 	if (node->type != YAML_MAPPING_NODE)
 		return at_line(r, node, path, "must be a mapping of keys to values");
@@ -564,7 +575,8 @@ static int read_mapping(struct reader *r, const struct key *keys, size_t n_keys,
 static bool is_name(const char *text)
 {
 	size_t n = strlen(text);
-	return n > 0 && n < CONFIG_NAME_MAX && strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == n;
+	return n > 0 && n < CONFIG_NAME_MAX &&
+	       strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == n;
 }
 
 static int read_sequence(struct reader *r, const struct group *g, const yaml_node_t *node)
@@ -621,7 +633,7 @@ static int read_group(struct reader *r, const struct group *g, const yaml_node_t
 static int bad_yaml(const struct reader *r, const yaml_parser_t *parser)
 {
 	snprintf(r->err, r->err_len, "%s:%zu: not YAML: %s", r->file, parser->problem_mark.line + 1,
-		 parser->problem ? parser->problem : "unreadable");
+	         parser->problem ? parser->problem : "unreadable");
 	return -EINVAL;
 }
 
@@ -717,7 +729,8 @@ static bool set_in_group(const struct group *g, struct config *c, const char *re
 	char name[CONFIG_NAME_MAX];
 	snprintf(name, sizeof name, "%.*s", (int)(dot - rest - 1), rest + 1);
 	void *e = find_named(g, c, name);
-	return e ? set_key(g->keys, g->n_keys, e, dot + 1, text, why) : refuse(why, "there is no \"%s\" in %s", name, g->name);
+	return e ? set_key(g->keys, g->n_keys, e, dot + 1, text, why)
+	         : refuse(why, "there is no \"%s\" in %s", name, g->name);
 }
 
 int config_put(struct config *c, const char *key, const char *value, char *err, size_t err_len)
@@ -736,7 +749,8 @@ int config_set(struct config *c, const char *set, char *err, size_t err_len)
 	char key[PATH_BYTES], why[PATH_BYTES + WHY_BYTES];
 	size_t len = strcspn(set, "=");
 	if (set[len] != '=' || len >= sizeof key) {
-		snprintf(err, err_len, "--set %.*s: must be key=value", (int)(len < sizeof key ? len : sizeof key), set);
+		snprintf(err, err_len, "--set %.*s: must be key=value", (int)(len < sizeof key ? len : sizeof key),
+		         set);
 		return -EINVAL;
 	}
 	memcpy(key, set, len);
@@ -773,15 +787,18 @@ static bool check_radio(const struct config *c, char *why)
 	struct numerology num;
 	char reason[WHY_BYTES - 64];
 	const struct config_radio *r = &c->radio;
-	if (numerology_init(&num, r->rate_hz, r->scs_hz, (size_t)r->n_rb, (size_t)r->n_symbols, reason, sizeof reason) != 0)
+	if (numerology_init(&num, r->rate_hz, r->scs_hz, (size_t)r->n_rb, (size_t)r->n_symbols, reason,
+	                    sizeof reason) != 0)
 		return refuse(why, "radio: %s", reason);
 	if (fabs(r->dl_hz - r->ul_hz) < r->rate_hz)
 		return refuse(why, "radio: dl_hz and ul_hz are closer than rate_hz");
 	for (size_t d = 0; d < c->n_devices; d++) {
 		double round_trip = 2 * c->devices[d].distance_m / LIGHT_M_S * r->rate_hz;
 		if (round_trip > (double)num.cp)
-			return refuse(why, "devices[%zu].distance_m: a round trip of %.1f samples is longer than the cyclic prefix of %zu", d,
-				      round_trip, num.cp);
+			return refuse(why,
+			              "devices[%zu].distance_m: a round trip of %.1f samples is longer than the cyclic "
+			              "prefix of %zu",
+			              d, round_trip, num.cp);
 	}
 	return true;
 }
@@ -792,7 +809,8 @@ static bool check_profiles(const struct config *c, char *why)
 		return refuse(why, "bs.profile: there is no profile \"%s\"", c->bs.profile);
 	for (size_t d = 0; d < c->n_devices; d++)
 		if (!config_profile(c, c->devices[d].profile))
-			return refuse(why, "devices[%zu].profile: there is no profile \"%s\"", d, c->devices[d].profile);
+			return refuse(why, "devices[%zu].profile: there is no profile \"%s\"", d,
+			              c->devices[d].profile);
 	return true;
 }
 
@@ -908,5 +926,5 @@ void config_print_keys(FILE *f)
 	fprintf(f, "\nprofiles that are there already:\n");
 	for (size_t i = 0; i < sizeof built_in / sizeof built_in[0]; i++)
 		fprintf(f, "  %-12s %g GB/s, %g GFLOP/s, %g us, jitter %g\n", built_in[i].name, built_in[i].memory_gb_s,
-			built_in[i].gflop_s, built_in[i].fixed_us, built_in[i].jitter);
+		        built_in[i].gflop_s, built_in[i].fixed_us, built_in[i].jitter);
 }

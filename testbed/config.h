@@ -5,10 +5,10 @@
  *     if (config_load(&c, "testbed/scenarios/default.yaml", sets, 4, err, sizeof err) < 0)
  *             return cli_bad_input("%s", err);            // "default.yaml:12: radio.scs_hz: 7 is not between ..."
  *
- * Every key is one row of the table in config.c {path, type, where, range, default, unit and help}; reading YAML, --set, the
- * dump into reports and `wdmoe config` all follow it. What the file leaves out has its default. An unknown key, a wrong
- * type, a number out of range, a key twice, or parts that contradict each other are refused with one line that names
- * file, line and key.
+ * Every key is one row of the table in config.c {path, type, where, range, default, unit and help}; reading YAML,
+ * --set, the dump into reports and `wdmoe config` all follow it. What the file leaves out has its default. An unknown
+ * key, a wrong type, a number out of range, a key twice, or parts that contradict each other are refused with one line
+ * that names file, line and key.
  */
 #ifndef TESTBED_CONFIG_H
 #define TESTBED_CONFIG_H
@@ -134,15 +134,16 @@ struct config {
 /* One device, all defaults. */
 void config_defaults(struct config *c);
 
-/* Defaults, then the file (path NULL: none; sought as cli_find_file does), then sets[n_sets] in order, then the checks that
- * need the whole. Returns 0, or -EINVAL, -ENOENT, -EIO ... with one line in err, and *c is then undefined. */
+/* Defaults, then the file (path NULL: none; sought as cli_find_file does), then sets[n_sets] in order, then the checks
+ * that need the whole. Returns 0, or -EINVAL, -ENOENT, -EIO ... with one line in err, and *c is then undefined. */
 int config_load(struct config *c, const char *path, const char *const *sets, size_t n_sets, char *err, size_t err_len);
 
 /* One "key=value", or key and value apart, on a loaded config, without the checks that need the whole. */
 int config_set(struct config *c, const char *set, char *err, size_t err_len);
 int config_put(struct config *c, const char *key, const char *value, char *err, size_t err_len);
 
-/* Checks that need the whole: numerology, profiles that exist, experts that lie somewhere. config_load has done them. */
+/* Checks that need the whole: numerology, profiles that exist, experts that lie somewhere. config_load has done them.
+ */
 int config_check(const struct config *c, char *err, size_t err_len);
 
 /* Profile by name, NULL if there is none. */
@@ -151,8 +152,8 @@ const struct config_profile *config_profile(const struct config *c, const char *
 /* Does device d hold expert e (of every layer)? */
 bool config_holds(const struct config *c, size_t d, size_t expert);
 
-/* The whole effective configuration as an object nested like the YAML. Keys that tell where things lie or how fast they go but not
- * what comes out (paths, threads) only if `local`: journals and comparable reports leave them out. */
+/* The whole effective configuration as an object nested like the YAML. Keys that tell where things lie or how fast they
+ * go but not what comes out (paths, threads) only if `local`: journals and comparable reports leave them out. */
 json_t *config_json(const struct config *c, bool local);
 
 /* All keys with type, range, default and help, for people. */

@@ -120,14 +120,15 @@ struct journal {
 	enum journal_when_full when_full;
 	struct journal_stats stats; /* the feeding thread's */
 	pthread_t writer;
-	sem_t filled;           /* something to write, or closing */
-	sem_t space;            /* posted once for each `waiting` that the writer has seen */
-	atomic_bool waiting;    /* the feeding thread sleeps on `space` */
+	sem_t filled;        /* something to write, or closing */
+	sem_t space;         /* posted once for each `waiting` that the writer has seen */
+	atomic_bool waiting; /* the feeding thread sleeps on `space` */
 	atomic_bool closing;
-	atomic_int error;       /* first one of the writer, 0 or negative */
-	_Atomic uint64_t head;  /* bytes ever put in, */
-	_Atomic uint64_t tail;  /* and taken out */
-	uint8_t record[RECORD_MAX > JOURNAL_EVENT_MAX + 12 ? RECORD_MAX : JOURNAL_EVENT_MAX + 12]; /* being put together */
+	atomic_int error;      /* first one of the writer, 0 or negative */
+	_Atomic uint64_t head; /* bytes ever put in, */
+	_Atomic uint64_t tail; /* and taken out */
+	uint8_t record[RECORD_MAX > JOURNAL_EVENT_MAX + 12 ? RECORD_MAX
+	                                                   : JOURNAL_EVENT_MAX + 12]; /* being put together */
 	uint8_t ring[RING_BYTES];
 };
 
@@ -197,7 +198,8 @@ static bool wait_for_room(struct journal *j, uint64_t head, size_t n)
 	j->stats.waits++;
 	while (!has_room(j, head, n)) {
 		atomic_store(&j->waiting, true);
-		/* Seen after `waiting` was set, a full ring means that the writer has yet to take bytes out, and will post. */
+		/* Seen after `waiting` was set, a full ring means that the writer has yet to take bytes out, and will
+		 * post. */
 		if (!has_room(j, head, n))
 			semaphore_wait(&j->space);
 		else if (!atomic_exchange(&j->waiting, false))
@@ -284,7 +286,8 @@ static int refuse(struct journal *j)
 }
 
 /* The payload of a CSI record; notes/journal.md has the same table. */
-static void encode_csi(uint8_t *p, enum journal_direction direction, unsigned device, const struct csi *csi, const float numbers[6])
+static void encode_csi(uint8_t *p, enum journal_direction direction, unsigned device, const struct csi *csi,
+                       const float numbers[6])
 {
 	put_u64(p, csi->slot);
 	put_u64(p + 8, csi->t_slot_samples);
@@ -305,11 +308,13 @@ static void encode_csi(uint8_t *p, enum journal_direction direction, unsigned de
 
 int journal_csi(struct journal *j, enum journal_direction direction, unsigned device, const struct csi *csi)
 {
-	float numbers[6] = { csi->noise_var, csi->snr_mean_db, csi->cfo_hz, csi->timing_samples, csi->rssi_dbfs, csi->evm_db };
+	float numbers[6] = { csi->noise_var,      csi->snr_mean_db, csi->cfo_hz,
+		             csi->timing_samples, csi->rssi_dbfs,   csi->evm_db };
 	if (csi->n_sc > PHY_SC_MAX || csi->n_rb > PHY_RB_MAX || device > UINT8_MAX)
 		return refuse(j);
 	const float *h = (const float *)csi->h;
-	if (csi->valid && !(all_finite(numbers, 6) && all_finite(csi->snr_db, csi->n_rb) && all_finite(h, 2 * csi->n_sc)))
+	if (csi->valid &&
+	    !(all_finite(numbers, 6) && all_finite(csi->snr_db, csi->n_rb) && all_finite(h, 2 * csi->n_sc)))
 		return refuse(j);
 	for (size_t i = 0; i < 6; i++)
 		if (!csi->valid && !isfinite(numbers[i]))
@@ -381,8 +386,8 @@ no_header:
 	return error;
 }
 
-int journal_create(const char *dir, const json_t *metadata, enum journal_when_full when_full, struct journal **out, char *err,
-		   size_t err_len)
+int journal_create(const char *dir, const json_t *metadata, enum journal_when_full when_full, struct journal **out,
+                   char *err, size_t err_len)
 {
 	char path[JOURNAL_PATH_MAX];
 	if ((size_t)snprintf(path, sizeof path, "%s/" JOURNAL_FILE_NAME, dir) >= sizeof path)
@@ -445,7 +450,8 @@ static int read_header(struct journal_reader *r)
 	if (!text)
 		return -EBADMSG;
 	int error = -EBADMSG;
-	if (fread(text, 1, n + 4, r->file) == n + 4 && crc32c(crc32c(0, head, sizeof head), text, n) == get_u32(text + n)) {
+	if (fread(text, 1, n + 4, r->file) == n + 4 &&
+	    crc32c(crc32c(0, head, sizeof head), text, n) == get_u32(text + n)) {
 		r->metadata = json_loadb((char *)text, n, JSON_REJECT_DUPLICATES, NULL);
 		error = json_is_object(r->metadata) ? 0 : -EBADMSG;
 	}

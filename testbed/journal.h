@@ -6,15 +6,16 @@
  *     journal_create(dir, metadata, JOURNAL_WAIT, &j, err, sizeof err);
  *     journal_csi(j, JOURNAL_UPLINK, device, &csi);                             // in the slot loop
  *     journal_event(j, "{\"event\": \"attached\", \"slot\": %" PRIu64 ", \"device\": %u}", slot, device);
- *     int error = journal_close(j);                                             // all of it is on disk, or error says why not
+ *     int error = journal_close(j);                                             // all of it is on disk, or error says
+ * why not
  *
  * One thread feeds it. Records are copied into a ring and written by a thread of the journal's own. Feeding neither
  * allocates nor takes a lock; when the ring is full it waits for the writer (JOURNAL_WAIT, lockstep: nothing is ever
  * lost) or drops the record and counts it (JOURNAL_DROP, when radio time is the clock). What is in the file
  * comes from the arguments alone, so that two runs of one seed leave the same bytes.
  *
- * The format is in notes/journal.md: a header with metadata in JSON, then records, each with a CRC32C. A reader takes all up
- * to the first damaged record and says where that is:
+ * The format is in notes/journal.md: a header with metadata in JSON, then records, each with a CRC32C. A reader takes
+ * all up to the first damaged record and says where that is:
  *
  *     struct journal_reader *r;
  *     journal_reader_open("runs/x/journal.wdj", &r, err, sizeof err);
@@ -63,18 +64,18 @@ struct journal_stats {
 };
 
 /* Makes the folder of a run. wanted: its path as asked for (made with its parents, or there already), NULL for
- * runs/<name>-<UTC time>, with a number behind if that is taken. Returns 0 and its path in dir, or negative errno and one line in err:
- * -EEXIST if a journal lies there already. */
+ * runs/<name>-<UTC time>, with a number behind if that is taken. Returns 0 and its path in dir, or negative errno and
+ * one line in err: -EEXIST if a journal lies there already. */
 int journal_make_dir(const char *wanted, const char *name, char *dir, size_t size, char *err, size_t err_len);
 
 /* Makes dir/journal.wdj, which must not exist, and starts the writer. metadata: a JSON object, only read; it must hold
  * neither wall clock nor host nor path. Returns 0 and *out, which the caller ends with journal_close, or negative
  * errno and one line in err. */
-int journal_create(const char *dir, const json_t *metadata, enum journal_when_full when_full, struct journal **out, char *err,
-		   size_t err_len);
+int journal_create(const char *dir, const json_t *metadata, enum journal_when_full when_full, struct journal **out,
+                   char *err, size_t err_len);
 
-/* Appends a record. They return 0, -EDOM (a number is not finite: refused and counted), -EMSGSIZE (too long), -ENOBUFS (dropped), or
- * the error that stopped the writer, as -EIO or -ENOSPC. */
+/* Appends a record. They return 0, -EDOM (a number is not finite: refused and counted), -EMSGSIZE (too long), -ENOBUFS
+ * (dropped), or the error that stopped the writer, as -EIO or -ENOSPC. */
 int journal_csi(struct journal *j, enum journal_direction direction, unsigned device, const struct csi *csi);
 /* The text must be one JSON object without a newline, shorter than JOURNAL_EVENT_MAX. */
 int journal_event(struct journal *j, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -94,7 +95,8 @@ struct journal_record {
 	uint64_t offset; /* of the record in the file, bytes */
 };
 
-/* A CSI record: units as in phy/csi.h; numbers that say nothing because `valid` is false are zero. Arrays point into the reader, until its next record. */
+/* A CSI record: units as in phy/csi.h; numbers that say nothing because `valid` is false are zero. Arrays point into
+ * the reader, until its next record. */
 struct journal_csi_view {
 	uint64_t slot;
 	uint64_t t_slot_samples, t_ref_samples;

@@ -15,7 +15,8 @@
 
 struct stats_interval {
 	double mean;
-	double low, high; /* of the confidence interval; NAN if there is too little to say (fewer than 2 pairs, no trials) */
+	double low, high; /* of the confidence interval; NAN if there is too little to say (fewer than 2 pairs, no
+	                     trials) */
 };
 
 double stats_mean(const double *x, size_t n);
@@ -26,7 +27,8 @@ void stats_sort(double *x, size_t n);
 /* sorted: ascending; percent: 0 .. 100. Linear between the two nearest. */
 double stats_percentile(const double *sorted, size_t n, double percent);
 
-/* Two-sided Student t interval of the mean of x, and of the mean of a[i] - b[i]. confidence: 0 .. 1, both ends excluded. */
+/* Two-sided Student t interval of the mean of x, and of the mean of a[i] - b[i]. confidence: 0 .. 1, both ends
+ * excluded. */
 struct stats_interval stats_t_interval(const double *x, size_t n, double confidence);
 struct stats_interval stats_paired(const double *a, const double *b, size_t n, double confidence);
 

@@ -50,7 +50,8 @@ static int parse(int n, const char **words)
 	int status;
 	return cli_parse(&syntax, n + 1, argv, &status) ? -1 : status;
 }
-#define PARSE(...) parse((int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ __VA_ARGS__ })
+#define PARSE(...)                                                                                                     \
+	parse((int)(sizeof((const char *[]){ __VA_ARGS__ }) / sizeof(char *)), (const char *[]){ __VA_ARGS__ })
 
 static char *complaint_path(void)
 {
@@ -102,7 +103,9 @@ static const char *complaint(void)
 static void options_are_stored_by_kind_in_both_spellings(void **state)
 {
 	(void)state;
-	assert_int_equal(PARSE("--flag", "--word", "bc", "--n=7", "--seed", "0xff", "--x=-1e3", "--set", "a=b", "--set=c=d=e", "f"), -1);
+	assert_int_equal(PARSE("--flag", "--word", "bc", "--n=7", "--seed", "0xff", "--x=-1e3", "--set", "a=b",
+	                       "--set=c=d=e", "f"),
+	                 -1);
 	assert_true(got.flag);
 	assert_string_equal(got.word, "bc");
 	assert_int_equal(got.n, 7);
@@ -250,11 +253,11 @@ static void text_that_is_not_utf8_becomes_utf8(void **state)
 	const struct {
 		const char *bytes, *text;
 	} cases[] = {
-		{ "h\xc3\xa9", "h\xc3\xa9" },                                          /* e acute */
-		{ "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80" },                            /* four bytes */
-		{ "\xc3", "\xef\xbf\xbd" },                                            /* cut off */
-		{ "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },                            /* overlong */
-		{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },            /* surrogate */
+		{ "h\xc3\xa9", "h\xc3\xa9" },                               /* e acute */
+		{ "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80" },                 /* four bytes */
+		{ "\xc3", "\xef\xbf\xbd" },                                 /* cut off */
+		{ "\xc0\xaf", "\xef\xbf\xbd\xef\xbf\xbd" },                 /* overlong */
+		{ "\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" }, /* surrogate */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		json_t *t = json_text(cases[i].bytes, strlen(cases[i].bytes));

@@ -69,7 +69,8 @@ static void an_empty_file_means_all_defaults(void **state)
 static void the_shipped_default_scenario_is_the_yardstick_of_the_issue(void **state)
 {
 	(void)state;
-	assert_int_equal(config_load(&config, SOURCE_DIR "/testbed/scenarios/default.yaml", NULL, 0, err, sizeof err), 0);
+	assert_int_equal(config_load(&config, SOURCE_DIR "/testbed/scenarios/default.yaml", NULL, 0, err, sizeof err),
+	                 0);
 	assert_string_equal(config.name, "default");
 	assert_true(config.radio.dl_hz == 3.5e9 && config.radio.scs_hz == 30e3 && config.radio.rate_hz == 7.68e6);
 	assert_string_equal(config.channel.model, "tdl-a");
@@ -193,10 +194,20 @@ static void set_reaches_one_device_all_devices_and_a_profile(void **state)
 static void set_refuses_what_is_not_there_and_names_it(void **state)
 {
 	(void)state;
-	static const char *const bad[] = { "devices[1].snr_db=1", "devices[-1].snr_db=1", "devices[0]snr_db=1", "devices=1",
-					   "devices[0].=1",       "profiles.none.x=1",    "profiles.no.jitter=1", "radio=1",
-					   "radio.=1",            "=1",                   "seed",                 "",
-					   "seed=",               "devices[99999999999999999999].snr_db=1" };
+	static const char *const bad[] = { "devices[1].snr_db=1",
+		                           "devices[-1].snr_db=1",
+		                           "devices[0]snr_db=1",
+		                           "devices=1",
+		                           "devices[0].=1",
+		                           "profiles.none.x=1",
+		                           "profiles.no.jitter=1",
+		                           "radio=1",
+		                           "radio.=1",
+		                           "=1",
+		                           "seed",
+		                           "",
+		                           "seed=",
+		                           "devices[99999999999999999999].snr_db=1" };
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
 		assert_int_equal(load_with("", bad[i]), -EINVAL);
 		assert_int_equal(strncmp(err, "--set ", 6), 0);
@@ -223,11 +234,13 @@ static void csi_log_is_full_off_or_every_n_slots(void **state)
 	assert_int_equal(load("csi_log: every\n"), -EINVAL);
 }
 
-/* What the dump says is what the file said: written back as YAML (of which JSON is a part) it loads to the same dump. */
+/* What the dump says is what the file said: written back as YAML (of which JSON is a part) it loads to the same dump.
+ */
 static void the_dump_loads_to_itself(void **state)
 {
 	(void)state;
-	assert_int_equal(config_load(&config, SOURCE_DIR "/testbed/scenarios/default.yaml", NULL, 0, err, sizeof err), 0);
+	assert_int_equal(config_load(&config, SOURCE_DIR "/testbed/scenarios/default.yaml", NULL, 0, err, sizeof err),
+	                 0);
 	assert_int_equal(config_set(&config, "devices[3].experts=1 2", err, sizeof err), 0);
 	assert_int_equal(config_set(&config, "model.prompt=say \"no\"\tand: \\", err, sizeof err), 0);
 	json_t *first = config_json(&config, true);

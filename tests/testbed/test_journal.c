@@ -44,9 +44,18 @@ static int end(void **state)
 static struct csi *some_csi(uint64_t slot, unsigned device)
 {
 	static struct csi csi;
-	csi = (struct csi){ .valid = true, .slot = slot, .t_slot_samples = slot * 3840, .t_ref_samples = slot * 3840 + 2000,
-			    .n_sc = N_SC, .n_rb = N_RB, .noise_var = 0.01f, .snr_mean_db = 20, .cfo_hz = 100.5f,
-			    .timing_samples = 1.25f, .rssi_dbfs = -30, .evm_db = -18 };
+	csi = (struct csi){ .valid = true,
+		            .slot = slot,
+		            .t_slot_samples = slot * 3840,
+		            .t_ref_samples = slot * 3840 + 2000,
+		            .n_sc = N_SC,
+		            .n_rb = N_RB,
+		            .noise_var = 0.01f,
+		            .snr_mean_db = 20,
+		            .cfo_hz = 100.5f,
+		            .timing_samples = 1.25f,
+		            .rssi_dbfs = -30,
+		            .evm_db = -18 };
 	for (size_t k = 0; k < N_SC; k++)
 		csi.h[k] = (float)k + (float)slot * 0.5f + I * (float)device;
 	for (size_t b = 0; b < N_RB; b++)
@@ -87,7 +96,8 @@ static const char *write_run(size_t n)
 	struct journal *j = create(dir, JOURNAL_WAIT);
 	for (size_t slot = 0; slot < n; slot++) {
 		for (unsigned d = 0; d < 2; d++)
-			assert_int_equal(journal_csi(j, d ? JOURNAL_UPLINK : JOURNAL_DOWNLINK, d, some_csi(slot, d)), 0);
+			assert_int_equal(journal_csi(j, d ? JOURNAL_UPLINK : JOURNAL_DOWNLINK, d, some_csi(slot, d)),
+			                 0);
 		assert_int_equal(journal_event(j, "{\"event\": \"slot\", \"slot\": %zu}", slot), 0);
 	}
 	assert_int_equal(journal_close(j), 0);
@@ -211,7 +221,8 @@ static void when_it_must_not_wait_accepted_and_dropped_add_up(void **state)
 	journal_reader_close(r);
 }
 
-/* A limit on the file's size stands for a full disk. The feeder must be told, not hang, however much it goes on to feed. */
+/* A limit on the file's size stands for a full disk. The feeder must be told, not hang, however much it goes on to
+ * feed. */
 static void a_full_disk_is_told_to_the_feeder_who_never_hangs(void **state)
 {
 	(void)state;
