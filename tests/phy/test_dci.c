@@ -137,6 +137,7 @@ static double miss_rate(struct link *l, unsigned level, double snr_db, size_t tr
 	struct slot_time when = { .slot = 1 };
 	struct dl_result res;
 	size_t missed = 0;
+	dl_rx_reset(l->rx);
 	for (size_t i = 0; i < trials; i++) {
 		struct dci mine = random_dci(&r, 18, 6), other = random_dci(&r, 18, 2);
 		dl_tx_begin(l->tx, 1);
