@@ -4,7 +4,6 @@
 #include "phy/gold.h"
 #include "phy/mcs.h"
 #include "phy/modem.h"
-#include "phy/tb.h"
 
 #include <errno.h>
 #include <math.h>
@@ -27,8 +26,7 @@ struct block *block_create(const struct numerology *num)
 	if (!b)
 		return NULL;
 	b->num = *num;
-	size_t n_bytes = mcs_tbs_bytes(mcs_get(mcs_count() - 1), num->n_rb * LAYOUT_NOMINAL_RE_PER_RB);
-	b->coder = tb_coder_create(n_bytes, n_coded);
+	b->coder = tb_coder_create(block_bytes_max(num->n_rb), n_coded);
 	b->re = calloc(LAYOUT_RE_MAX, sizeof *b->re);
 	b->bits = calloc(n_coded, sizeof *b->bits);
 	b->y = calloc(n_re, sizeof *b->y);
@@ -67,6 +65,11 @@ size_t block_bytes(const struct grant *g)
 {
 	const struct mcs *m = mcs_get(g->mcs);
 	return m ? mcs_tbs_bytes(m, rb_set_count(&g->rbs) * LAYOUT_NOMINAL_RE_PER_RB) : 0;
+}
+
+size_t block_bytes_max(size_t n_rb)
+{
+	return mcs_tbs_bytes(mcs_get(mcs_count() - 1), n_rb * LAYOUT_NOMINAL_RE_PER_RB);
 }
 
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
@@ -110,7 +113,8 @@ static float mean_snr_db(const float *var, size_t n)
 }
 
 int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, const float complex *grid,
-                  const struct block_channel *channel, uint8_t *tb, size_t *n_bytes, struct rx_info *info)
+                  const struct block_channel *channel, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
+                  struct rx_info *info)
 {
 	size_t n_sc = b->num.n_sc;
 	*n_bytes = block_bytes(g);
@@ -131,7 +135,7 @@ int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t 
 	gold_flip_llr(seed, b->llr, n_re * qm);
 	struct tb_format f = { .n_bytes = *n_bytes, .n_coded = n_re * qm, .qm = qm, .rv = g->rv };
 	struct tb_stats st = { 0 };
-	int rc = tb_decode(b->coder, &f, b->llr, NULL, tb, &st);
+	int rc = tb_decode(b->coder, &f, b->llr, soft, tb, &st);
 	if (info)
 		info->iterations = st.n_decoded ? (st.iterations + st.n_decoded / 2) / st.n_decoded : 0;
 	return rc;

@@ -1,7 +1,8 @@
 /* block.h - one transport block between its bytes and its resource elements: what downlink and uplink data share.
  *
- * Sending: encode, scramble, map onto the REs of a list. Receiving: equalise those REs, soft bits, descramble, decode. The
- * caller names the REs (phy/layout.h) and, at the receiver, the channel: h[k] of each subcarrier times turn[l] of each symbol.
+ * Sending: encode, scramble, map onto the REs of a list. Receiving: equalise those REs, soft bits, descramble, decode.
+ * The caller names the REs (phy/layout.h) and, at the receiver, the channel: h[k] of each subcarrier times turn[l] of
+ * each symbol.
  */
 #ifndef PHY_BLOCK_H
 #define PHY_BLOCK_H
@@ -9,6 +10,7 @@
 #include "phy/dci.h"
 #include "phy/dl.h"
 #include "phy/layout.h"
+#include "phy/tb.h"
 
 #include <complex.h>
 #include <stddef.h>
@@ -25,6 +27,8 @@ uint32_t *block_re(struct block *b);
 
 /* Bytes of a grant's block: of its MCS and number of RBs alone (LAYOUT_NOMINAL_RE_PER_RB); 0 when none fits. */
 size_t block_bytes(const struct grant *g);
+/* Of the largest block on n_rb RBs. */
+size_t block_bytes_max(size_t n_rb);
 
 /* seed: of the scrambling. Writes amplitude * symbol into the grid. 0 or -EINVAL (size other than block_bytes). */
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
@@ -36,9 +40,11 @@ struct block_channel {
 	float noise_var;           /* of a received RE, estimation error included */
 };
 
-/* tb: room for block_bytes; *n_bytes set to it. info: NULL, or snr_db, evm_db and iterations are filled.
- * 0, -EBADMSG, -EINVAL. */
+/* soft: what earlier transmissions of this block left, to which this one adds; NULL: this one alone. tb: room for
+ * block_bytes; *n_bytes set to it. info: NULL, or snr_db, evm_db and iterations are filled. 0, -EBADMSG, -EINVAL (soft
+ * holds a block of another size included). */
 int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, const float complex *grid,
-                  const struct block_channel *channel, uint8_t *tb, size_t *n_bytes, struct rx_info *info);
+                  const struct block_channel *channel, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
+                  struct rx_info *info);
 
 #endif

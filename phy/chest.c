@@ -5,19 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The matrix-vector product goes in blocks of BLOCK outputs; vec is what the compiler makes of the machine's vectors. */
+/* The matrix-vector product goes in blocks of BLOCK outputs; vec is what the compiler makes of the machine's vectors.
+ */
 enum { LANES = 16, BLOCK = 4 * LANES };
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 
 struct chest {
 	size_t n_pilots, n_out, n_blocks;
-	float *weights;       /* [n_blocks][n_pilots][BLOCK]: W transposed within a block; outputs past n_out are zero */
-	float *noise_gain;    /* n_out */
-	float complex *turn;  /* n_pilots: takes the ramp of the mean delay off */
-	float complex *back;  /* n_out: puts it on again */
-	uint16_t *pilot_out;  /* n_pilots: which output is that pilot's subcarrier, or NO_OUTPUT */
+	float *weights;      /* [n_blocks][n_pilots][BLOCK]: W transposed within a block; outputs past n_out are zero */
+	float *noise_gain;   /* n_out */
+	float complex *turn; /* n_pilots: takes the ramp of the mean delay off */
+	float complex *back; /* n_out: puts it on again */
+	uint16_t *pilot_out; /* n_pilots: which output is that pilot's subcarrier, or NO_OUTPUT */
 	float residual_dof;
-	float *re, *im;       /* n_pilots */
+	float *re, *im; /* n_pilots */
 };
 
 enum { NO_OUTPUT = UINT16_MAX };
@@ -28,7 +29,8 @@ struct chest_prior chest_default_prior(const struct numerology *num)
 	return (struct chest_prior){ .delay_min = -backoff, .delay_max = (double)num->cp - backoff, .snr_db = 26 };
 }
 
-/* Real frequency correlation after the mean delay is taken off: the transform of a uniform profile `width` samples wide. */
+/* Real frequency correlation after the mean delay is taken off: the transform of a uniform profile `width` samples
+ * wide. */
 static double correlation(const struct numerology *num, double width, uint16_t k1, uint16_t k2)
 {
 	double df = numerology_offset(num, k1) - numerology_offset(num, k2);
@@ -76,8 +78,8 @@ static float *weight(const struct chest *c, size_t out, size_t pilot)
 }
 
 /* Fills weights, noise gains and degrees of freedom. a, row: work space of n_pilots^2 and n_pilots. */
-static void solve(struct chest *c, const struct numerology *num, const struct chest_prior *prior, const uint16_t *pilots,
-                  const uint16_t *outs, double *a, double *row)
+static void solve(struct chest *c, const struct numerology *num, const struct chest_prior *prior,
+                  const uint16_t *pilots, const uint16_t *outs, double *a, double *row)
 {
 	double width = prior->delay_max - prior->delay_min;
 	size_t n = c->n_pilots;
@@ -115,7 +117,8 @@ static void solve(struct chest *c, const struct numerology *num, const struct ch
 struct chest *chest_create(const struct numerology *num, const struct chest_prior *prior, const uint16_t *pilots,
                            size_t n_pilots, const uint16_t *outs, size_t n_out)
 {
-	if (!n_pilots || !n_out || n_pilots > PHY_SC_MAX || n_out > PHY_SC_MAX || !(prior->delay_min < prior->delay_max)) {
+	if (!n_pilots || !n_out || n_pilots > PHY_SC_MAX || n_out > PHY_SC_MAX ||
+	    !(prior->delay_min < prior->delay_max)) {
 		errno = EINVAL;
 		return NULL;
 	}

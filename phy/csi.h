@@ -6,9 +6,9 @@
  *     h[k] = H(f_k, t_ref) * exp(j 2 pi f_k (t_slot - t_tx)) * exp(j 2 pi cfo t_ref) * A
  *
  * where H is the response of the path at baseband frequency f_k (propagation delay included), t_tx the instant at which
- * the sender put the first sample of the slot on the air, t_slot the instant of the receiver's sample t_slot_samples, and
- * A the amplitude of a sent data RE. All of it is stated for raw samples, before the receiver's own frequency correction.
- * Downlink: h holds midway between the two pilot symbols. Uplink: in the middle of the sounding symbol.
+ * the sender put the first sample of the slot on the air, t_slot the instant of the receiver's sample t_slot_samples,
+ * and A the amplitude of a sent data RE. All of it is stated for raw samples, before the receiver's own frequency
+ * correction. Downlink: h holds midway between the two pilot symbols. Uplink: in the middle of the sounding symbol.
  */
 #ifndef PHY_CSI_H
 #define PHY_CSI_H
@@ -21,8 +21,8 @@
 #include <stdint.h>
 
 /* When and how the samples of a slot were taken. They are raw samples multiplied by
- * exp(-j (nco_rad + 2 pi nco_hz n / rate_hz)), n = 0 at the slot's first sample; a receiver that corrects nothing leaves
- * nco_rad = nco_hz = 0. slot: where only slot % 10 is known yet (just acquired), that number will do. */
+ * exp(-j (nco_rad + 2 pi nco_hz n / rate_hz)), n = 0 at the slot's first sample; a receiver that corrects nothing
+ * leaves nco_rad = nco_hz = 0. slot: where only slot % 10 is known yet (just acquired), that number will do. */
 struct slot_time {
 	uint64_t slot;
 	uint64_t t_samples; /* receiver clock at the slot's first sample */
@@ -37,16 +37,16 @@ struct csi {
 	uint64_t t_ref_samples;  /* receiver clock at the instant for which h holds */
 	size_t n_sc;
 	size_t n_rb;
-	float complex h[PHY_SC_MAX]; /* received RE over sent unit RE, lowest frequency first, DC skipped; uplink: referred to
-	                              * the amplitude of a data RE when the whole band is granted */
+	float complex h[PHY_SC_MAX]; /* received RE over sent unit RE, lowest frequency first, DC skipped; uplink:
+	                              * referred to the amplitude of a data RE when the whole band is granted */
 	float noise_var;             /* of a received RE, same units as |h|^2 */
 	float snr_db[PHY_RB_MAX];    /* per RB, of a data RE at full-band power; >= CSI_SNR_FLOOR_DB */
 	float snr_mean_db;           /* the same over all subcarriers (mean power over noise) */
 	float cfo_hz;                /* sender's carrier minus the receiver's, as in raw samples; uplink: from the phase
 	                              * advance since the sounding before, +-1 kHz, 0 without one */
-	float timing_samples;        /* power-weighted mean delay of the channel after t_slot_samples, fraction included */
-	float rssi_dbfs;             /* mean power of the slot's samples (downlink); of this device's sounding alone (uplink) */
-	float evm_db;                /* pilots against their smoothed estimate; INFINITY when not valid */
+	float timing_samples; /* power-weighted mean delay of the channel after t_slot_samples, fraction included */
+	float rssi_dbfs; /* mean power of the slot's samples (downlink); of this device's sounding alone (uplink) */
+	float evm_db;    /* pilots against their smoothed estimate; INFINITY when not valid */
 };
 
 #define CSI_SNR_FLOOR_DB (-20.0f)

@@ -1,8 +1,8 @@
 /* dci.h - downlink control information: grants, access answers and system information as bits.
  *
- * Every message has the same number of payload bits (dci_n_bits), so that one decoding serves all addresses: the receiver
- * tells who is meant from the mask on the CRC (phy/cw.h, notes/phy.md). Payloads are packed bytes, most significant bit
- * first, fields in the order of the structs here; spare bits are zero.
+ * Every message has the same number of payload bits (dci_n_bits), so that one decoding serves all addresses: the
+ * receiver tells who is meant from the mask on the CRC (phy/cw.h, notes/phy.md). Payloads are packed bytes, most
+ * significant bit first, fields in the order of the structs here; spare bits are zero.
  */
 #ifndef PHY_DCI_H
 #define PHY_DCI_H
@@ -38,12 +38,12 @@ struct dci {
 };
 
 struct sysinfo {
-	uint32_t slot;         /* number of the slot it stands in */
-	int8_t dl_re_dbm;      /* power of a sent downlink RE */
-	int8_t ul_target_dbm;  /* power a data RE shall have when it arrives at the base station */
-	uint8_t n_groups;      /* 1, 2: sounding groups */
-	uint16_t cell_id;      /* 0 .. 1023 */
-	uint8_t version;       /* DCI_VERSION; others must not attach. 0 .. 15 */
+	uint32_t slot;        /* number of the slot it stands in */
+	int8_t dl_re_dbm;     /* power of a sent downlink RE */
+	int8_t ul_target_dbm; /* power a data RE shall have when it arrives at the base station */
+	uint8_t n_groups;     /* 1, 2: sounding groups */
+	uint16_t cell_id;     /* 0 .. 1023 */
+	uint8_t version;      /* DCI_VERSION; others must not attach. 0 .. 15 */
 };
 
 /* Payload bits of any message for this number of RBs: 64 up to 18 RBs. */

@@ -21,9 +21,9 @@ enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = P
 static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
 /* A right guess at good SNR decodes at once, a wrong one never: first all guesses quickly, then the rest thoroughly. */
 static const unsigned attempts[] = { 3, CW_ITERATIONS };
-static const float snr_min = 0.2f;               /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
-static const float noise_slots = 16;             /* memory of the noise estimate */
-static const float least_noise = 1e-9f;          /* of the signal's power: keeps noiseless signals calculable */
+static const float snr_min = 0.2f;      /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
+static const float noise_slots = 16;    /* memory of the noise estimate */
+static const float least_noise = 1e-9f; /* of the signal's power: keeps noiseless signals calculable */
 
 /* What sender and receiver share. */
 struct common {
@@ -106,6 +106,11 @@ size_t dl_tb_bytes(const struct layout *l, const struct grant *g)
 	return rb_set_within(&g->rbs, layout_numerology(l)->n_rb) ? block_bytes(g) : 0;
 }
 
+size_t dl_tb_bytes_max(const struct layout *l)
+{
+	return block_bytes_max(layout_numerology(l)->n_rb);
+}
+
 /* ---- base station ---- */
 
 struct dl_tx *dl_tx_create(const struct layout *layout, uint16_t cell_id, float re_amplitude)
@@ -147,7 +152,7 @@ void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
 	for (size_t s = 0; s < 2; s++)
 		for (size_t i = 0; i < c->n_pilots; i++)
 			c->grid[layout_pilot_symbols[s] * c->num.n_sc + i * LAYOUT_PILOT_STEP] =
-				tx->amplitude * c->pilots[s][i];
+			        tx->amplitude * c->pilots[s][i];
 	if (!layout_is_sync_slot(slot))
 		return;
 	float complex *row = c->grid + SYNC_SYMBOL * c->num.n_sc + sync_first_sc(&c->num);
@@ -164,7 +169,8 @@ static bool cces_free(const struct dl_tx *tx, size_t first, size_t level)
 	return true;
 }
 
-/* First CCE of a free aligned run, or -ENOSPC. Short messages go to the end, so that room for long ones stays together. */
+/* First CCE of a free aligned run, or -ENOSPC. Short messages go to the end, so that room for long ones stays together.
+ */
 static int find_cces(const struct dl_tx *tx, size_t level)
 {
 	for (size_t start = tx->c.n_cce / level * level; start >= level; start -= level)
@@ -297,8 +303,8 @@ void dl_rx_reset(struct dl_rx *rx)
 }
 
 struct pilot_sums {
-	float phase_rad;    /* advance from the first to the second pilot symbol */
-	float noise_var;    /* of this slot alone */
+	float phase_rad; /* advance from the first to the second pilot symbol */
+	float noise_var; /* of this slot alone */
 };
 
 /* Both pilot symbols to least-squares estimates, their phase difference shared out, and their mean. */
@@ -349,7 +355,8 @@ static void fill_csi(const struct dl_rx *rx, const struct slot_time *when, float
 {
 	const struct numerology *num = &rx->c.num;
 	size_t middle = (numerology_symbol_body(num, layout_pilot_symbols[0]) +
-	                 numerology_symbol_body(num, layout_pilot_symbols[1])) / 2 +
+	                 numerology_symbol_body(num, layout_pilot_symbols[1])) /
+	                        2 +
 	                num->n_fft / 2 - numerology_backoff(num);
 	double turned = when->nco_rad + 2 * M_PI * when->nco_hz * (double)middle / num->rate_hz;
 	float complex undo = (float complex)cexp(I * turned);
@@ -496,8 +503,8 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 		return 0;
 	}
 	set_turns(rx, sums.phase_rad);
-	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1], c->n_pilots,
-	              0, LAYOUT_PILOT_STEP, &res->track);
+	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1],
+	              c->n_pilots, 0, LAYOUT_PILOT_STEP, &res->track);
 	rx->cfo_hz = res->track.cfo_hz;
 	res->csi.timing_samples = res->track.timing_samples;
 	rx->valid = true;
@@ -506,7 +513,8 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 	return 0;
 }
 
-int dl_rx_data(struct dl_rx *rx, const struct grant *g, uint8_t *tb, size_t *n_bytes, struct rx_info *info)
+int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
+               struct rx_info *info)
 {
 	struct common *c = &rx->c;
 	if (!rb_set_within(&g->rbs, c->num.n_rb))
@@ -514,11 +522,11 @@ int dl_rx_data(struct dl_rx *rx, const struct grant *g, uint8_t *tb, size_t *n_b
 	if (!rx->valid)
 		return -ENODATA;
 	size_t n_re = layout_dl_data(c->layout, rx->slot, &g->rbs, block_re(c->block));
-	struct block_channel channel = {
-		.h = rx->h, .turn = rx->turn, .noise_var = rx->noise_var * (1 + 0.5f * rx->mean_gain)
-	};
-	int rc = block_receive(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, rx->device + 1u), n_re, c->grid, &channel,
-	                       tb, n_bytes, info);
+	struct block_channel channel = { .h = rx->h,
+		                         .turn = rx->turn,
+		                         .noise_var = rx->noise_var * (1 + 0.5f * rx->mean_gain) };
+	int rc = block_receive(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, rx->device + 1u), n_re, c->grid,
+	                       &channel, soft, tb, n_bytes, info);
 	if (info)
 		info->cfo_hz = rx->cfo_hz;
 	rx->stats.blocks_ok += rc == 0;

@@ -10,7 +10,7 @@
  * Device:
  *     dl_rx_slot(rx, samples, &when, &res);           // CSI; system information and own grants if any
  *     if (res.has_dci && res.dci.has_dl)
- *             dl_rx_data(rx, &res.dci.dl, tb, &n, &info);
+ *             dl_rx_data(rx, &res.dci.dl, NULL, tb, &n, &info);
  *
  * The sync sequence goes out by itself in sync slots. Layout and coding: notes/phy.md.
  */
@@ -20,6 +20,7 @@
 #include "phy/csi.h"
 #include "phy/dci.h"
 #include "phy/layout.h"
+#include "phy/tb.h"
 #include "phy/track.h"
 
 #include <complex.h>
@@ -32,6 +33,8 @@ struct dl_rx;
 
 /* Bytes of the transport block that a grant holds, in any slot; 0 for a grant that holds none (unknown MCS, no RE). */
 size_t dl_tb_bytes(const struct layout *l, const struct grant *g);
+/* Bytes of the largest transport block of either direction: for tb_soft_create. */
+size_t dl_tb_bytes_max(const struct layout *l);
 
 /* layout: borrowed, must outlive the object. cell_id: 0 .. 1023. re_amplitude: of every used RE, > 0 (phy/power.h).
  * NULL with errno EINVAL or ENOMEM. */
@@ -40,7 +43,8 @@ void dl_tx_destroy(struct dl_tx *tx); /* NULL is fine */
 
 void dl_tx_begin(struct dl_tx *tx, uint64_t slot);
 
-/* level: CCEs to spend, 1, 2, 4 or 8. 0, -ENOSPC when there is no aligned room left, -EINVAL for a bad field or level. */
+/* level: CCEs to spend, 1, 2, 4 or 8. 0, -ENOSPC when there is no aligned room left, -EINVAL for a bad field or level.
+ */
 int dl_tx_sysinfo(struct dl_tx *tx, const struct sysinfo *si, unsigned level);
 int dl_tx_dci(struct dl_tx *tx, const struct dci *dci, unsigned level);
 size_t dl_tx_cce_left(const struct dl_tx *tx);
@@ -72,9 +76,9 @@ struct dl_rx_stats {
 
 /* What a receiver can tell of a block, decoded or not. */
 struct rx_info {
-	float snr_db;  /* mean post-equaliser SNR over the block's RE */
-	float evm_db;  /* equalised symbols against the nearest constellation points, over the RMS of those points */
-	float cfo_hz;  /* frequency offset seen in the block's pilots, in the samples as given */
+	float snr_db; /* mean post-equaliser SNR over the block's RE */
+	float evm_db; /* equalised symbols against the nearest constellation points, over the RMS of those points */
+	float cfo_hz; /* frequency offset seen in the block's pilots, in the samples as given */
 	unsigned iterations; /* of the decoder, mean over code blocks */
 };
 
@@ -87,10 +91,13 @@ void dl_rx_reset(struct dl_rx *rx);   /* forget the smoothed noise (a new acquis
  * 0: *res is filled (csi.valid may still be false); -EINVAL: a sample is not finite, *res is empty. */
 int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot_time *when, struct dl_result *res);
 
-/* The block of a grant in the slot last given to dl_rx_slot. tb: room for dl_tb_bytes. *n_bytes is set whenever the size is
- * known. info: NULL or filled. 0, -EBADMSG on a wrong CRC (tb undefined), -EINVAL for an impossible grant, -ENODATA without
- * valid CSI. */
-int dl_rx_data(struct dl_rx *rx, const struct grant *g, uint8_t *tb, size_t *n_bytes, struct rx_info *info);
+/* The block of a grant in the slot last given to dl_rx_slot. soft: what earlier transmissions of the block left, to
+ * which this one adds (tb_soft_reset before the first); NULL: this one alone. tb: room for dl_tb_bytes. *n_bytes is set
+ * whenever the size is known. info: NULL or filled. 0, -EBADMSG on a wrong CRC (tb undefined), -EINVAL for an
+ * impossible grant or a soft buffer that holds a block of another size, -ENODATA without valid CSI (soft is as before).
+ */
+int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
+               struct rx_info *info);
 
 void dl_rx_get_stats(const struct dl_rx *rx, struct dl_rx_stats *stats);
 

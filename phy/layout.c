@@ -58,7 +58,8 @@ const uint32_t *layout_cce(const struct layout *l, size_t cce)
 }
 
 /* REs of the set in symbol l, those with k % pilot_step == 0 left out (pilot_step 0: none). */
-static size_t add_symbol(const struct layout *l, size_t symbol, const struct rb_set *rbs, unsigned pilot_step, uint32_t *re)
+static size_t add_symbol(const struct layout *l, size_t symbol, const struct rb_set *rbs, unsigned pilot_step,
+                         uint32_t *re)
 {
 	size_t n = 0;
 	for (size_t rb = 0; rb < l->num.n_rb; rb++) {

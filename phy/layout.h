@@ -22,8 +22,8 @@ enum {
 	LAYOUT_CCE_RE = 54,
 	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
 	LAYOUT_PILOT_STEP = 3,
-	LAYOUT_NOMINAL_RE_PER_RB = 120, /* data REs an RB counts for a block's size, whatever the slot, so that a block can be
-	                                 * repeated in any slot */
+	LAYOUT_NOMINAL_RE_PER_RB = 120, /* data REs an RB counts for a block's size, whatever the slot, so that a block
+	                                 * can be repeated in any slot */
 	LAYOUT_DMRS_STEP = 2,
 	LAYOUT_COMB_STEP = 8,
 	LAYOUT_COMB_MAX = PHY_SC_MAX / LAYOUT_COMB_STEP,
@@ -31,11 +31,11 @@ enum {
 };
 
 /* Downlink pilot symbols, uplink DMRS, control and sounding symbols. */
-extern const uint8_t layout_pilot_symbols[2];   /* 3, 11 */
-extern const uint8_t layout_dmrs_symbols[2];    /* 2, 8 */
-extern const uint8_t layout_uci_symbols[2];     /* 11, 12 */
-extern const uint8_t layout_sounding_symbol;    /* 13 */
-extern const uint8_t layout_n_ul_data_symbols;  /* 11: symbols 0..10 */
+extern const uint8_t layout_pilot_symbols[2];  /* 3, 11 */
+extern const uint8_t layout_dmrs_symbols[2];   /* 2, 8 */
+extern const uint8_t layout_uci_symbols[2];    /* 11, 12 */
+extern const uint8_t layout_sounding_symbol;   /* 13 */
+extern const uint8_t layout_n_ul_data_symbols; /* 11: symbols 0..10 */
 
 struct layout;
 
@@ -44,8 +44,14 @@ struct layout *layout_create(const struct numerology *num, char *err, size_t err
 void layout_destroy(struct layout *l); /* NULL is fine */
 const struct numerology *layout_numerology(const struct layout *l);
 
-static inline bool layout_is_sync_slot(uint64_t slot) { return slot % SYNC_PERIOD_SLOTS == 0; }
-static inline bool layout_is_access_slot(uint64_t slot) { return slot % SYNC_PERIOD_SLOTS == ACCESS_SLOT; }
+static inline bool layout_is_sync_slot(uint64_t slot)
+{
+	return slot % SYNC_PERIOD_SLOTS == 0;
+}
+static inline bool layout_is_access_slot(uint64_t slot)
+{
+	return slot % SYNC_PERIOD_SLOTS == ACCESS_SLOT;
+}
 
 /* Control channel elements of a slot, and the 54 REs of one (cce < layout_n_cce). */
 size_t layout_n_cce(const struct layout *l);

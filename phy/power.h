@@ -1,8 +1,8 @@
 /* power.h - from dBm to RE amplitudes and back; open-loop uplink power (notes/phy.md).
  *
- * Sample amplitude 1.0 is full scale and stands for full_scale_dbm at the antenna port (the radio says how much, for each
- * direction and gain). The modulator is unitary: a RE of amplitude A adds A^2 / n_fft to the mean power of its symbol.
- * "RE power" is that contribution, in dBm.
+ * Sample amplitude 1.0 is full scale and stands for full_scale_dbm at the antenna port (the radio says how much, for
+ * each direction and gain). The modulator is unitary: a RE of amplitude A adds A^2 / n_fft to the mean power of its
+ * symbol. "RE power" is that contribution, in dBm.
  */
 #ifndef PHY_POWER_H
 #define PHY_POWER_H
@@ -37,8 +37,8 @@ float ul_power_headroom_db(const struct ul_power *p);
 struct ul_amplitudes ul_power_amplitudes(const struct ul_power *p, size_t n_rb_granted, float full_scale_dbm,
                                          size_t n_fft);
 
-/* Base station: SNR of a data RE if n_rb_granted of n_rb RBs are granted to a device whose full-band SNR and headroom are
- * known: a device short of power spends what it has on fewer RBs. */
+/* Base station: SNR of a data RE if n_rb_granted of n_rb RBs are granted to a device whose full-band SNR and headroom
+ * are known: a device short of power spends what it has on fewer RBs. */
 float ul_snr_for_rbs(float full_band_snr_db, float headroom_db, size_t n_rb_granted, size_t n_rb);
 
 #endif

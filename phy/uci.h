@@ -1,7 +1,7 @@
 /* uci.h - uplink control information: acknowledgement, buffer status, power headroom and one CSI report, as bits.
  *
- * Fields are in engineering units; packing quantises them, unpacking gives the quantised values. Payloads are packed bytes,
- * most significant bit first. Coding and mapping: phy/cw.h, phy/ul.h.
+ * Fields are in engineering units; packing quantises them, unpacking gives the quantised values. Payloads are packed
+ * bytes, most significant bit first. Coding and mapping: phy/cw.h, phy/ul.h.
  */
 #ifndef PHY_UCI_H
 #define PHY_UCI_H
@@ -31,8 +31,8 @@ int uci_pack(const struct uci *u, uint8_t *payload);
 /* 0, or -EBADMSG for contents no sender makes. */
 int uci_unpack(const uint8_t *payload, struct uci *u);
 
-/* 5-bit buffer status: code 0 means empty; code c > 0 stands for up to uci_bsr_bytes(c) bytes, 16 .. 1 MiB in equal ratios.
- * uci_bsr_code rounds up. */
+/* 5-bit buffer status: code 0 means empty; code c > 0 stands for up to uci_bsr_bytes(c) bytes, 16 .. 1 MiB in equal
+ * ratios. uci_bsr_code rounds up. */
 uint8_t uci_bsr_code(uint32_t bytes);
 uint32_t uci_bsr_bytes(uint8_t code); /* code: 0 .. 31 */
 

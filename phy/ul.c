@@ -23,14 +23,16 @@ enum {
 	UCI_RE_MAX = 2 * LAYOUT_COMB_MAX,
 	DMRS_MAX = PHY_SC_MAX / LAYOUT_DMRS_STEP,
 	RB_DMRS = PHY_RB_SC / LAYOUT_DMRS_STEP,
-	LEFT = 1, RIGHT = 2, WINDOWS = 4 /* which neighbours of an RB carry pilots of the same device */
+	LEFT = 1,
+	RIGHT = 2,
+	WINDOWS = 4 /* which neighbours of an RB carry pilots of the same device */
 };
 
-static const float lit_min = 1.5f;         /* mean energy over noise of what counts as sent */
-static const float least_noise = 1e-9f;    /* of the signal's power: keeps noiseless signals calculable */
-static const float noise_dof_max = 300;    /* memory of the noise estimates, degrees of freedom */
-static const float noise_prior_dof = 20;   /* what the band's noise floor counts against a device's own first slots */
-static const float data_noise_dof = 12;    /* what a device's noise from control counts against the DMRS of one slot */
+static const float lit_min = 1.5f;       /* mean energy over noise of what counts as sent */
+static const float least_noise = 1e-9f;  /* of the signal's power: keeps noiseless signals calculable */
+static const float noise_dof_max = 300;  /* memory of the noise estimates, degrees of freedom */
+static const float noise_prior_dof = 20; /* what the band's noise floor counts against a device's own first slots */
+static const float data_noise_dof = 12;  /* what a device's noise from control counts against the DMRS of one slot */
 
 size_t ul_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
 {
@@ -165,7 +167,9 @@ bool ul_tx_finish(struct ul_tx *tx, const struct ul_amplitudes *amplitudes, floa
 		return false;
 	}
 	for (size_t l = 0; l < tx->num.n_symbols; l++) {
-		float a = l >= layout_n_ul_data_symbols ? amplitudes->comb : tx->has_access ? amplitudes->access : amplitudes->data;
+		float a = l >= layout_n_ul_data_symbols ? amplitudes->comb
+		          : tx->has_access              ? amplitudes->access
+		                                        : amplitudes->data;
 		for (size_t k = 0; k < tx->num.n_sc; k++)
 			tx->grid[l * tx->num.n_sc + k] *= a;
 	}
@@ -537,8 +541,8 @@ static float data_energy(const struct ul_rx *rx, size_t n_re)
 	return energy > (1.1f + 4 / sqrtf((float)n_re)) * rx->floor ? energy : 0;
 }
 
-int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t *tb, size_t *n_bytes,
-               struct rx_info *info)
+int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct tb_soft *soft, uint8_t *tb,
+               size_t *n_bytes, struct rx_info *info)
 {
 	*n_bytes = ul_tb_bytes(rx->layout, rx->when.slot, g);
 	if (device >= PHY_DEVICES_MAX || !*n_bytes)
@@ -562,7 +566,7 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t 
 	}
 	struct block_channel channel = { .h = rx->h, .turn = rx->turn, .noise_var = noise_var * (1 + gain) };
 	uint32_t seed = sequence_seed(SEQUENCE_DATA, rx->cell_id, device + 1u);
-	int rc = block_receive(rx->block, g, seed, n_re, rx->grid, &channel, tb, n_bytes, info);
+	int rc = block_receive(rx->block, g, seed, n_re, rx->grid, &channel, soft, tb, n_bytes, info);
 	if (info)
 		info->cfo_hz = (float)((double)phase_rad / (2 * M_PI * (second - first) / rx->num.rate_hz));
 	rx->stats.blocks_ok += rc == 0;

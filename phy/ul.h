@@ -9,7 +9,7 @@
  * Base station:
  *     ul_rx_slot(rx, samples, &when);
  *     for every attached device: ul_rx_control(rx, d, &uci, &csi);     // -ENODATA: silent
- *     for every granted device:  ul_rx_data(rx, d, &grant, tb, &n, &info);
+ *     for every granted device:  ul_rx_data(rx, d, &grant, soft, tb, &n, &info);
  *     in access slots:           ul_rx_access(rx, found, &n_found);
  */
 #ifndef PHY_UL_H
@@ -76,15 +76,16 @@ void ul_rx_destroy(struct ul_rx *rx); /* NULL is fine */
 int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when);
 
 /* Control of one device in the slot last given to ul_rx_slot, with the CSI of its sounding (csi may be NULL).
- * 0; -EBADMSG: something was sent, not decodable (csi is still valid); -ENODATA: silence (csi->valid is false). *uci is set
- * with 0 only: no acknowledgement ever comes from silence or a wrong CRC. */
+ * 0; -EBADMSG: something was sent, not decodable (csi is still valid); -ENODATA: silence (csi->valid is false). *uci is
+ * set with 0 only: no acknowledgement ever comes from silence or a wrong CRC. */
 int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi *csi);
 
-/* As dl_rx_data. -ENODATA when there is no energy on the granted RBs. */
-int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, uint8_t *tb, size_t *n_bytes,
-               struct rx_info *info);
+/* As dl_rx_data. -ENODATA when there is no energy on the granted RBs: soft is as before. */
+int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct tb_soft *soft, uint8_t *tb,
+               size_t *n_bytes, struct rx_info *info);
 
-/* Preambles in an access slot. found: room for PHY_DEVICES_MAX. 0 with *n_found >= 0, or -EINVAL outside access slots. */
+/* Preambles in an access slot. found: room for PHY_DEVICES_MAX. 0 with *n_found >= 0, or -EINVAL outside access slots.
+ */
 int ul_rx_access(struct ul_rx *rx, struct ul_access *found, size_t *n_found);
 
 void ul_rx_get_stats(const struct ul_rx *rx, struct ul_rx_stats *stats);

@@ -1,7 +1,7 @@
 /* channel.h - a test channel for one slot: static paths at any fraction of a sample, CFO, white noise; all seeded.
  *
- * Paths are applied to the slot as a circle, in the frequency domain, so that fractions are exact and what wraps around falls
- * into the first cyclic prefix, as the slot before would.
+ * Paths are applied to the slot as a circle, in the frequency domain, so that fractions are exact and what wraps around
+ * falls into the first cyclic prefix, as the slot before would.
  */
 #ifndef TESTS_PHY_CHANNEL_H
 #define TESTS_PHY_CHANNEL_H
@@ -15,8 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define assert_near(value, expected, tolerance) \
-	assert_true(fabs((double)(value) - (double)(expected)) <= (tolerance))
+#define assert_near(value, expected, tolerance) assert_true(fabs((double)(value) - (double)(expected)) <= (tolerance))
 
 struct rng {
 	uint64_t s;
@@ -66,10 +65,11 @@ static inline struct channel channel_flat(double complex gain)
 static inline struct channel channel_tdl_a(struct rng *r, double spread_s, double rate_hz)
 {
 	static const double tdl[PATHS_MAX][2] = {
-		{ 0.0000, -13.4 }, { 0.3819, 0 },     { 0.4025, -2.2 },  { 0.5868, -4 },   { 0.4610, -6 },    { 0.5375, -8.2 },
-		{ 0.6708, -9.9 },  { 0.5750, -10.5 }, { 0.7618, -7.5 },  { 1.5375, -15.9 }, { 1.8978, -6.6 },  { 2.2242, -16.7 },
-		{ 2.1718, -12.4 }, { 2.4942, -15.2 }, { 2.5119, -10.8 }, { 3.0582, -11.3 }, { 4.0810, -12.7 }, { 4.4579, -16.2 },
-		{ 4.5695, -18.3 }, { 4.7966, -18.9 }, { 5.0066, -16.6 }, { 5.3043, -19.9 }, { 9.6586, -29.7 },
+		{ 0.0000, -13.4 }, { 0.3819, 0 },     { 0.4025, -2.2 },  { 0.5868, -4 },    { 0.4610, -6 },
+		{ 0.5375, -8.2 },  { 0.6708, -9.9 },  { 0.5750, -10.5 }, { 0.7618, -7.5 },  { 1.5375, -15.9 },
+		{ 1.8978, -6.6 },  { 2.2242, -16.7 }, { 2.1718, -12.4 }, { 2.4942, -15.2 }, { 2.5119, -10.8 },
+		{ 3.0582, -11.3 }, { 4.0810, -12.7 }, { 4.4579, -16.2 }, { 4.5695, -18.3 }, { 4.7966, -18.9 },
+		{ 5.0066, -16.6 }, { 5.3043, -19.9 }, { 9.6586, -29.7 },
 	};
 	struct channel c = { .n_paths = PATHS_MAX };
 	double total = 0;
@@ -106,7 +106,8 @@ static inline void channel_add(const struct numerology *num, const struct channe
 	}
 	fftwf_execute(back);
 	for (size_t i = 0; i < n; i++)
-		out[i] += (float complex)(x[i] * cexp(I * (c->phase_rad + 2 * M_PI * c->cfo_hz * (double)i / num->rate_hz)));
+		out[i] += (float complex)(x[i] *
+		                          cexp(I * (c->phase_rad + 2 * M_PI * c->cfo_hz * (double)i / num->rate_hz)));
 	fftwf_destroy_plan(back);
 	fftwf_destroy_plan(forward);
 	fftwf_free(spectrum);
@@ -119,8 +120,8 @@ static inline void noise_add(struct rng *r, double variance, float complex *x, s
 		x[i] += (float complex)(sqrt(variance) * rng_normal(r));
 }
 
-/* What struct csi's h should be (phy/csi.h) for a sender of RE amplitude a: the response of subcarrier k at sample t of the
- * slot. */
+/* What struct csi's h should be (phy/csi.h) for a sender of RE amplitude a: the response of subcarrier k at sample t of
+ * the slot. */
 static inline double complex channel_truth(const struct numerology *num, const struct channel *c, size_t k, double t,
                                            double a)
 {

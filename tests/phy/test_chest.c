@@ -1,4 +1,5 @@
-/* Wiener interpolation against its own theory: the error predicted by the matrices, and the Wiener formula solved another way. */
+/* Wiener interpolation against its own theory: the error predicted by the matrices, and the Wiener formula solved
+ * another way. */
 #include "phy/chest.h"
 #include "tests/phy/channel.h"
 
@@ -6,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 static struct numerology num;
@@ -49,8 +51,8 @@ static void channels_inside_the_prior_come_through_without_noise(void **state)
 	chest_destroy(c);
 }
 
-/* Error of an estimator for channels drawn from its prior, noise at the design SNR: average of what is measured against the
- * Wiener theory r(0) - w'r, with w taken from the object by unit vectors. */
+/* Error of an estimator for channels drawn from its prior, noise at the design SNR: average of what is measured against
+ * the Wiener theory r(0) - w'r, with w taken from the object by unit vectors. */
 static void error_on_channels_of_the_prior_is_what_theory_says(void **state)
 {
 	(void)state;
@@ -68,7 +70,8 @@ static void error_on_channels_of_the_prior_is_what_theory_says(void **state)
 		for (size_t k = 0; k < num.n_sc; k++) {
 			double df = numerology_offset(&num, k) - numerology_offset(&num, pilots[j]);
 			double x = M_PI * df * 16 / (double)num.n_fft;
-			double complex r = (df == 0 ? 1 : sin(x) / x) * cexp(-2 * M_PI * I * df * 6 / (double)num.n_fft);
+			double complex r =
+			        (df == 0 ? 1 : sin(x) / x) * cexp(-2 * M_PI * I * df * 6 / (double)num.n_fft);
 			theory -= creal(h[k] * conj(r)) / (double)num.n_sc;
 		}
 	}
@@ -84,7 +87,8 @@ static void error_on_channels_of_the_prior_is_what_theory_says(void **state)
 		for (size_t k = 0; k < num.n_sc; k++) {
 			truth[k] = 0;
 			for (size_t i = 0; i < paths; i++)
-				truth[k] += gain[i] * cexp(-2 * M_PI * I * numerology_offset(&num, k) * delay[i] / (double)num.n_fft);
+				truth[k] += gain[i] * cexp(-2 * M_PI * I * numerology_offset(&num, k) * delay[i] /
+				                           (double)num.n_fft);
 		}
 		for (size_t j = 0; j < n; j++)
 			p[j] = (float complex)(truth[pilots[j]] + sqrt(noise) * rng_normal(&rng));

@@ -1,19 +1,23 @@
-/* Downlink control: fields survive packing, impossible contents are refused, and messages are found at low SNR or not at all. */
+/* Downlink control: fields survive packing, impossible contents are refused, and messages are found at low SNR or not
+ * at all. */
 #include "phy/dl.h"
 #include "tests/phy/channel.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-#include <errno.h>
 
 enum { CELL = 300 };
 
 static struct grant random_grant(struct rng *r, size_t n_rb)
 {
-	struct grant g = { .mcs = rng_u64(r) % 32, .harq_id = rng_u64(r) % 16, .ndi = rng_u64(r) % 2, .rv = rng_u64(r) % 4 };
+	struct grant g = {
+		.mcs = rng_u64(r) % 32, .harq_id = rng_u64(r) % 16, .ndi = rng_u64(r) % 2, .rv = rng_u64(r) % 4
+	};
 	rb_set_add(&g.rbs, rng_u64(r) % n_rb);
 	for (size_t i = 0; i < n_rb / 2; i++)
 		rb_set_add(&g.rbs, rng_u64(r) % n_rb);
@@ -22,7 +26,9 @@ static struct grant random_grant(struct rng *r, size_t n_rb)
 
 static struct dci random_dci(struct rng *r, size_t n_rb, uint8_t device)
 {
-	struct dci d = { .device = device, .access_answer = rng_u64(r) & 1, .has_dl = rng_u64(r) & 1, .has_ul = rng_u64(r) & 1 };
+	struct dci d = {
+		.device = device, .access_answer = rng_u64(r) & 1, .has_dl = rng_u64(r) & 1, .has_ul = rng_u64(r) & 1
+	};
 	if (d.has_dl)
 		d.dl = random_grant(r, n_rb);
 	if (d.has_ul)
@@ -210,7 +216,8 @@ int main(void)
 		cmocka_unit_test(the_payload_is_64_bits_at_18_rbs),
 		cmocka_unit_test(fields_out_of_range_are_not_packed),
 		cmocka_unit_test(contents_that_no_sender_makes_are_refused),
-		cmocka_unit_test_setup_teardown(messages_are_missed_less_than_once_in_a_hundred_at_each_levels_snr, setup, teardown),
+		cmocka_unit_test_setup_teardown(messages_are_missed_less_than_once_in_a_hundred_at_each_levels_snr,
+		                                setup, teardown),
 		cmocka_unit_test_setup_teardown(a_full_control_region_is_read_and_costs_few_attempts, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_message_is_found_where_none_was_sent, setup, teardown),
 	};

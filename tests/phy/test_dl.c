@@ -1,14 +1,16 @@
-/* Downlink slots through known channels: what is sent is what is read, CSI against the truth, and nothing from nothing. */
+/* Downlink slots through known channels: what is sent is what is read, CSI against the truth, and nothing from nothing.
+ */
 #include "phy/dl.h"
 #include "phy/mcs.h"
 #include "tests/phy/channel.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-#include <errno.h>
 
 enum { CELL = 77, TB_MAX = 4096 };
 
@@ -87,7 +89,9 @@ static void four_devices_share_a_slot_and_each_reads_its_own_block(void **state)
 		struct dci dci[4];
 		dl_tx_begin(f->tx, slot);
 		for (uint8_t d = 0; d < 4; d++) {
-			dci[d] = (struct dci){ .device = d, .has_dl = true, .dl = grant_of(first[d], count[d], (uint8_t)(2 + 3 * d)) };
+			dci[d] = (struct dci){ .device = d,
+				               .has_dl = true,
+				               .dl = grant_of(first[d], count[d], (uint8_t)(2 + 3 * d)) };
 			size_t n = dl_tb_bytes(f->layout, &dci[d].dl);
 			assert_in_range(n, 1, TB_MAX);
 			rng_bytes(&f->rng, tb[d], n);
@@ -108,7 +112,7 @@ static void four_devices_share_a_slot_and_each_reads_its_own_block(void **state)
 			assert_true(rb_set_equal(&f->res.dci.dl.rbs, &dci[d].dl.rbs));
 			size_t n;
 			struct rx_info info;
-			assert_int_equal(dl_rx_data(f->rx[d], &f->res.dci.dl, got, &n, &info), 0);
+			assert_int_equal(dl_rx_data(f->rx[d], &f->res.dci.dl, NULL, got, &n, &info), 0);
 			assert_int_equal(n, dl_tb_bytes(f->layout, &dci[d].dl));
 			assert_memory_equal(got, tb[d], n);
 			assert_near(info.evm_db, -25, 2.5);
@@ -120,7 +124,11 @@ static void four_devices_share_a_slot_and_each_reads_its_own_block(void **state)
 static void system_information_reaches_every_device(void **state)
 {
 	struct fixture *f = *state;
-	struct sysinfo si = { .slot = 4000000010u, .dl_re_dbm = -4, .ul_target_dbm = -101, .n_groups = 2, .cell_id = CELL,
+	struct sysinfo si = { .slot = 4000000010u,
+		              .dl_re_dbm = -4,
+		              .ul_target_dbm = -101,
+		              .n_groups = 2,
+		              .cell_id = CELL,
 		              .version = DCI_VERSION };
 	dl_tx_begin(f->tx, si.slot);
 	assert_int_equal(dl_tx_sysinfo(f->tx, &si, 4), 0);
@@ -223,7 +231,7 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 	assert_int_equal(dl_rx_slot(f->rx[3], f->sent, &f->when, &f->res), 0);
 	assert_true(f->res.has_dci);
 	assert_true(isfinite(f->res.csi.snr_mean_db) && isfinite(f->res.csi.evm_db) && isfinite(f->res.csi.snr_db[9]));
-	assert_int_equal(dl_rx_data(f->rx[3], &f->res.dci.dl, got, &n_got, &info), 0);
+	assert_int_equal(dl_rx_data(f->rx[3], &f->res.dci.dl, NULL, got, &n_got, &info), 0);
 	assert_memory_equal(got, tb, n);
 	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
 }
@@ -246,7 +254,7 @@ static void noise_alone_gives_no_valid_csi_and_no_message(void **state)
 	uint8_t tb[TB_MAX];
 	size_t n;
 	struct grant g = grant_of(0, 3, 0);
-	assert_int_equal(dl_rx_data(f->rx[0], &g, tb, &n, NULL), -ENODATA);
+	assert_int_equal(dl_rx_data(f->rx[0], &g, NULL, tb, &n, NULL), -ENODATA);
 }
 
 static void a_slot_with_a_nan_is_refused_and_counted(void **state)

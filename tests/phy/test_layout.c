@@ -5,8 +5,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 static const struct {
 	double rate_hz, scs_hz;
@@ -69,7 +70,8 @@ static void downlink_data_skip_pilots_and_sync_and_come_in_order(void **state)
 		size_t n = layout_dl_data(l, slot, &rbs, re), expected = 0;
 		for (size_t symbol = 3; symbol < 14; symbol++)
 			for (size_t k = 0; k < num.n_sc; k++) {
-				bool mine = rb_set_has(&rbs, k / 12), pilot = (symbol == 3 || symbol == 11) && k % 3 == 0;
+				bool mine = rb_set_has(&rbs, k / 12),
+				     pilot = (symbol == 3 || symbol == 11) && k % 3 == 0;
 				if (!mine || pilot || (symbol == 7 && slot == 20))
 					continue;
 				assert_true(expected < n);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 static struct numerology num;
@@ -84,7 +85,8 @@ static void the_base_station_predicts_what_fewer_rbs_gain(void **state)
 		struct ul_power p = { .target_re_dbm = -100, .path_loss_db = loss_db, .max_dbm = 20, .n_rb = 18 };
 		float full = ul_power_data_re_dbm(&p, 18);
 		for (size_t n = 1; n <= 18; n++)
-			assert_near(ul_snr_for_rbs(10, ul_power_headroom_db(&p), n, 18), 10 + ul_power_data_re_dbm(&p, n) - full, 1e-3);
+			assert_near(ul_snr_for_rbs(10, ul_power_headroom_db(&p), n, 18),
+			            10 + ul_power_data_re_dbm(&p, n) - full, 1e-3);
 	}
 }
 

@@ -2,12 +2,13 @@
 #include "phy/uci.h"
 #include "tests/phy/channel.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-#include <errno.h>
 
 static struct uci through(struct uci u)
 {
@@ -22,8 +23,10 @@ static void every_step_of_every_field_survives(void **state)
 {
 	(void)state;
 	for (int i = 0; i < 128; i++) {
-		struct uci u = { .ack = (enum uci_ack)(i % 3), .buffer_bytes = uci_bsr_bytes((uint8_t)(i % 32)),
-			         .headroom_db = (float)(i % 32 - 21), .report_rb = (int16_t)(i % 127 - 1),
+		struct uci u = { .ack = (enum uci_ack)(i % 3),
+			         .buffer_bytes = uci_bsr_bytes((uint8_t)(i % 32)),
+			         .headroom_db = (float)(i % 32 - 21),
+			         .report_rb = (int16_t)(i % 127 - 1),
 			         .report_snr_db = 0.5f * (float)i - 20 };
 		struct uci got = through(u);
 		assert_int_equal(got.ack, u.ack);
@@ -64,8 +67,11 @@ static void what_is_not_a_number_or_out_of_range_is_not_packed(void **state)
 {
 	(void)state;
 	uint8_t payload[UCI_BYTES];
-	const struct uci bad[] = { { .headroom_db = NAN }, { .report_snr_db = INFINITY }, { .ack = (enum uci_ack)3 },
-		                   { .report_rb = 126 }, { .report_rb = -2 } };
+	const struct uci bad[] = { { .headroom_db = NAN },
+		                   { .report_snr_db = INFINITY },
+		                   { .ack = (enum uci_ack)3 },
+		                   { .report_rb = 126 },
+		                   { .report_rb = -2 } };
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
 		assert_int_equal(uci_pack(&bad[i], payload), -EINVAL);
 }

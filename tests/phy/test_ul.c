@@ -3,12 +3,13 @@
 #include "phy/ul.h"
 #include "tests/phy/channel.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
-#include <errno.h>
 
 enum { CELL = 77, TB_MAX = 4096, DEVICES = 16 };
 
@@ -87,8 +88,10 @@ static void listen(struct fixture *f, size_t n, double snr_db)
 
 static struct uci uci_of(uint8_t device, uint64_t slot)
 {
-	return (struct uci){ .ack = (enum uci_ack)((device + slot) % 3), .buffer_bytes = uci_bsr_bytes((uint8_t)(device + 3)),
-		             .headroom_db = (float)device - 10, .report_rb = (int16_t)(slot % 19) - 1,
+	return (struct uci){ .ack = (enum uci_ack)((device + slot) % 3),
+		             .buffer_bytes = uci_bsr_bytes((uint8_t)(device + 3)),
+		             .headroom_db = (float)device - 10,
+		             .report_rb = (int16_t)(slot % 19) - 1,
 		             .report_snr_db = 0.5f * (float)device };
 }
 
@@ -139,7 +142,7 @@ static void eight_devices_share_a_slot_for_data_control_and_sounding(void **stat
 				assert_near(f->csi.cfo_hz, 10.0 * d - 35, 10);
 			size_t n;
 			struct rx_info info;
-			assert_int_equal(ul_rx_data(f->rx, d, &g[d], got, &n, &info), 0);
+			assert_int_equal(ul_rx_data(f->rx, d, &g[d], NULL, got, &n, &info), 0);
 			assert_int_equal(n, ul_tb_bytes(f->layout, slot, &g[d]));
 			assert_memory_equal(got, tb[d], n);
 			assert_near(info.snr_db, 24.5, 3);
@@ -232,7 +235,7 @@ static void silence_is_never_taken_for_control_or_data(void **state)
 			bad += rc == -EBADMSG;
 			assert_int_equal(f->csi.valid, rc == -EBADMSG);
 		}
-		int rc = ul_rx_data(f->rx, 2, &g, tb, &n, NULL);
+		int rc = ul_rx_data(f->rx, 2, &g, NULL, tb, &n, NULL);
 		assert_true(rc == -ENODATA || rc == -EBADMSG);
 		bad_data += rc == -EBADMSG;
 	}
@@ -254,7 +257,7 @@ static void garbage_of_any_strength_is_never_taken_for_control_or_data(void **st
 		assert_int_equal(receive(f, 10 - (double)(slot % 40)), 0);
 		for (uint8_t d = 0; d < 8; d++)
 			assert_true(ul_rx_control(f->rx, d, &f->uci, &f->csi) != 0);
-		assert_true(ul_rx_data(f->rx, 2, &g, tb, &n, NULL) != 0);
+		assert_true(ul_rx_data(f->rx, 2, &g, NULL, tb, &n, NULL) != 0);
 	}
 }
 
@@ -277,7 +280,7 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 	assert_int_equal(ul_rx_control(f->rx, 4, &f->uci, &f->csi), 0);
 	assert_true(same_uci(&f->uci, &u));
 	assert_true(isfinite(f->csi.snr_mean_db) && isfinite(f->csi.evm_db) && isfinite(f->csi.snr_db[17]));
-	assert_int_equal(ul_rx_data(f->rx, 4, &g, got, &n_got, &info), 0);
+	assert_int_equal(ul_rx_data(f->rx, 4, &g, NULL, got, &n_got, &info), 0);
 	assert_memory_equal(got, tb, n);
 	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
 }
@@ -325,7 +328,7 @@ static void a_weak_device_is_read_beside_one_25_db_stronger(void **state)
 		assert_int_equal(receive(f, 6), 0);
 		missed += ul_rx_control(f->rx, 3, &f->uci, &f->csi) != 0 || !same_uci(&f->uci, &v);
 		assert_near(f->csi.snr_mean_db, 6, 3.5);
-		missed += ul_rx_data(f->rx, 3, &weak, got, &n, NULL) != 0 || memcmp(got, tb[1], n1) != 0;
+		missed += ul_rx_data(f->rx, 3, &weak, NULL, got, &n, NULL) != 0 || memcmp(got, tb[1], n1) != 0;
 	}
 	print_message("%zu of 200 missed\n", missed);
 	assert_true(missed <= 2);
@@ -354,7 +357,7 @@ static void access_preambles_are_found_beside_data(void **state)
 	assert_int_equal(n_found, 1);
 	assert_int_equal(found[0].device, 9);
 	assert_near(found[0].delay_samples, 3, 0.5);
-	assert_int_equal(ul_rx_data(f->rx, 1, &g, got, &n_got, NULL), 0);
+	assert_int_equal(ul_rx_data(f->rx, 1, &g, NULL, got, &n_got, NULL), 0);
 	f->when.slot = 16;
 	assert_int_equal(receive(f, 10), 0);
 	assert_int_equal(ul_rx_access(f->rx, found, &n_found), -EINVAL);
@@ -387,7 +390,7 @@ static void a_slot_with_a_nan_is_refused_and_gives_nothing(void **state)
 	assert_int_equal(ul_rx_slot(f->rx, f->sent, &f->when), -EINVAL);
 	assert_int_equal(ul_rx_control(f->rx, 0, &f->uci, &f->csi), -ENODATA);
 	assert_false(f->csi.valid);
-	assert_int_equal(ul_rx_data(f->rx, 0, &g, tb, &n, NULL), -ENODATA);
+	assert_int_equal(ul_rx_data(f->rx, 0, &g, NULL, tb, &n, NULL), -ENODATA);
 	ul_rx_get_stats(f->rx, &st);
 	assert_int_equal(st.refused, 1);
 	f->sent[3000] = 0;
