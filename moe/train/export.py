@@ -1,6 +1,7 @@
 """A checkpoint becomes a GGUF file of architecture `llama` with experts.
 
     python3 export.py runs/train/checkpoint.pt FILE.gguf [--type q8_0|f16|f32]
+    python3 export.py A.gguf B.gguf --type f32   the same weights in another type
     python3 export.py --mini FILE.gguf       a tiny model with random weights, for unit tests
 
 Nothing is permuted or transposed: names, shapes and the order of RoPE pairs are those of the file already.  Norms and
@@ -102,9 +103,12 @@ def main():
         tok = tokenizer.Tokenizer.of_size(MINI.n_vocab)
         export(args.file, MINI, mini_weights(MINI), tok, "wdmoe mini, random weights", "f32")
         return
-    cfg = model.Config()
-    export(args.file, cfg, weights_of_checkpoint(args.checkpoint, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab),
-           "wdmoe tiny", args.type)
+    if args.checkpoint.endswith(".gguf"):
+        cfg, weights, tok = weights_of_gguf(args.checkpoint)
+    else:
+        cfg = model.Config()
+        weights, tok = weights_of_checkpoint(args.checkpoint, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab)
+    export(args.file, cfg, weights, tok, "wdmoe tiny", args.type)
 
 
 if __name__ == "__main__":
