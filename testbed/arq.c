@@ -58,7 +58,7 @@ static int32_t after(uint32_t a, uint32_t b)
 
 struct arq *arq_create(size_t capacity)
 {
-	if (capacity < CAPACITY_MIN || capacity > CAPACITY_MAX) {
+	if (capacity < CAPACITY_MIN || capacity > CAPACITY_MAX || capacity & (capacity - 1)) { /* the ring wraps as offsets do */
 		errno = EINVAL;
 		return NULL;
 	}
@@ -94,9 +94,14 @@ void arq_reset(struct arq *a)
 	a->news = false;
 }
 
+size_t arq_room(const struct arq *a)
+{
+	return a->capacity - (size_t)(a->end - a->acked);
+}
+
 int arq_send(struct arq *a, const void *message, size_t n)
 {
-	if (n > a->capacity - (size_t)(a->end - a->acked))
+	if (n > arq_room(a))
 		return -ENOBUFS;
 	size_t at = a->end % a->capacity;
 	size_t first = n < a->capacity - at ? n : a->capacity - at;

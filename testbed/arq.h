@@ -17,7 +17,7 @@
  * A block given up below is queued again at once. A block believed delivered that was not (a NACK read as ACK) shows as a hole in the
  * next status; the last bytes of a stream, which no status would ever show missing, are sent again by a timer. Status
  * rides along with data and costs a block of its own only when nothing else was sent for ARQ_STATUS_SLOTS.
- * Offsets wrap; at most half a megabyte may be in flight or unread. One thread at a time. The idea is that of RLC acknowledged mode
+ * Offsets wrap. One thread at a time. The idea is that of RLC acknowledged mode
  * (TS 38.322) on TCP's byte offsets.
  */
 #ifndef TESTBED_ARQ_H
@@ -47,13 +47,14 @@ struct arq_stats {
 
 struct arq;
 
-/* capacity: bytes of unacknowledged or unsent stream, 4096 .. 2^24. NULL with errno EINVAL or ENOMEM. */
+/* capacity: bytes of unacknowledged or unsent stream, a power of two, 4096 .. 2^24. NULL with errno EINVAL or ENOMEM. */
 struct arq *arq_create(size_t capacity);
 void arq_destroy(struct arq *a);
 void arq_reset(struct arq *a); /* as just created: both ends do this when a device attaches; statistics are kept */
 
 /* Appends a message of n bytes. 0, or -ENOBUFS if the stream has no room: nothing is taken then. */
 int arq_send(struct arq *a, const void *message, size_t n);
+size_t arq_room(const struct arq *a); /* bytes that arq_send would take now */
 
 /* Bytes that a grant would have to carry for everything now waiting: data with headers, and status when due at `slot`. */
 size_t arq_backlog(const struct arq *a, uint64_t slot);

@@ -80,6 +80,7 @@ struct cell_device_stats {
 	double snr_sum_db[2];        /* over slots with CSI */
 	uint64_t snr_slots[2];
 	uint64_t accesses, attaches, losses;
+	uint64_t accesses_false;     /* preambles of a device whose control was there: noise */
 	uint64_t controls_ok, controls_bad, controls_silent;
 	uint64_t messages_bad;
 	uint64_t blocks_empty;       /* granted, decoded, nothing in it */
@@ -105,7 +106,6 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples);
 /* Queues a message. 0, -ENOTCONN (device absent), -ENOBUFS (too much queued). */
 int cell_send(struct cell *c, unsigned device, const struct message *m, const void *payload);
 void cell_welcome(struct cell *c, unsigned device); /* answered -> attached */
-void cell_drop(struct cell *c, unsigned device);    /* -> absent */
 void cell_set_load(struct cell *c, unsigned device, const struct cell_load *load);
 void cell_next_layer(struct cell *c); /* for allocators that deal per layer */
 

@@ -20,8 +20,8 @@
  *     attached   serves expert calls
  *     refused    the base station takes no device with this model or version: silent for good
  *
- * From listen on a link gone silent for lost_after_slots leads back to search; from connected on a base station that does not welcome for
- * welcome_slots leads back to access.
+ * Pilots or system information gone for as long as phy/track.h allows lead back to search, from anywhere but refused. Connected and not
+ * welcomed for welcome_slots, or attached and not addressed for lost_after_slots, leads back to access.
  */
 #ifndef TESTBED_DEVICE_H
 #define TESTBED_DEVICE_H

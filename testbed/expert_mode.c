@@ -9,8 +9,8 @@
 typedef size_t rule_fn(struct expert_chooser *c, const float *probs, struct moe_choice *chosen, size_t n);
 
 struct expert_rule {
-	const char *prefix; /* of its name; a number follows if takes_value */
-	bool takes_value;
+	const char *prefix; /* of its name */
+	bool takes_value, whole; /* a number follows; it has no fraction */
 	double min;
 	rule_fn *apply;
 };
@@ -69,10 +69,10 @@ static size_t at_random(struct expert_chooser *c, const float *probs, struct moe
 }
 
 static const struct expert_rule rules[] = {
-	{ "top", true, 1, keep_top },
-	{ "drop<", true, 0, drop_light },
-	{ "random", false, 0, at_random },
-	{ "dead:", true, 0, leave_out },
+	{ "top", true, true, 1, keep_top },
+	{ "drop<", true, false, 0, drop_light },
+	{ "random", false, false, 0, at_random },
+	{ "dead:", true, true, 0, leave_out },
 };
 
 int expert_mode_parse(const char *text, struct expert_mode *mode)
@@ -88,8 +88,9 @@ int expert_mode_parse(const char *text, struct expert_mode *mode)
 		mode->rule = &rules[i];
 		if (rules[i].takes_value)
 			mode->value = strtod(text + n, &end);
-		bool value_there = end > text + n;
-		if (*end || value_there != rules[i].takes_value || !(mode->value >= rules[i].min) || !isfinite(mode->value))
+		bool value_there = end > text + n, in_range = mode->value >= rules[i].min && mode->value <= UINT16_MAX;
+		if (*end || value_there != rules[i].takes_value || !in_range ||
+		    (rules[i].whole && mode->value != floor(mode->value)))
 			return -EINVAL;
 		return 0;
 	}

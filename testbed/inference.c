@@ -48,7 +48,7 @@ struct inference {
 	struct compute_clock clock;
 	struct predict_config predict_config;
 	struct expert_chooser chooser;
-	uint8_t *device_of; /* [n_layer][n_expert], NO_DEVICE where nobody holds it */
+	uint8_t *device_of; /* [n_layer][n_expert], NO_DEVICE where nobody ever said that it holds it */
 
 	enum inference_status status;
 	char error[256];
@@ -117,15 +117,29 @@ static bool allocate(struct inference *inf)
 	       inf->served && inf->y && inf->calls && inf->payload;
 }
 
+static size_t smaller(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Rows of a call that fit a message both ways. */
+static size_t rows_in_message(const struct inference_params *p, size_t n_embd)
+{
+	return smaller(MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_down, n_embd),
+		       MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_up, n_embd));
+}
+
 struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len)
 {
 	struct inference *inf = calloc(1, sizeof *inf);
-	if (!inf)
+	if (!inf) {
+		snprintf(err, err_len, "inference: %s", strerror(errno));
 		return NULL;
+	}
 	inf->params = *p;
 	inf->shape = &p->model->shape;
-	if (inf->params.chunk_rows > inf->shape->n_ctx)
-		inf->params.chunk_rows = inf->shape->n_ctx;
+	inf->params.chunk_rows = smaller(p->chunk_rows, inf->shape->n_ctx);
+	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape->n_embd));
 	inf->policy = select_policy_find(p->policy);
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
 	inf->predict_config = predict_config_default();
@@ -139,6 +153,9 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 		errno = EINVAL;
 		snprintf(err, err_len, "model: %zu layers of %zu experts are more than a hello can name", inf->shape->n_layer,
 			 inf->shape->n_expert);
+	} else if (!inf->params.call_rows_max) {
+		errno = EINVAL;
+		snprintf(err, err_len, "model: a hidden state of %zu numbers is more than a message can carry", inf->shape->n_embd);
 	} else if (allocate(inf)) {
 		memset(inf->device_of, NO_DEVICE, inf->shape->n_layer * inf->shape->n_expert);
 		return inf;
@@ -173,6 +190,8 @@ void inference_device_holds(struct inference *inf, unsigned device, const struct
 	for (size_t layer = 0; layer < inf->shape->n_layer; layer++)
 		for (size_t e = 0; e < inf->shape->n_expert; e++) {
 			uint8_t *holder = &inf->device_of[layer * inf->shape->n_expert + e];
+			if (*holder == device && inf->status != INFERENCE_RUNNING)
+				*holder = NO_DEVICE;
 			if (*holder == NO_DEVICE && hello_holds(h, layer, e))
 				*holder = (uint8_t)device;
 		}
@@ -192,6 +211,8 @@ int inference_start(struct inference *inf, const int32_t *tokens, size_t n, cons
 		return -EBUSY;
 	if (n > inf->shape->n_ctx)
 		return -ENOSPC;
+	if (memchr(inf->device_of, NO_DEVICE, inf->shape->n_layer * inf->shape->n_expert))
+		return -ENOTCONN;
 	generation_destroy(inf->generation);
 	inf->generation = generation_create(inf->params.model->tokenizer, n, inf->shape->n_ctx, options);
 	if (!inf->generation)
@@ -437,7 +458,8 @@ static void start_layer(struct inference *inf)
 static struct call *find_call(struct inference *inf, unsigned device, uint32_t seq)
 {
 	for (size_t i = 0; i < inf->n_calls; i++)
-		if (inf->calls[i].state == CALL_SENT && inf->calls[i].seq == seq && inf->calls[i].device == device)
+		if (inf->calls[i].state == CALL_SENT && inf->calls[i].started && inf->calls[i].seq == seq &&
+		    inf->calls[i].device == device)
 			return &inf->calls[i];
 	return NULL;
 }
@@ -469,7 +491,7 @@ static void time_call(struct inference *inf, struct call *c, const struct messag
 	c->uplink_start_s = fmax(c->uplink_start_s, result_s);
 	c->done_s = now_s;
 	struct predict_state *p = cell_predict_state(inf->params.cell, c->device);
-	predict_observe_compute(p, &inf->predict_config, m->rows, 1e-6 * m->compute_us);
+	predict_observe_compute(p, &inf->predict_config, m->rows, c->compute_s);
 	predict_observe_wait(p, &inf->predict_config, PREDICT_DOWN, fmax(c->started_s - inf->ready_s, 0));
 	predict_observe_wait(p, &inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
 }
@@ -482,6 +504,7 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 		return;
 	}
 	if (m->status != MESSAGE_OK) {
+		inf->stats.refused++;
 		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, c->expert, device, message_status_name(m->status));
 		return;
 	}
@@ -497,9 +520,6 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 
 void inference_lost(struct inference *inf, unsigned device)
 {
-	for (size_t i = 0; i < inf->shape->n_layer * inf->shape->n_expert; i++)
-		if (inf->device_of[i] == device && inf->status != INFERENCE_RUNNING)
-			inf->device_of[i] = NO_DEVICE;
 	if (inf->status != INFERENCE_RUNNING || inf->phase != PHASE_CALLING)
 		return;
 	for (size_t i = 0; i < inf->n_calls; i++)

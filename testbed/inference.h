@@ -42,7 +42,7 @@ struct inference_params {
 	const struct numerology *num;
 	unsigned n_devices;
 	const struct codec *codec_down, *codec_up;
-	size_t call_rows_max, chunk_rows;
+	size_t call_rows_max, chunk_rows; /* fewer are used where a message or the context holds fewer */
 	const char *policy;
 	struct select_params select;
 	struct expert_mode experts;
@@ -69,7 +69,7 @@ struct inference_stats {
 	uint64_t layers, calls, rows, dropped;
 	uint64_t calls_sent_again;   /* after a device was lost */
 	uint64_t stale;              /* results that no call waits for */
-	uint64_t refused;            /* results whose contents contradict the call, or are not finite */
+	uint64_t refused;            /* results whose contents contradict the call or are not finite, and calls answered with a status */
 	uint64_t bytes_down, bytes_up; /* of messages */
 	double bs_compute_s;
 };
@@ -80,12 +80,13 @@ struct inference;
 struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len);
 void inference_destroy(struct inference *inf); /* NULL is fine */
 
-/* A device says which experts it holds. */
+/* A device says which experts it holds. It keeps them when it is lost: calls wait for it to come back. */
 void inference_device_holds(struct inference *inf, unsigned device, const struct hello *h);
 /* Is every expert of every layer on an attached device? */
 bool inference_ready(const struct inference *inf);
 
-/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context), -ENOMEM. */
+/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context), -ENOTCONN (an
+ * expert that no device ever said it holds), -ENOMEM. */
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options, double t_s);
 
 /* The base station's work between receiving slot `slot` and building the next one. */

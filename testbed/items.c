@@ -53,8 +53,12 @@ int items_load(struct items *items, const char *path, char *err, size_t err_len)
 		if (line[strspn(line, " \t\r\n")])
 			rc = take_line(items, line, why, sizeof why);
 	}
-	if (rc)
+	if (rc) {
 		snprintf(err, err_len, "%s:%zu: %s", path, number, why);
+	} else if (ferror(f)) {
+		rc = -EIO;
+		snprintf(err, err_len, "%s: cannot be read", path);
+	}
 	free(line);
 	fclose(f);
 	return rc;

@@ -42,7 +42,8 @@ struct worker *worker_create(const struct worker_params *p)
 		return NULL;
 	w->params = *p;
 	w->n_embd = p->model->shape.n_embd;
-	w->message_max = MESSAGE_HEADER + p->rows_max * w->n_embd * sizeof(float);
+	size_t payload_max = p->rows_max * w->n_embd * sizeof(float);
+	w->message_max = MESSAGE_HEADER + (payload_max < MESSAGE_PAYLOAD_MAX ? payload_max : MESSAGE_PAYLOAD_MAX);
 	compute_clock_init(&w->clock, &p->profile, p->seed);
 	w->expert = moe_expert_ctx_create(p->model, p->rows_max);
 	w->x = calloc(p->rows_max * w->n_embd, sizeof *w->x);
@@ -86,7 +87,8 @@ static enum message_status work(struct worker *w, const struct message *call, co
 	const struct codec *down = codec_by_id(call->codec), *up = codec_by_id(call->reply_codec);
 	size_t rows = call->rows;
 	*n_result = 0;
-	if (!down || !up || !rows || rows > w->params.rows_max || call->n_payload != rows * codec_bytes(down, w->n_embd))
+	if (!down || !up || !rows || rows > w->params.rows_max || call->n_payload != rows * codec_bytes(down, w->n_embd) ||
+	    MESSAGE_HEADER + rows * codec_bytes(up, w->n_embd) > w->message_max)
 		return MESSAGE_BAD_CALL;
 	for (size_t r = 0; r < rows; r++)
 		if (down->decode(payload + r * codec_bytes(down, w->n_embd), w->n_embd, w->x + r * w->n_embd))
@@ -103,7 +105,7 @@ static enum message_status work(struct worker *w, const struct message *call, co
 
 static uint32_t microseconds(double s)
 {
-	return s > 0 ? (uint32_t)lround(s * 1e6) : 0;
+	return s > 0 ? (uint32_t)fmin(round(s * 1e6), UINT32_MAX) : 0;
 }
 
 static void count(struct worker_stats *s, const struct message *call, enum message_status status, double spent_s)
@@ -118,13 +120,18 @@ static void count(struct worker_stats *s, const struct message *call, enum messa
 		s->refused++;
 }
 
+bool worker_has_room(const struct worker *w)
+{
+	return w->count < w->params.calls_max;
+}
+
 int worker_take(struct worker *w, const struct message *call, const uint8_t *payload, uint32_t slot, double t_s)
 {
 	if (call->seq <= w->last_seq) {
 		w->stats.dropped++;
 		return -EALREADY;
 	}
-	if (w->count == w->params.calls_max)
+	if (!worker_has_room(w))
 		return -ENOBUFS;
 	w->last_seq = call->seq;
 	size_t n_payload;

@@ -12,6 +12,7 @@
 #ifndef TESTBED_WORKER_H
 #define TESTBED_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ struct worker;
 struct worker *worker_create(const struct worker_params *p);
 void worker_destroy(struct worker *w);
 void worker_reset(struct worker *w); /* forgets all calls; statistics are kept */
+
+/* May one more call be taken? */
+bool worker_has_room(const struct worker *w);
 
 /* slot: in which the call was complete, told in the result. 0, -EALREADY (dropped) or -ENOBUFS (too many calls waiting). */
 int worker_take(struct worker *w, const struct message *call, const uint8_t *payload, uint32_t slot, double t_s);
