@@ -67,6 +67,9 @@ int harq_send_again(struct harq *h, int process, uint64_t slot)
 	return p->ndi;
 }
 
+/* Redundancy version after one that was received in vain. */
+static const uint8_t next_rv[4] = { [0] = 2, [2] = 3, [3] = 1, [1] = 2 };
+
 /* The one place where a process moves on: what the answer to its last transmission makes of it. */
 static void conclude(struct harq *h, int process, enum harq_ack ack, bool give_up, struct harq_outcome *o)
 {
@@ -95,6 +98,7 @@ static void conclude(struct harq *h, int process, enum harq_ack ack, bool give_u
 	h->stats.n_first_lost += o->first && !delivered;
 	h->stats.n_silent += ack == HARQ_NONE && p->state == HARQ_WAITING;
 	p->state = delivered || failed ? HARQ_IDLE : HARQ_RETRANSMIT;
+	p->rv = ack == HARQ_NACK ? next_rv[p->rv] : 0;
 }
 
 int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_outcome *o)

@@ -10,6 +10,7 @@
  *     ...
  *     int p = harq_pending(&h);                               oldest block to be sent again, or -EAGAIN
  *     harq_send_again(&h, p, slot);                           same MCS, same number of RBs, so the same block size
+ * and h.process[p].rv is the redundancy version to send.
  *
  * Downlink: slot is that of the block, the feedback rides in uplink control two slots later. Uplink: "sent" is the
  * grant, slot is the uplink slot it is for, the feedback is what the base station decoded there: CRC right, wrong, or
@@ -17,6 +18,10 @@
  *
  * States: idle -> waiting -> (ack) idle | (nack, none) to retransmit -> waiting ... ; after max_tx transmissions
  * without success the block is given up: HARQ_FAILED is returned once, and the process is idle.
+ *
+ * Redundancy versions go 0, 2, 3, 1, 2, 3, 1 ...: a version 0 stands alone, what follows adds to it. A transmission met with
+ * silence says nothing of what the receiver holds: the next one is version 0 again. So version 0 always tells the receiver to
+ * begin anew, and any other to combine with what it got since.
  *
  * The new-data indicator toggles with each new block, except after a block that was given up without a sign of life
  * from the device: it never saw that block, so its last NDI is the one before. (Guessed wrong, the device takes the
@@ -38,6 +43,7 @@ enum harq_event { HARQ_DELIVERED, HARQ_AGAIN, HARQ_FAILED };
 struct harq_process {
 	uint8_t state; /* enum harq_state */
 	uint8_t ndi;
+	uint8_t rv; /* redundancy version: of the last transmission, or to send next when to retransmit */
 	bool heard; /* the device answered, ACK or NACK, to this block */
 	uint8_t mcs;
 	uint8_t n_rb;

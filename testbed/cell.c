@@ -56,6 +56,7 @@ struct peer {
 	uint8_t *dl_block[HARQ_PROCESSES];
 	uint8_t *dl_memory;
 	size_t dl_bytes[HARQ_PROCESSES];
+	struct tb_soft *ul_soft[HARQ_PROCESSES];
 	struct csi csi;
 	bool have_csi;
 	struct cell_device_stats stats;
@@ -88,6 +89,10 @@ static bool create_peer(struct cell *c, struct peer *p)
 		return false;
 	for (size_t i = 0; i < HARQ_PROCESSES; i++)
 		p->dl_block[i] = p->dl_memory + i * TB_MAX;
+		p->ul_soft[i] = tb_soft_create(dl_tb_bytes_max(c->params.layout));
+		if (!p->ul_soft[i])
+			return false;
+	}
 	for (int dir = 0; dir < 2; dir++) {
 		link_init(&p->link[dir], &c->link_config, c->num->n_rb);
 		harq_init(&p->harq[dir], (uint8_t)c->params.max_tx);
@@ -144,6 +149,8 @@ void cell_destroy(struct cell *c)
 	if (!c)
 		return;
 	for (unsigned d = 0; d < PHY_DEVICES_MAX; d++) {
+		for (size_t i = 0; i < HARQ_PROCESSES; i++)
+			tb_soft_destroy(c->peer[d].ul_soft[i]);
 		free(c->peer[d].dl_memory);
 		arq_destroy(c->peer[d].arq);
 	}
@@ -283,7 +290,10 @@ static void read_block(struct cell *c, unsigned d)
 	if (!e->any || e->slot != c->slot)
 		return;
 	e->any = false;
-	int rc = ul_rx_data(c->ul, (uint8_t)d, &e->grant, c->block, &n, NULL);
+	struct tb_soft *soft = p->ul_soft[e->grant.harq_id];
+	if (e->grant.rv == 0)
+		tb_soft_reset(soft);
+	int rc = ul_rx_data(c->ul, (uint8_t)d, &e->grant, soft, c->block, &n, NULL);
 	enum harq_ack ack = rc == 0 ? HARQ_ACK : rc == -ENODATA ? HARQ_NONE : HARQ_NACK;
 	if (!harq_feedback(&p->harq[CELL_UL], c->slot, ack, &o))
 		settle(c, p, CELL_UL, &o);
@@ -434,9 +444,10 @@ static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t
 
 /* ---- downlink: what is sent ---- */
 
-static struct grant to_grant(const struct alloc_grant *a, uint8_t process, int ndi)
+static struct grant to_grant(const struct harq *h, const struct alloc_grant *a, uint8_t process)
 {
-	return (struct grant){ .rbs = a->rbs, .mcs = a->mcs, .harq_id = process, .ndi = (uint8_t)ndi, .rv = 0 };
+	return (struct grant){ .rbs = a->rbs, .mcs = a->mcs, .harq_id = process, .ndi = h->process[process].ndi,
+			       .rv = h->process[process].rv };
 }
 
 static void count_grant(struct peer *p, enum cell_direction dir, const struct alloc_grant *a)
@@ -454,8 +465,10 @@ static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_
 {
 	struct harq *h = &p->harq[dir];
 	int process = a->retx ? a->process : harq_pick(h);
-	*ndi = a->retx ? harq_send_again(h, process, slot)
-		       : harq_send_new(h, process, slot, a->mcs, a->n_rb, a->bytes, a->adapts);
+	if (a->retx)
+		harq_send_again(h, process, slot);
+	else
+		harq_send_new(h, process, slot, a->mcs, a->n_rb, a->bytes, a->adapts);
 	count_grant(p, dir, a);
 	return (uint8_t)process;
 }
@@ -463,23 +476,21 @@ static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_
 static void grant_downlink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
 {
 	struct peer *p = &c->peer[a->device];
-	int ndi;
-	uint8_t process = book(p, CELL_DL, a, slot, &ndi);
+	uint8_t process = book(p, CELL_DL, a, slot);
 	if (!a->retx) {
 		arq_fill(p->arq, p->dl_block[process], a->bytes, process, slot);
 		p->dl_bytes[process] = a->bytes;
 	}
 	dci->has_dl = true;
-	dci->dl = to_grant(a, process, ndi);
+	dci->dl = to_grant(&p->harq[CELL_DL], a, process);
 }
 
 static void grant_uplink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
 {
 	struct peer *p = &c->peer[a->device];
-	int ndi;
-	uint8_t process = book(p, CELL_UL, a, slot, &ndi);
+	uint8_t process = book(p, CELL_UL, a, slot);
 	dci->has_ul = true;
-	dci->ul = to_grant(a, process, ndi);
+	dci->ul = to_grant(&p->harq[CELL_UL], a, process);
 	p->expected[slot % SLOTS_REMEMBERED] =
 		(struct ul_expected){ .any = true, .is_new = !a->retx, .slot = slot, .grant = dci->ul };
 	if (!a->retx)

@@ -26,6 +26,8 @@ struct process {
 	uint8_t dl_ndi; /* of the block last seen */
 	bool dl_done;   /* it was decoded */
 	uint8_t ul_ndi;
+	size_t dl_bytes;
+	struct tb_soft *dl_soft;
 	bool ul_open;     /* the block last sent may yet be asked for again */
 	uint64_t ul_sent; /* when it was sent last, as n_slots */
 	size_t ul_bytes; /* of the block last sent */
@@ -87,9 +89,13 @@ static bool allocate(struct device *d)
 							   .rows_max = p->call_rows_max, .calls_max = CALLS_MAX });
 	d->block = malloc(TB_MAX);
 	d->block_memory = malloc((size_t)PROCESSES * TB_MAX);
-	for (size_t i = 0; i < PROCESSES && d->block_memory; i++)
+	bool soft = true;
+	for (size_t i = 0; i < PROCESSES && d->block_memory; i++) {
 		d->process[i].ul_block = d->block_memory + i * TB_MAX;
-	return d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block && d->block_memory;
+		d->process[i].dl_soft = tb_soft_create(dl_tb_bytes_max(p->layout));
+		soft = soft && d->process[i].dl_soft;
+	}
+	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block && d->block_memory;
 }
 
 struct device *device_create(const struct device_params *p, char *err, size_t err_len)
@@ -122,6 +128,8 @@ void device_destroy(struct device *d)
 	free(d->rx);
 	ul_tx_destroy(d->ul);
 	dl_rx_destroy(d->dl);
+	for (size_t i = 0; i < PROCESSES; i++)
+		tb_soft_destroy(d->process[i].dl_soft);
 	acquire_destroy(d->acquire);
 	free(d);
 }
@@ -259,13 +267,15 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 {
 	struct process *p = &d->process[g->harq_id];
 	d->stats.dl_grants++;
-	if (p->dl_ndi == g->ndi && p->dl_done) {
+	size_t n = dl_tb_bytes(d->params.layout, g);
+	bool same = p->dl_ndi == g->ndi && p->dl_bytes == n;
+	if (same && p->dl_done) {
 		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
 		return UCI_ACK;
 	}
 	p->dl_ndi = g->ndi;
-	size_t n;
-	p->dl_done = dl_rx_data(d->dl, g, d->block, &n, NULL) == 0;
+	p->dl_bytes = n;
+	p->dl_done = dl_rx_data(d->dl, g, p->dl_soft, d->block, &n, NULL) == 0;
 	if (!p->dl_done) {
 		d->stats.dl_blocks_bad++;
 		return UCI_NACK;
@@ -273,6 +283,8 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 	d->stats.dl_blocks_ok++;
 	arq_receive(d->arq, d->block, n, d->slot);
 	read_messages(d);
+	if (!same || g->rv == 0) /* version 0 begins anew: scheduler/harq.h */
+		tb_soft_reset(p->dl_soft);
 	return UCI_ACK;
 }
 
