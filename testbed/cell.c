@@ -87,7 +87,7 @@ static bool create_peer(struct cell *c, struct peer *p)
 	p->dl_memory = malloc((size_t)HARQ_PROCESSES * TB_MAX);
 	if (!p->arq || !p->dl_memory)
 		return false;
-	for (size_t i = 0; i < HARQ_PROCESSES; i++)
+	for (size_t i = 0; i < HARQ_PROCESSES; i++) {
 		p->dl_block[i] = p->dl_memory + i * TB_MAX;
 		p->ul_soft[i] = tb_soft_create(dl_tb_bytes_max(c->params.layout));
 		if (!p->ul_soft[i])
@@ -461,7 +461,7 @@ static void count_grant(struct peer *p, enum cell_direction dir, const struct al
 }
 
 /* Books a grant with HARQ; returns its process. */
-static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot, int *ndi)
+static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot)
 {
 	struct harq *h = &p->harq[dir];
 	int process = a->retx ? a->process : harq_pick(h);
