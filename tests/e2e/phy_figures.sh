@@ -1,0 +1,30 @@
+# The gates of CSI and cold start in short: 100 slots each way, 10 seeds; and what their commands refuse.
+. "$SOURCE_DIR/tests/e2e/lib/check.sh"
+
+succeeds python3 "$SOURCE_DIR/tests/accept/csi.py" 100
+says '"passed": true'
+succeeds python3 "$SOURCE_DIR/tests/accept/cold_start.py" 10 "$MODEL_MINI"
+says '"passed": true'
+
+# One number more or less, the other seed: reports repeat themselves, and a figure depends on what it says it does.
+run() { # OUT ARGS...
+	out=$1
+	shift
+	succeeds "$WDMOE" phy "$@" --json "$out"
+}
+run a.json acquire --trials 5 --cfo-hz 7500 --snr-db 0
+run b.json acquire --trials 5 --cfo-hz 7500 --snr-db 0
+run c.json acquire --trials 5 --cfo-hz 7500 --snr-db 0 --seed 2
+cmp -s a.json b.json || fail "two searches of one seed differ"
+cmp -s a.json c.json && fail "another seed left the same report"
+grep -q '"found": 5' a.json || fail "the sync signal is not always found at 0 dB"
+run d.json acquire --dir ul --trials 20 --snr-db 5
+grep -q '"found": 20' d.json || fail "preambles are not always found at 5 dB"
+run e.json acquire --dir ul --trials 20 --snr-db -40
+grep -q '"found": 0' e.json || fail "preambles are found 40 dB below the noise"
+
+refuses "tdl-x" "$WDMOE" phy csi --channel tdl-x
+refuses "sideways" "$WDMOE" phy acquire --dir sideways
+refuses "no-such.yaml" "$WDMOE" attach no-such.yaml
+
+finish
