@@ -8,8 +8,10 @@
 enum {
 	PDU_DATA = 1,
 	PDU_STATUS = 2,
+	PDU_VERDICT = 3,
 	STATUS_HEADER = 6,
 	RANGE_BYTES = 8,
+	VERDICT_BYTES = 7,
 	RANGES_IN_STATUS = 4,
 	SEGMENTS = 2048,     /* pieces of the stream in flight or waiting to go again */
 	RANGES = 64,         /* islands received beyond the first hole */
@@ -25,6 +27,7 @@ struct segment {
 	uint32_t len;
 	enum segment_state state;
 	unsigned block; /* while in a block */
+	uint64_t slot;  /* when it was put there */
 };
 
 struct range {
@@ -47,6 +50,15 @@ struct arq {
 	size_t n_islands;
 	bool news; /* something arrived since the last status */
 	uint64_t news_slot;
+	/* of the peer's blocks */
+	bool verdict_due;
+	uint32_t verdict_slot;
+	uint16_t verdict_open;
+	unsigned status_block; /* the latest status and verdict went with it; ARQ_BLOCKS: none on its way */
+	bool verdict_in_block;
+	/* what the latest status told: all that arrived, or only what lies below told_top */
+	bool told_all;
+	uint32_t told_top;
 	struct arq_stats stats;
 };
 
@@ -66,6 +78,7 @@ struct arq *arq_create(size_t capacity)
 	if (!a)
 		return NULL;
 	a->capacity = capacity;
+	a->status_block = ARQ_BLOCKS;
 	a->tx = malloc(capacity);
 	a->rx = malloc(2 * capacity);
 	if (!a->tx || !a->rx) {
@@ -91,7 +104,9 @@ void arq_reset(struct arq *a)
 	a->n_segments = 0;
 	a->rx_base = a->consumed = a->arrived = 0;
 	a->n_islands = 0;
-	a->news = false;
+	a->news = a->verdict_due = a->told_all = false;
+	a->status_block = ARQ_BLOCKS;
+	a->told_top = 0;
 }
 
 size_t arq_room(const struct arq *a)
@@ -115,13 +130,14 @@ int arq_send(struct arq *a, const void *message, size_t n)
 
 static bool status_due(const struct arq *a, uint64_t slot)
 {
-	return a->news && slot >= a->news_slot + ARQ_STATUS_SLOTS;
+	return a->verdict_due || (a->news && slot >= a->news_slot + ARQ_STATUS_SLOTS);
 }
 
+/* A verdict included. */
 static size_t status_size(const struct arq *a)
 {
 	size_t n = a->n_islands < RANGES_IN_STATUS ? a->n_islands : RANGES_IN_STATUS;
-	return STATUS_HEADER + n * RANGE_BYTES;
+	return STATUS_HEADER + n * RANGE_BYTES + (a->verdict_due ? VERDICT_BYTES : 0);
 }
 
 static bool resend_due(const struct arq *a, uint64_t slot)
@@ -139,7 +155,7 @@ size_t arq_backlog(const struct arq *a, uint64_t slot)
 			bytes += a->segment[i].len + ARQ_DATA_HEADER;
 	if (!bytes && resend_due(a, slot))
 		bytes = a->segment[0].len + ARQ_DATA_HEADER;
-	if (a->news && (bytes || status_due(a, slot)))
+	if (status_due(a, slot) || (a->news && bytes))
 		bytes += status_size(a);
 	return bytes;
 }
@@ -151,7 +167,8 @@ static uint8_t *put_u32(uint8_t *p, uint32_t v)
 	return p + sizeof v;
 }
 
-static size_t put_status(struct arq *a, uint8_t *p)
+/* A verdict follows when it is due. */
+static size_t put_status(struct arq *a, uint8_t *p, unsigned block)
 {
 	uint8_t *start = p;
 	size_t n = a->n_islands < RANGES_IN_STATUS ? a->n_islands : RANGES_IN_STATUS;
@@ -162,7 +179,15 @@ static size_t put_status(struct arq *a, uint8_t *p)
 		p = put_u32(p, a->island[i].offset);
 		p = put_u32(p, a->island[i].len);
 	}
-	a->news = false;
+	if (a->verdict_due) {
+		*p++ = PDU_VERDICT;
+		p = put_u32(p, a->verdict_slot);
+		*p++ = (uint8_t)(a->verdict_open >> 8);
+		*p++ = (uint8_t)a->verdict_open;
+	}
+	a->status_block = block;
+	a->verdict_in_block = a->verdict_due;
+	a->news = a->verdict_due = false;
 	return (size_t)(p - start);
 }
 
@@ -191,23 +216,24 @@ static bool open_segment(struct arq *a, size_t i)
 }
 
 /* Sends as much of a queued segment as fits; a remainder stays queued. */
-static size_t repeat_segment(struct arq *a, size_t i, uint8_t *p, size_t room, unsigned block)
+static size_t repeat_segment(struct arq *a, size_t i, uint8_t *p, size_t room, unsigned block, uint64_t slot)
 {
 	struct segment *s = &a->segment[i];
 	uint32_t len = s->len < room - ARQ_DATA_HEADER ? s->len : (uint32_t)(room - ARQ_DATA_HEADER);
 	if (len < s->len) {
 		if (!open_segment(a, i + 1))
 			return 0;
-		a->segment[i + 1] = (struct segment){ s->offset + len, s->len - len, SEGMENT_QUEUED, 0 };
+		a->segment[i + 1] = (struct segment){ s->offset + len, s->len - len, SEGMENT_QUEUED, 0, 0 };
 		s->len = len;
 	}
 	s->state = SEGMENT_IN_BLOCK;
 	s->block = block;
+	s->slot = slot;
 	a->stats.bytes_repeated += len;
 	return put_data(a, p, s->offset, len);
 }
 
-static size_t send_new(struct arq *a, uint8_t *p, size_t room, unsigned block)
+static size_t send_new(struct arq *a, uint8_t *p, size_t room, unsigned block, uint64_t slot)
 {
 	if (room > UINT16_MAX)
 		room = UINT16_MAX;
@@ -215,7 +241,7 @@ static size_t send_new(struct arq *a, uint8_t *p, size_t room, unsigned block)
 	uint32_t len = left < room - ARQ_DATA_HEADER ? left : (uint32_t)(room - ARQ_DATA_HEADER);
 	if (!open_segment(a, a->n_segments))
 		return 0;
-	a->segment[a->n_segments - 1] = (struct segment){ a->next_new, len, SEGMENT_IN_BLOCK, block };
+	a->segment[a->n_segments - 1] = (struct segment){ a->next_new, len, SEGMENT_IN_BLOCK, block, slot };
 	a->next_new += len;
 	return put_data(a, p, a->next_new - len, len);
 }
@@ -227,15 +253,16 @@ size_t arq_fill(struct arq *a, uint8_t *tb, size_t n, unsigned block, uint64_t s
 	if (resend_due(a, slot)) {
 		a->segment[0].state = SEGMENT_QUEUED;
 		a->stats.holes++;
+		a->stats.timeouts++;
 		a->progress_slot = slot;
 	}
-	if (a->news && n >= status_size(a))
-		used += put_status(a, tb);
+	if ((a->news || a->verdict_due) && n >= status_size(a))
+		used += put_status(a, tb, block);
 	for (size_t i = 0; i < a->n_segments && n - used > ARQ_DATA_HEADER; i++)
 		if (a->segment[i].state == SEGMENT_QUEUED)
-			used += repeat_segment(a, i, tb + used, n - used, block);
+			used += repeat_segment(a, i, tb + used, n - used, block, slot);
 	while (a->end != a->next_new && n - used > ARQ_DATA_HEADER) {
-		size_t more = send_new(a, tb + used, n - used, block);
+		size_t more = send_new(a, tb + used, n - used, block, slot);
 		if (!more)
 			break;
 		used += more;
@@ -246,8 +273,15 @@ size_t arq_fill(struct arq *a, uint8_t *tb, size_t n, unsigned block, uint64_t s
 
 void arq_block_done(struct arq *a, unsigned block, bool delivered, uint64_t slot)
 {
-	(void)slot;
 	bool any = false;
+	if (a->status_block == block) {
+		if (!delivered && !a->news) {
+			a->news = true;
+			a->news_slot = slot;
+		}
+		a->verdict_due |= !delivered && a->verdict_in_block;
+		a->status_block = ARQ_BLOCKS;
+	}
 	for (size_t i = 0; i < a->n_segments; i++) {
 		struct segment *s = &a->segment[i];
 		if (s->state == SEGMENT_IN_BLOCK && s->block == block) {
@@ -257,6 +291,13 @@ void arq_block_done(struct arq *a, unsigned block, bool delivered, uint64_t slot
 	}
 	if (any && !delivered)
 		a->stats.blocks_lost++;
+}
+
+void arq_tell_lost(struct arq *a, uint32_t open, uint64_t slot)
+{
+	a->verdict_due = true;
+	a->verdict_open = (uint16_t)open;
+	a->verdict_slot = (uint32_t)slot;
 }
 
 /* ---- what the peer says of our stream ---- */
@@ -319,8 +360,29 @@ static size_t take_status(struct arq *a, const uint8_t *p, size_t n, uint64_t sl
 		acknowledge(a, from, to);
 		top = to;
 	}
+	a->told_top = top;
+	a->told_all = p[5] < RANGES_IN_STATUS;
 	queue_holes(a, top);
 	return size;
+}
+
+/* Whatever was sent before, has not arrived and is in none of the open blocks goes again. Returns as take_status. */
+static size_t take_verdict(struct arq *a, const uint8_t *p, size_t n)
+{
+	if (n < VERDICT_BYTES)
+		return 0;
+	uint32_t slot = get_u32(p + 1), open = (uint32_t)p[5] << 8 | p[6];
+	a->stats.verdicts++;
+	for (size_t i = 0; i < a->n_segments; i++) {
+		struct segment *s = &a->segment[i];
+		bool on_its_way = s->state == SEGMENT_IN_BLOCK && open >> s->block & 1;
+		if (s->state == SEGMENT_QUEUED || on_its_way || after((uint32_t)s->slot, slot) >= 0 ||
+		    (!a->told_all && after(s->offset, a->told_top) >= 0))
+			continue;
+		s->state = SEGMENT_QUEUED;
+		a->stats.holes++;
+	}
+	return VERDICT_BYTES;
 }
 
 /* ---- receiving ---- */
@@ -408,6 +470,8 @@ void arq_receive(struct arq *a, const uint8_t *tb, size_t n, uint64_t slot)
 			size = take_data(a, tb + at, n - at, slot);
 		else if (tb[at] == PDU_STATUS)
 			size = take_status(a, tb + at, n - at, slot);
+		else if (tb[at] == PDU_VERDICT)
+			size = take_verdict(a, tb + at, n - at);
 		if (!size) {
 			a->stats.malformed++;
 			return;

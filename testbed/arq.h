@@ -14,7 +14,11 @@
  * A transport block holds protocol data units (PDU), network byte order, then zeros:
  *     1 data    u8 type, u32 offset in the stream, u16 length, bytes
  *     2 status  u8 type, u32 everything below this offset has arrived, u8 ranges, {u32 offset, u32 length} received beyond it
- * A block given up below is queued again at once. A block believed delivered that was not (a NACK read as ACK) shows as a hole in the
+ *     3 verdict u8 type, u32 slot, u16 blocks: right behind a status. Of what its receiver put into blocks before that slot, only what is
+ *               in these blocks (bit i: block i) may still arrive; the rest, as far as the status does not list it, is lost
+ * A block given up below is queued again at once. The end that has the HARQ bookkeeping of both directions gives the other a verdict when
+ * it gives up one of its blocks (arq_tell_lost), so that this end need not wait for its timer. A status with four ranges may leave out
+ * some: a verdict then speaks of nothing beyond the last. A block believed delivered that was not (a NACK read as ACK) shows as a hole in the
  * next status; the last bytes of a stream, which no status would ever show missing, are sent again by a timer. Status
  * rides along with data and costs a block of its own only when nothing else was sent for ARQ_STATUS_SLOTS.
  * Offsets wrap. One thread at a time. The idea is that of RLC acknowledged mode
@@ -41,7 +45,9 @@ struct arq_stats {
 	uint64_t bytes_delivered; /* new stream bytes received */
 	uint64_t duplicates;      /* PDUs that brought nothing new */
 	uint64_t malformed;       /* PDUs dropped because their sizes do not fit */
-	uint64_t holes;           /* segments queued again because a status or the timer told of them */
+	uint64_t holes;           /* segments queued again because a status, a verdict or the timer told of them */
+	uint64_t timeouts;        /* of these, the timer */
+	uint64_t verdicts;        /* received */
 	uint64_t blocks_lost;     /* blocks the HARQ below gave up */
 };
 
@@ -65,6 +71,10 @@ size_t arq_fill(struct arq *a, uint8_t *tb, size_t n, unsigned block, uint64_t s
 
 /* What became of a block. Unknown names and blocks already reported are ignored. */
 void arq_block_done(struct arq *a, unsigned block, bool delivered, uint64_t slot);
+
+/* The HARQ below gave up a block of the peer: a verdict is due, at once. Of what the peer filled before `slot` only the blocks of the mask
+ * `open` (bit i: block i) may still arrive. */
+void arq_tell_lost(struct arq *a, uint32_t open, uint64_t slot);
 
 /* Takes in a block that passed its CRC. */
 void arq_receive(struct arq *a, const uint8_t *tb, size_t n, uint64_t slot);

@@ -228,6 +228,16 @@ static void read_messages(struct cell *c, unsigned d)
 			lose(c, d);
 			return;
 		}
+/* Processes whose blocks may still be delivered, as a mask. */
+static uint32_t open_blocks(const struct harq *h)
+{
+	uint32_t open = 0;
+	for (unsigned i = 0; i < HARQ_PROCESSES; i++)
+		if (h->process[i].state != HARQ_IDLE)
+			open |= 1u << i;
+	return open;
+}
+
 		c->params.user.message(c->params.user.arg, d, &m, payload, c->slot);
 		arq_consume(p->arq, (size_t)used);
 	}
@@ -240,6 +250,8 @@ static void settle(struct cell *c, struct peer *p, enum cell_direction dir, cons
 	if (o->first && o->answered) { /* silence speaks of control, not of the block */
 		link_observe_block(&p->link[dir], &c->link_config, o->mcs, o->adapts, o->event == HARQ_DELIVERED);
 		predict_observe_block(&p->predict, &c->predict_config, air, o->event != HARQ_DELIVERED);
+	if (dir == CELL_UL && o->event == HARQ_FAILED) /* what was granted up to the slot built last is booked */
+		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + CELL_AHEAD);
 	}
 	if (o->event == HARQ_DELIVERED)
 		predict_observe_air(&p->predict, &c->predict_config, air, o->bytes, (double)o->n_rb);

@@ -236,6 +236,46 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
 }
 
+/* One transmission of a block on a flat channel; what dl_rx_data makes of it. */
+static int transmit(struct fixture *f, uint64_t slot, const struct grant *g, double snr_db, struct tb_soft *soft, const uint8_t *tb)
+{
+	static uint8_t got[TB_MAX];
+	struct channel c = channel_flat(1);
+	size_t n = dl_tb_bytes(f->layout, g), n_got;
+	f->when.slot = slot;
+	dl_tx_begin(f->tx, slot);
+	assert_int_equal(dl_tx_data(f->tx, 3, g, tb, n), 0);
+	dl_tx_finish(f->tx, f->sent);
+	pass(f, &c, snr_db);
+	assert_int_equal(dl_rx_slot(f->rx[3], f->received, &f->when, &f->res), 0);
+	int rc = dl_rx_data(f->rx[3], g, soft, got, &n_got, NULL);
+	assert_true(rc || !memcmp(got, tb, n));
+	return rc;
+}
+
+static void two_weak_transmissions_make_a_block_where_each_alone_fails(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX];
+	struct tb_soft *soft = tb_soft_create(dl_tb_bytes_max(f->layout));
+	struct grant first = grant_of(0, 18, 10), second = grant_of(0, 18, 10), other = grant_of(0, 18, 10);
+	second.rv = 2;
+	other.rv = 3;
+	double snr_db = (double)mcs_get(10)->snr_db - 2;
+	size_t alone = 0, combined = 0;
+	for (uint64_t slot = 9; slot < 49; slot += 2) { /* first ones before sync slots: other numbers of REs */
+		rng_bytes(&f->rng, tb, dl_tb_bytes(f->layout, &first));
+		tb_soft_reset(soft);
+		alone += !transmit(f, slot, &first, snr_db, NULL, tb) + !transmit(f, slot, &other, snr_db, NULL, tb);
+		alone += !transmit(f, slot, &first, snr_db, soft, tb);
+		combined += !transmit(f, slot + 1, &second, snr_db, soft, tb);
+	}
+	print_message("%zu of 60 alone, %zu of 20 pairs\n", alone, combined);
+	assert_int_equal(alone, 0);
+	assert_int_equal(combined, 20);
+	tb_soft_destroy(soft);
+}
+
 static void noise_alone_gives_no_valid_csi_and_no_message(void **state)
 {
 	struct fixture *f = *state;
@@ -316,6 +356,7 @@ int main(void)
 		T(csi_is_stated_for_raw_samples_whatever_the_receiver_corrected),
 		T(noise_and_snr_per_rb_are_those_of_the_channel),
 		T(without_any_noise_all_is_read_and_finite),
+		T(two_weak_transmissions_make_a_block_where_each_alone_fails),
 		T(noise_alone_gives_no_valid_csi_and_no_message),
 		T(a_slot_with_a_nan_is_refused_and_counted),
 		T(control_room_is_given_out_until_it_is_full),

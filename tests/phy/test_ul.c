@@ -285,6 +285,60 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 	assert_true(isfinite(info.snr_db) && isfinite(info.evm_db));
 }
 
+/* One transmission of a block of device 4 on a flat channel, or silence; what ul_rx_data makes of it. */
+static int transmit(struct fixture *f, const struct grant *g, bool silent, double snr_db, struct tb_soft *soft, const uint8_t *tb)
+{
+	static uint8_t got[TB_MAX];
+	struct channel c = channel_flat(1);
+	size_t n = ul_tb_bytes(f->layout, 2, g), n_got;
+	f->when.slot = 2;
+	ul_tx_begin(f->tx[4], 2);
+	assert_int_equal(ul_tx_data(f->tx[4], g, tb, n), 0);
+	air_clear(f);
+	if (!silent)
+		air_add(f, 4, &full_band, &c);
+	assert_int_equal(receive(f, snr_db), 0);
+	int rc = ul_rx_data(f->rx, 4, g, soft, got, &n_got, NULL);
+	assert_true(rc || !memcmp(got, tb, n));
+	return rc;
+}
+
+static void two_weak_transmissions_make_a_block_where_each_alone_fails(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX];
+	struct tb_soft *soft = tb_soft_create(dl_tb_bytes_max(f->layout));
+	struct grant first = grant_of(0, 18, 10), second = grant_of(0, 18, 10);
+	second.rv = 2;
+	double snr_db = (double)mcs_get(10)->snr_db - 2;
+	size_t alone = 0, combined = 0;
+	listen(f, 20, snr_db);
+	for (size_t i = 0; i < 20; i++) {
+		rng_bytes(&f->rng, tb, ul_tb_bytes(f->layout, 2, &first));
+		tb_soft_reset(soft);
+		alone += !transmit(f, &first, false, snr_db, NULL, tb) + !transmit(f, &first, false, snr_db, soft, tb);
+		combined += !transmit(f, &second, false, snr_db, soft, tb);
+	}
+	print_message("%zu of 40 alone, %zu of 20 pairs\n", alone, combined);
+	assert_int_equal(alone, 0);
+	assert_int_equal(combined, 20);
+	tb_soft_destroy(soft);
+}
+
+static void a_silent_first_transmission_leaves_the_soft_buffer_empty(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX];
+	struct tb_soft *soft = tb_soft_create(dl_tb_bytes_max(f->layout));
+	struct grant large = grant_of(0, 18, 10), small = grant_of(0, 9, 10);
+	double snr_db = (double)mcs_get(10)->snr_db + 2;
+	listen(f, 20, snr_db);
+	assert_int_equal(transmit(f, &large, true, snr_db, soft, tb), -ENODATA);
+	assert_int_equal(transmit(f, &small, false, snr_db, soft, tb), 0); /* -EINVAL were there bits of the large one */
+	assert_int_equal(transmit(f, &large, false, snr_db, soft, tb), -EINVAL);
+	tb_soft_destroy(soft);
+}
+
 static void control_of_another_device_on_the_same_comb_is_not_taken(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +463,8 @@ int main(void)
 		T(silence_is_never_taken_for_control_or_data),
 		T(garbage_of_any_strength_is_never_taken_for_control_or_data),
 		T(without_any_noise_all_is_read_and_finite),
+		T(two_weak_transmissions_make_a_block_where_each_alone_fails),
+		T(a_silent_first_transmission_leaves_the_soft_buffer_empty),
 		T(control_of_another_device_on_the_same_comb_is_not_taken),
 		T(a_weak_device_is_read_beside_one_25_db_stronger),
 		T(access_preambles_are_found_beside_data),

@@ -104,6 +104,29 @@ static void an_answer_that_never_comes_counts_as_none_after_the_timeout(void **s
 	assert_int_equal(h.stats.n_stray, 0);
 }
 
+static void versions_go_0_2_3_1_and_from_0_again_after_silence(void **state)
+{
+	(void)state;
+	static const struct {
+		enum harq_ack answer;
+		uint8_t next;
+	} steps[] = { { HARQ_NACK, 2 }, { HARQ_NACK, 3 }, { HARQ_NACK, 1 }, { HARQ_NACK, 2 }, { HARQ_NONE, 0 }, { HARQ_NONE, 0 },
+		      { HARQ_NACK, 2 } };
+	struct harq h;
+	struct harq_outcome o;
+	harq_init(&h, 20);
+	harq_send_new(&h, 0, 0, 1, 1, 10, false);
+	assert_int_equal(h.process[0].rv, 0);
+	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+		assert_int_equal(harq_feedback(&h, i, steps[i].answer, &o), 0);
+		assert_true(harq_send_again(&h, 0, i + 1) >= 0);
+		assert_int_equal(h.process[0].rv, steps[i].next);
+	}
+	harq_feedback(&h, sizeof steps / sizeof steps[0], HARQ_ACK, &o);
+	harq_send_new(&h, 0, 100, 1, 1, 10, false);
+	assert_int_equal(h.process[0].rv, 0);
+}
+
 static void the_oldest_block_goes_again_first(void **state)
 {
 	(void)state;
@@ -190,6 +213,8 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	harq_peer_init(&peer);
 	uint32_t sent[HARQ_PROCESSES] = { 0 }, next = 1; /* what is in each process: numbered blocks */
 	uint32_t has[HARQ_PROCESSES] = { 0 };            /* what the device decoded last */
+	uint32_t soft[HARQ_PROCESSES] = { 0 };           /* what its soft bits are of */
+	uint64_t n_combined = 0;
 	uint32_t n_decoded = 0, n_taken_for_old = 0, decoded_last[HARQ_PROCESSES] = { 0 };
 	enum harq_ack answer[3] = { HARQ_NONE, HARQ_NONE, HARQ_NONE }; /* in the air for 2 slots */
 	uint64_t n_said_delivered = 0, n_really = 0;
@@ -216,6 +241,13 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 		if (uniform() < 0.05) /* grant lost */
 			continue;
 		int fresh = harq_peer_grant(&peer, (size_t)p, (uint8_t)ndi);
+		if (!peer.done[p] && (fresh || h.process[p].rv == 0)) {
+			assert_int_equal(h.process[p].rv, 0); /* 1 and 2 could not be decoded alone */
+			soft[p] = sent[p];
+		} else if (!peer.done[p]) {
+			assert_int_equal(soft[p], sent[p]); /* never bits of two blocks */
+			n_combined++;
+		}
 		if (!fresh && peer.done[p] && has[p] != sent[p])
 			n_taken_for_old++; /* the one ambiguity of a one-bit indicator: left to the message layer */
 		if (!peer.done[p] && uniform() < 0.7) {
@@ -228,6 +260,7 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 		answer[slot % 3] = uniform() < 0.05 ? HARQ_NONE : peer.done[p] ? HARQ_ACK : HARQ_NACK;
 	}
 	assert_true(n_decoded > 100000);
+	assert_true(n_combined > 10000);
 	assert_int_equal(h.stats.n_stray, 0);
 	assert_true(n_said_delivered <= n_decoded + n_taken_for_old);
 	assert_true(h.stats.n_failed > 100); /* the run has seen the rare paths */
@@ -243,6 +276,7 @@ int main(void)
 		cmocka_unit_test(a_refused_block_goes_again_with_the_same_ndi_mcs_and_size),
 		cmocka_unit_test(a_block_is_given_up_once_after_the_last_transmission),
 		cmocka_unit_test(an_answer_that_never_comes_counts_as_none_after_the_timeout),
+		cmocka_unit_test(versions_go_0_2_3_1_and_from_0_again_after_silence),
 		cmocka_unit_test(the_oldest_block_goes_again_first),
 		cmocka_unit_test(all_processes_busy_is_said_and_the_longest_idle_is_picked),
 		cmocka_unit_test(a_flush_gives_up_everything_in_flight),
