@@ -206,11 +206,6 @@ void cell_welcome(struct cell *c, unsigned d)
 	c->peer[d].stats.attaches++;
 }
 
-void cell_drop(struct cell *c, unsigned d)
-{
-	set_state(c, &c->peer[d], CELL_ABSENT);
-}
-
 /* ---- uplink ---- */
 
 static void read_messages(struct cell *c, unsigned d)
@@ -316,6 +311,7 @@ static void read_block(struct cell *c, unsigned d)
 	read_messages(c, d);
 }
 
+/* Noise looks like a preamble now and then; a device that sends control does not ask for access. */
 static void read_preambles(struct cell *c)
 {
 	struct ul_access found[PHY_DEVICES_MAX];
@@ -326,6 +322,10 @@ static void read_preambles(struct cell *c)
 		if (found[i].device >= c->params.n_devices)
 			continue;
 		struct peer *p = &c->peer[found[i].device];
+		if (p->state != CELL_ABSENT && c->slot - p->heard < n_groups(c)) {
+			p->stats.accesses_false++;
+			continue;
+		}
 		p->stats.accesses++;
 		if (p->state == CELL_ATTACHED)
 			lose(c, found[i].device);
@@ -349,7 +349,8 @@ int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples)
 		if (layout_has_control((uint8_t)d, slot, n_groups(c)))
 			read_control(c, d);
 		read_block(c, d);
-		if (p->state != CELL_ABSENT && slot - p->heard > c->params.lost_after_slots)
+		uint64_t last = p->state == CELL_ATTACHED ? p->heard : p->since; /* the hello must come by then */
+		if (p->state != CELL_ABSENT && slot - last > c->params.lost_after_slots)
 			lose(c, d);
 	}
 	read_preambles(c);

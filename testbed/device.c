@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "phy/acquire.h"
+#include "phy/finite.h"
 #include "phy/nco.h"
 #include "phy/power.h"
 #include "phy/track.h"
@@ -107,6 +108,13 @@ struct device *device_create(const struct device_params *p, char *err, size_t er
 		nco_init(&d->rx_nco, d->num->rate_hz);
 		nco_init(&d->tx_nco, d->num->rate_hz);
 	}
+	if (d && p->model->shape.n_layer * p->model->shape.n_expert > MESSAGE_EXPERTS_MAX) {
+		snprintf(err, err_len, "device %u: %zu layers of %zu experts are more than a hello can name", p->device,
+			 p->model->shape.n_layer, p->model->shape.n_expert);
+		device_destroy(d);
+		errno = EINVAL;
+		return NULL;
+	}
 	if (!d || !allocate(d)) {
 		snprintf(err, err_len, "device %u: %s", p->device, strerror(errno));
 		device_destroy(d);
@@ -201,6 +209,8 @@ static void connect(struct device *d)
 /* Timers: nothing awaited is awaited for ever. */
 static void check_timers(struct device *d)
 {
+	if (d->state == DEVICE_REFUSED)
+		return;
 	if (track_lost(&d->track)) {
 		start_search(d);
 		return;
@@ -236,7 +246,7 @@ static void read_messages(struct device *d)
 	size_t n;
 	const uint8_t *stream, *payload;
 	struct message m;
-	while ((stream = arq_peek(d->arq, &n))) {
+	while (worker_has_room(d->worker) && (stream = arq_peek(d->arq, &n))) {
 		ssize_t used = message_decode(stream, n, &m, &payload);
 		if (!used)
 			return;
@@ -254,11 +264,11 @@ static void send_results(struct device *d)
 {
 	const uint8_t *message;
 	size_t n;
-	while (d->state == DEVICE_ATTACHED && (n = worker_poll(d->worker, now_s(d), &message)))
-		if (arq_send(d->arq, message, n)) {
-			enter(d, DEVICE_ACCESS); /* the base station has not read for too long */
-			return;
-		}
+	while (d->state == DEVICE_ATTACHED && arq_room(d->arq) >= MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX &&
+	       (n = worker_poll(d->worker, now_s(d), &message)))
+		arq_send(d->arq, message, n);
+	if (d->state == DEVICE_ATTACHED)
+		read_messages(d); /* calls that had to wait for room at the worker */
 }
 
 /* ---- blocks ---- */
@@ -398,8 +408,13 @@ static void learn_path_loss(struct device *d)
 static void take_sysinfo(struct device *d)
 {
 	const struct sysinfo *si = &d->result.sysinfo;
-	if (si->version != DCI_VERSION || si->cell_id != d->params.cell_id) {
-		enter(d, DEVICE_REFUSED);
+	if (si->cell_id != d->params.cell_id) { /* the other cell's are scrambled differently: a false alarm */
+		d->stats.messages_bad++;
+		return;
+	}
+	if (si->version != DCI_VERSION) {
+		if (d->state != DEVICE_REFUSED)
+			enter(d, DEVICE_REFUSED);
 		return;
 	}
 	d->sysinfo = *si;
@@ -458,8 +473,10 @@ int device_slot(struct device *d, const float complex *samples, struct device_tx
 	d->stats.slots[d->state]++;
 	d->n_slots++;
 	if (d->state == DEVICE_SEARCH) {
+		rc = samples_finite(samples, d->num->slot_len) ? 0 : -EINVAL;
+		d->stats.non_finite += rc != 0;
 		search(d, samples);
-		return 0;
+		return rc;
 	}
 	rc = receive(d, samples);
 	if (rc)
