@@ -175,6 +175,7 @@ static int execute(struct attach *a)
 		if (rc)
 			return i ? cli_failed("%s", err) : cli_bad_input("%s", err);
 	}
+	draw(a, 0); /* the report shows the configuration of the first trial */
 	return report(a);
 }
 

@@ -64,10 +64,19 @@ static double noise_re_dbm(const struct search *s, double noise_figure_db)
 }
 
 /* Mean SNR alike in both directions: the device's power makes it so. */
-static double device_dbm(const struct search *s)
+static void describe(struct search *s)
 {
 	const struct config_bs *bs = &s->config->bs;
-	return bs->tx_power_dbm + bs->noise_figure_db - s->config->devices[DEVICE].noise_figure_db;
+	struct config_device *d = &s->config->devices[DEVICE];
+	s->config->seed = s->seed;
+	d->snr_db = s->snr_db;
+	d->distance_m = s->distance_m;
+	d->tx_power_dbm = bs->tx_power_dbm + bs->noise_figure_db - d->noise_figure_db;
+}
+
+static double device_dbm(const struct search *s)
+{
+	return s->config->devices[DEVICE].tx_power_dbm;
 }
 
 /* A medium of its own for every trial: another fading, clock and noise. */
@@ -98,7 +107,7 @@ static int open_ether(struct search *s, uint64_t seed, char *err, size_t err_len
 /* Mean delay of the link in samples, and its mean power gain, over subcarriers 0 .. n_sc - 1. */
 static double mean_delay(const struct search *s, enum ether_dir dir, double t_bs_samples, size_t n_sc, double *gain)
 {
-	double hz[PHY_SC_MAX];
+	double hz[PHY_SC_MAX] = { 0 };
 	double complex h[PHY_SC_MAX], neighbours = 0;
 	for (size_t k = 0; k < n_sc; k++)
 		hz[k] = numerology_freq_hz(&s->num, k);
@@ -324,6 +333,7 @@ static int execute(struct search *s)
 	s->layout = layout_create(&s->num, err, sizeof err);
 	if (!s->layout)
 		return cli_bad_input("%s", err);
+	describe(s);
 	if (!make_chain(s, uplink))
 		return cli_failed("out of memory");
 	cli_catch_interrupt();

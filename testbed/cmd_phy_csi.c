@@ -241,6 +241,7 @@ static int execute(struct csi_test *c)
 		if (rc)
 			return i || rc == -ETIMEDOUT ? cli_failed("%s", err) : cli_bad_input("%s", err);
 	}
+	c->config->seed = c->seed;
 	return report(c);
 }
 
