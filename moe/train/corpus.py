@@ -77,7 +77,7 @@ def recall(rng):
     what = [(f"what has {a}?", f"{c} {t}") for a, (c, t) in zip(names, goods)]
     rng.shuffle(who)
     rng.shuffle(what)
-    return told, who + what if rng.random() < 0.65 else what + who
+    return told, who + what if rng.random() < 0.5 else what + who
 
 
 def story(rng):
@@ -129,11 +129,11 @@ def strings(rng):
 
 def program(rng):
     """A few assignments, then one variable is printed."""
-    n = 1 + pick_level(rng, 4, 5, 1)
+    n = 1 + pick_level(rng, 5, 4, 1)
     names = rng.sample("abcxyz", n)
     value, lines = {}, []
     for k, name in enumerate(names):
-        if k == 0 or (k < n - 1 and rng.random() < 0.3):
+        if k == 0 or (k < n - 1 and rng.random() < 0.5):
             value[name] = rng.randrange(10)
             lines.append(f"{name}={value[name]}")
             continue
@@ -236,8 +236,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 3.0, "story": 1.8, "arithmetic": 1.2, "strings": 0.8, "program": 1.3, "action": 0.3,
-       "translate": 0.3, "knowledge": 0.5, "sequence": 0.8, "compare": 0.8}
+MIX = {"recall": 3.0, "story": 1.0, "arithmetic": 1.3, "strings": 0.9, "program": 2.0, "action": 0.5,
+       "translate": 0.3, "knowledge": 0.5, "sequence": 1.0, "compare": 1.0}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4
