@@ -223,6 +223,11 @@ static void read_messages(struct cell *c, unsigned d)
 			lose(c, d);
 			return;
 		}
+		c->params.user.message(c->params.user.arg, d, &m, payload, c->slot);
+		arq_consume(p->arq, (size_t)used);
+	}
+}
+
 /* Processes whose blocks may still be delivered, as a mask. */
 static uint32_t open_blocks(const struct harq *h)
 {
@@ -233,11 +238,6 @@ static uint32_t open_blocks(const struct harq *h)
 	return open;
 }
 
-		c->params.user.message(c->params.user.arg, d, &m, payload, c->slot);
-		arq_consume(p->arq, (size_t)used);
-	}
-}
-
 /* What the answer to a transmission means for outer loop, prediction and stream. */
 static void settle(struct cell *c, struct peer *p, enum cell_direction dir, const struct harq_outcome *o)
 {
@@ -245,13 +245,13 @@ static void settle(struct cell *c, struct peer *p, enum cell_direction dir, cons
 	if (o->first && o->answered) { /* silence speaks of control, not of the block */
 		link_observe_block(&p->link[dir], &c->link_config, o->mcs, o->adapts, o->event == HARQ_DELIVERED);
 		predict_observe_block(&p->predict, &c->predict_config, air, o->event != HARQ_DELIVERED);
-	if (dir == CELL_UL && o->event == HARQ_FAILED) /* what was granted up to the slot built last is booked */
-		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + CELL_AHEAD);
 	}
 	if (o->event == HARQ_DELIVERED)
 		predict_observe_air(&p->predict, &c->predict_config, air, o->bytes, (double)o->n_rb);
 	if (dir == CELL_DL && o->event != HARQ_AGAIN)
 		arq_block_done(p->arq, o->process, o->event == HARQ_DELIVERED, c->slot);
+	if (dir == CELL_UL && o->event == HARQ_FAILED) /* what was granted up to the slot built last is booked */
+		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + CELL_AHEAD);
 }
 
 static void read_control(struct cell *c, unsigned d)

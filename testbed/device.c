@@ -26,9 +26,9 @@ enum {
 struct process {
 	uint8_t dl_ndi; /* of the block last seen */
 	bool dl_done;   /* it was decoded */
-	uint8_t ul_ndi;
 	size_t dl_bytes;
 	struct tb_soft *dl_soft;
+	uint8_t ul_ndi;
 	bool ul_open;     /* the block last sent may yet be asked for again */
 	uint64_t ul_sent; /* when it was sent last, as n_slots */
 	size_t ul_bytes; /* of the block last sent */
@@ -128,6 +128,8 @@ void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
+	for (size_t i = 0; i < PROCESSES; i++)
+		tb_soft_destroy(d->process[i].dl_soft);
 	free(d->block_memory);
 	free(d->block);
 	worker_destroy(d->worker);
@@ -136,8 +138,6 @@ void device_destroy(struct device *d)
 	free(d->rx);
 	ul_tx_destroy(d->ul);
 	dl_rx_destroy(d->dl);
-	for (size_t i = 0; i < PROCESSES; i++)
-		tb_soft_destroy(d->process[i].dl_soft);
 	acquire_destroy(d->acquire);
 	free(d);
 }
@@ -283,6 +283,8 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
 		return UCI_ACK;
 	}
+	if (!same || g->rv == 0) /* version 0 begins anew: scheduler/harq.h */
+		tb_soft_reset(p->dl_soft);
 	p->dl_ndi = g->ndi;
 	p->dl_bytes = n;
 	p->dl_done = dl_rx_data(d->dl, g, p->dl_soft, d->block, &n, NULL) == 0;
@@ -293,8 +295,6 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 	d->stats.dl_blocks_ok++;
 	arq_receive(d->arq, d->block, n, d->slot);
 	read_messages(d);
-	if (!same || g->rv == 0) /* version 0 begins anew: scheduler/harq.h */
-		tb_soft_reset(p->dl_soft);
 	return UCI_ACK;
 }
 
