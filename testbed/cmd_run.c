@@ -236,8 +236,7 @@ int cmd_run(int argc, char **argv)
 		"Answers a prompt with the experts reached over the air: base station, devices and channels of CONFIG (default\n"
 		"testbed/scenarios/default.yaml) in lockstep on virtual time. Streams the text, then tells where the time went.\n"
 		"Leaves a journal with every estimated channel (csi_log) and every layer.\n"
-		"The shipped model knows these forms of prompt, see notes/model.md:\n"
-		"  ben has a green pen. tom has a white cup. who has the green pen?",
+		PROMPT_FORMS,
 		options, sizeof options / sizeof options[0], &files, 0, 1,
 	};
 	int status;
