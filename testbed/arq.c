@@ -145,9 +145,9 @@ static bool resend_due(const struct arq *a, uint64_t slot)
 	return a->n_segments && a->segment[0].state != SEGMENT_QUEUED && slot >= a->progress_slot + ARQ_RESEND_SLOTS;
 }
 
-size_t arq_backlog(const struct arq *a, uint64_t slot)
+size_t arq_backlog_with(const struct arq *a, uint64_t slot, size_t n)
 {
-	size_t bytes = a->end - a->next_new;
+	size_t bytes = a->end - a->next_new + n;
 	if (bytes)
 		bytes += ARQ_DATA_HEADER;
 	for (size_t i = 0; i < a->n_segments; i++)
@@ -158,6 +158,11 @@ size_t arq_backlog(const struct arq *a, uint64_t slot)
 	if (status_due(a, slot) || (a->news && bytes))
 		bytes += status_size(a);
 	return bytes;
+}
+
+size_t arq_backlog(const struct arq *a, uint64_t slot)
+{
+	return arq_backlog_with(a, slot, 0);
 }
 
 static uint8_t *put_u32(uint8_t *p, uint32_t v)

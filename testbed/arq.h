@@ -64,6 +64,8 @@ size_t arq_room(const struct arq *a); /* bytes that arq_send would take now */
 
 /* Bytes that a grant would have to carry for everything now waiting: data with headers, and status when due at `slot`. */
 size_t arq_backlog(const struct arq *a, uint64_t slot);
+/* The same, were n bytes more in the stream. */
+size_t arq_backlog_with(const struct arq *a, uint64_t slot, size_t n);
 
 /* Fills tb[n] and returns the bytes used (the rest is zeroed); 0 if there is nothing to say or n is too small for it. `block` must be
  * free: the one before of that name was reported by arq_block_done. */

@@ -30,5 +30,7 @@ void compute_clock_init(struct compute_clock *c, const struct compute_profile *p
 
 /* Seconds for the next piece of work: reads `bytes` of weights, does `flops` operations. */
 double compute_clock_charge(struct compute_clock *c, double bytes, double flops);
+/* Seconds that such a piece of work seldom takes longer than (once in six times): the jitter one standard deviation up. */
+double compute_clock_expect(const struct compute_clock *c, double bytes, double flops);
 
 #endif

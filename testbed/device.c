@@ -19,6 +19,7 @@ enum {
 	CALLS_MAX = 256,
 	TB_MAX = 1 << 14,
 	SENT_REMEMBERED = 8,   /* uplink slots, for logs */
+	GRANT_SLOTS = 4,       /* from the slot in which a report is made to that of a grant that answers it */
 	HARQ_SLOTS = 12,       /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
 };
@@ -353,10 +354,12 @@ static void report_csi(struct device *d, struct uci *u)
 	}
 }
 
+/* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
 static void send_control(struct device *d, enum uci_ack ack)
 {
 	struct ul_power p = power(d);
-	size_t backlog = arq_backlog(d->arq, d->slot);
+	double grant_s = now_s(d) + GRANT_SLOTS * numerology_slot_s(d->num);
+	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
 	struct uci u = { .ack = ack, .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
 			 .headroom_db = ul_power_headroom_db(&p) };
 	report_csi(d, &u);

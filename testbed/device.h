@@ -22,6 +22,9 @@
  *
  * Pilots or system information gone for as long as phy/track.h allows lead back to search, from anywhere but refused. Connected and not
  * welcomed for welcome_slots, or attached and not addressed for lost_after_slots, leads back to access.
+ *
+ * Buffer status is given ahead: from report to answering grant are four slots, so a result is announced as soon as the device's profile
+ * says that it will be ready by then. If it is late, the grant carries nothing of it and the report is repeated.
  */
 #ifndef TESTBED_DEVICE_H
 #define TESTBED_DEVICE_H

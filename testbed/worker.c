@@ -11,6 +11,7 @@ enum { ROWS_MAX = 1024, CALLS_MAX = 4096 };
 
 struct result {
 	double ready_s;
+	double expected_s; /* what the device can know of it beforehand */
 	size_t n;
 	uint8_t *message;
 };
@@ -24,7 +25,7 @@ struct worker {
 	uint8_t *payload; /* of a result */
 	struct result *queue;
 	size_t first, count;
-	double busy_until_s;
+	double busy_until_s, expected_until_s;
 	uint32_t last_seq;
 	uint8_t *memory; /* of the queue's messages */
 	size_t message_max;
@@ -78,7 +79,7 @@ void worker_reset(struct worker *w)
 {
 	w->count = 0;
 	w->last_seq = 0;
-	w->busy_until_s = 0;
+	w->busy_until_s = w->expected_until_s = 0;
 }
 
 /* Runs the expert; returns the status of the answer and the size of its payload. */
@@ -136,13 +137,15 @@ int worker_take(struct worker *w, const struct message *call, const uint8_t *pay
 	w->last_seq = call->seq;
 	size_t n_payload;
 	enum message_status status = work(w, call, payload, &n_payload);
-	double spent_s = 0;
+	double spent_s = 0, expected_s = 0;
 	if (status == MESSAGE_OK) {
 		struct moe_cost cost = moe_expert_cost(w->params.model, call->layer, call->rows);
+		expected_s = compute_clock_expect(&w->clock, cost.bytes, cost.flop);
 		spent_s = compute_clock_charge(&w->clock, cost.bytes, cost.flop);
 	}
 	double start_s = fmax(t_s, w->busy_until_s);
 	w->busy_until_s = start_s + spent_s;
+	w->expected_until_s = fmax(t_s, w->expected_until_s) + expected_s;
 	struct message answer = *call;
 	answer.type = MESSAGE_RESULT;
 	answer.codec = call->reply_codec;
@@ -153,6 +156,7 @@ int worker_take(struct worker *w, const struct message *call, const uint8_t *pay
 	answer.n_payload = (uint32_t)n_payload;
 	struct result *r = &w->queue[(w->first + w->count++) % w->params.calls_max];
 	r->ready_s = w->busy_until_s;
+	r->expected_s = w->expected_until_s;
 	r->n = message_encode(&answer, w->payload, r->message, w->message_max);
 	count(&w->stats, call, status, spent_s);
 	return 0;
@@ -167,6 +171,18 @@ size_t worker_poll(struct worker *w, double t_s, const uint8_t **message)
 	w->count--;
 	*message = r->message;
 	return r->n;
+}
+
+size_t worker_expects(const struct worker *w, double t_s)
+{
+	size_t bytes = 0;
+	for (size_t i = 0; i < w->count; i++) {
+		const struct result *r = &w->queue[(w->first + i) % w->params.calls_max];
+		if (r->expected_s > t_s)
+			break;
+		bytes += r->n;
+	}
+	return bytes;
 }
 
 struct worker_stats worker_stats(const struct worker *w)

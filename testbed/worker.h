@@ -51,6 +51,8 @@ int worker_take(struct worker *w, const struct message *call, const uint8_t *pay
 
 /* Size of the next result ready at t_s, 0 for none; *message is valid until the next call of worker_take or worker_reset. */
 size_t worker_poll(struct worker *w, double t_s, const uint8_t **message);
+/* Bytes of the results still to come that should be ready at t_s, as far as the device's profile tells. */
+size_t worker_expects(const struct worker *w, double t_s);
 
 struct worker_stats worker_stats(const struct worker *w);
 

@@ -139,6 +139,18 @@ static void a_lost_tail_is_sent_again_by_the_timer(void **state)
 	arq_destroy(a);
 }
 
+static void the_backlog_with_more_to_come_is_that_once_it_came(void **state)
+{
+	(void)state;
+	struct arq *a = arq_create(CAPACITY);
+	assert_int_equal(arq_backlog_with(a, 5, 0), 0);
+	assert_int_equal(arq_backlog_with(a, 5, 7), ARQ_DATA_HEADER + 7);
+	assert_int_equal(arq_send(a, "segment", 7), 0);
+	assert_int_equal(arq_backlog(a, 5), ARQ_DATA_HEADER + 7);
+	assert_int_equal(arq_backlog_with(a, 5, 7), ARQ_DATA_HEADER + 14);
+	arq_destroy(a);
+}
+
 static void a_block_heard_twice_is_delivered_once(void **state)
 {
 	(void)state;
@@ -266,6 +278,7 @@ int main(void)
 		cmocka_unit_test(losses_the_sender_knows_of_are_repaired),
 		cmocka_unit_test(losses_taken_for_success_are_repaired),
 		cmocka_unit_test(a_lost_tail_is_sent_again_by_the_timer),
+		cmocka_unit_test(the_backlog_with_more_to_come_is_that_once_it_came),
 		cmocka_unit_test(a_block_heard_twice_is_delivered_once),
 		cmocka_unit_test(a_verdict_has_the_lost_block_sent_again_at_once_and_no_other),
 		cmocka_unit_test(a_verdict_lost_with_its_block_is_given_again),

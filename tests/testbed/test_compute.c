@@ -49,6 +49,23 @@ static void the_jitter_is_lognormal_around_the_law(void **state)
 	near(cubes, 0, 5 * sqrt(15.0 / N));
 }
 
+/* One standard deviation up: a normal variate lies above with probability 0.1587. */
+static void one_charge_in_six_takes_longer_than_expected(void **state)
+{
+	(void)state;
+	enum { N = 40000 };
+	struct compute_profile p = profile;
+	struct compute_clock c;
+	double longer = 0;
+	p.jitter = 0.2;
+	compute_clock_init(&c, &p, 9);
+	for (int i = 0; i < N; i++) {
+		double expected_s = compute_clock_expect(&c, 2e6, 0);
+		longer += compute_clock_charge(&c, 2e6, 0) > expected_s;
+	}
+	near(longer / N, 0.1587, 5 * sqrt(0.1587 * 0.8413 / N));
+}
+
 static void successive_charges_are_not_correlated(void **state)
 {
 	(void)state;
@@ -90,6 +107,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(work_takes_what_is_longer_of_memory_and_arithmetic),
 		cmocka_unit_test(the_jitter_is_lognormal_around_the_law),
+		cmocka_unit_test(one_charge_in_six_takes_longer_than_expected),
 		cmocka_unit_test(successive_charges_are_not_correlated),
 		cmocka_unit_test(a_seed_gives_its_times_again_and_no_others),
 	};

@@ -114,6 +114,23 @@ static void results_are_those_of_the_expert_to_the_bit(void **state)
 	moe_expert_ctx_destroy(expert);
 }
 
+static void results_are_expected_for_when_they_come(void **state)
+{
+	struct fixture *f = *state;
+	size_t n = MESSAGE_HEADER + f->n_embd * 4;
+	const uint8_t *bytes;
+	for (uint32_t seq = 1; seq <= 2; seq++) { /* 2 ms each, one after the other */
+		struct message call = make_call(f, seq, 0, 1, 1, "f32");
+		assert_int_equal(worker_take(f->w, &call, f->payload, 0, 1), 0);
+	}
+	assert_int_equal(worker_expects(f->w, 1.0019), 0);
+	assert_int_equal(worker_expects(f->w, 1.0021), n);
+	assert_int_equal(worker_expects(f->w, 1.0039), n);
+	assert_int_equal(worker_expects(f->w, 1.0041), 2 * n);
+	assert_int_equal(worker_poll(f->w, 1.0021, &bytes), n);
+	assert_int_equal(worker_expects(f->w, 1.0041), n); /* what was taken is no longer to come */
+}
+
 static void the_reply_has_the_codec_that_the_call_asks_for(void **state)
 {
 	struct fixture *f = *state;
@@ -309,6 +326,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_WORKER(results_are_those_of_the_expert_to_the_bit),
+		WITH_WORKER(results_are_expected_for_when_they_come),
 		WITH_WORKER(the_reply_has_the_codec_that_the_call_asks_for),
 		WITH_WORKER(a_result_appears_when_its_time_has_come),
 		WITH_WORKER(the_time_charged_is_that_of_the_weights_read),
