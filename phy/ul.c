@@ -231,6 +231,7 @@ struct ul_rx {
 	float complex *grid;
 	float complex at_dmrs[3][DMRS_MAX]; /* received over sent: first, second DMRS symbol, mean; granted RBs only */
 	float complex h[PHY_SC_MAX];        /* of granted RBs, midway between the DMRS symbols */
+	float complex tilt[PHY_SC_MAX];     /* what undoes a delay of one sample */
 	float complex turn[PHY_SYMBOLS_MAX];
 	float complex y[UCI_RE_MAX], hy[UCI_RE_MAX], z[UCI_RE_MAX];
 	float var[UCI_RE_MAX], llr[2 * UCI_RE_MAX];
@@ -301,6 +302,8 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, layout_dmrs_symbols[s]), rx->dmrs[s],
 		          rx->num.n_sc / LAYOUT_DMRS_STEP);
 	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, layout_sounding_symbol), rx->sounding, rx->num.n_sc);
+	for (size_t k = 0; k < rx->num.n_sc; k++)
+		rx->tilt[k] = (float complex)cexp(2 * M_PI * I * numerology_offset(&rx->num, k) / (double)rx->num.n_fft);
 	rx->ofdm = ofdm_create(&rx->num, numerology_backoff(&rx->num));
 	rx->cw = cw_create(UCI_BITS, 2 * UCI_RE_MAX);
 	rx->block = block_create(&rx->num);
@@ -388,17 +391,26 @@ int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot
 	return 0;
 }
 
-/* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. */
+/* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. A device
+ * whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the three, the tilt
+ * that adds up best. */
 static float sounding_cfo_hz(const struct ul_rx *rx, const struct link *link, const float complex *h)
 {
 	uint64_t slots = rx->when.slot - link->slot;
 	if (!link->seen || slots < 1 || slots > 2)
 		return 0;
-	float complex sum = 0;
-	for (size_t k = 0; k < rx->num.n_sc; k++)
-		sum += h[k] * conjf(link->h[k]);
+	float complex still = 0, later = 0, earlier = 0;
+	for (size_t k = 0; k < rx->num.n_sc; k++) {
+		float complex moved = h[k] * conjf(link->h[k]);
+		still += moved;
+		later += moved * rx->tilt[k];
+		earlier += moved * conjf(rx->tilt[k]);
+	}
+	float complex best = power_of(later) > power_of(earlier) ? later : earlier;
+	if (power_of(best) < power_of(still))
+		best = still;
 	double seconds = (double)slots * numerology_slot_s(&rx->num);
-	return (float)((double)cargf(sum) / (2 * M_PI * seconds));
+	return (float)((double)cargf(best) / (2 * M_PI * seconds));
 }
 
 static void empty_csi(const struct ul_rx *rx, struct csi *csi)
