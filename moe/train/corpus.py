@@ -58,38 +58,42 @@ def pick_level(rng, *weights):
 
 
 def recall(rng):
-    """Facts are told in the prompt; one is asked for.  Short: who has which thing.  Long: things have colors, and often
-    two people have like things of other colors."""
-    if rng.random() < 0.35:
-        n = 2 + pick_level(rng, 3, 3, 2, 2)
-        pairs = list(zip(rng.sample(NAMES, n), rng.sample(THINGS, n)))
-        told = ", ".join(f"{a} {t}" for a, t in pairs) + "."
-        return told, [(f"{a}?", t) if rng.random() < 0.5 else (f"{t}?", a) for a, t in rng.sample(pairs, n)]
-    n = 1 + pick_level(rng, 3, 4, 3)
+    """Facts are told in the prompt; one is asked for: who has what, with or without color, in short or in sentences.
+    Things of one kind but of several colors are told apart by their color only."""
+    form = rng.random()
+    n = 1 + pick_level(rng, 3, 4, 3) + (form < 0.25)
     names = rng.sample(NAMES, n)
-    if rng.random() < 0.4:
-        goods = list(zip(rng.sample(COLORS, n), rng.sample(THINGS, n)))
+    if form < 0.25:
+        goods = rng.sample(THINGS, n)
+    elif rng.random() < 0.5:
+        goods = [f"{c} {t}" for c, t in zip(rng.sample(COLORS, n), rng.sample(THINGS, n))]
     else:
         colors, things = rng.sample(COLORS, 3), rng.sample(THINGS, 2)
-        goods = rng.sample([(c, t) for c in colors for t in things], n)
-    told = " ".join(f"{a} has a {c} {t}." for a, (c, t) in zip(names, goods))
-    who = [(f"who has the {c} {t}?", a) for a, (c, t) in zip(names, goods)]
-    what = [(f"what has {a}?", f"{c} {t}") for a, (c, t) in zip(names, goods)]
+        goods = rng.sample([f"{c} {t}" for c in colors for t in things], n)
+    if form < 0.65:
+        told = ", ".join(f"{a} {x}" for a, x in zip(names, goods)) + "."
+        who, what = "{}?", "{}?"
+    else:
+        told = " ".join(f"{a} has a {x}." for a, x in zip(names, goods))
+        who, what = "who has the {}?", "what has {}?"
+    who = [(who.format(x), a) for a, x in zip(names, goods)]
+    what = [(what.format(a), x) for a, x in zip(names, goods)]
     rng.shuffle(who)
     rng.shuffle(what)
-    return told, who + what if rng.random() < 0.5 else what + who
+    return told, what + who if rng.random() < 0.65 else who + what
 
 
 def story(rng):
     """People walk about and carry things; where is one of them at the end?"""
-    n = 1 + pick_level(rng, 2, 3, 3, 2)
+    n = 1 + pick_level(rng, 2, 3, 3, 2, 2)
     people = rng.sample(NAMES, 2)
     thing = rng.choice(THINGS)
     at, holder, lines = {}, None, []
     for k in range(n):
         who = rng.choice(people)
-        if holder is None and at and (k == n - 2 or rng.random() < 0.5):
-            who = rng.choice(list(at))
+        takers = [p for p in at if p != holder]
+        if takers and rng.random() < (0.25 if holder else 1 if k == n - 2 else 0.5):
+            who = rng.choice(takers)
             lines.append(f"{who} took the {thing}.")
             holder = who
             continue
@@ -182,7 +186,7 @@ def knowledge(rng):
     """What the model must know by heart: sizes and kinds of things."""
     kind = rng.random()
     if kind < 0.55:
-        few = rng.sample(SIZES, 2 + pick_level(rng, 3, 3, 2, 2))
+        few = rng.sample(SIZES, 2 + pick_level(rng, 2, 3, 3, 3))
         word, f = rng.choice((("biggest", max), ("smallest", min)))
         return "", [(f"{word} of {', '.join(few)}:", f(few, key=SIZES.index))]
     one, other = rng.sample(list(KINDS), 2)
@@ -236,8 +240,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 3.0, "story": 1.0, "arithmetic": 1.3, "strings": 0.9, "program": 2.0, "action": 0.5,
-       "translate": 0.3, "knowledge": 0.5, "sequence": 1.0, "compare": 1.0}
+MIX = {"recall": 2.5, "story": 1.0, "arithmetic": 1.4, "strings": 0.9, "program": 2.0, "action": 0.6,
+       "translate": 0.25, "knowledge": 0.6, "sequence": 1.2, "compare": 1.2}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4
