@@ -61,7 +61,7 @@ static uint32_t long_division(const struct crc_poly *p, const uint8_t *bits, siz
 		if (!work[i])
 			continue;
 		for (unsigned k = 1; k <= p->n_bits; k++)
-			work[i + k] ^= p->poly >> (p->n_bits - k) & 1;
+			work[i + k] ^= (uint8_t)(p->poly >> (p->n_bits - k) & 1);
 	}
 	for (unsigned k = 0; k < p->n_bits; k++)
 		remainder = remainder << 1 | work[n + k];
