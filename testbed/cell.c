@@ -18,7 +18,8 @@ enum {
 	MIN_TB_BYTES = 12,
 	SLOTS_REMEMBERED = 16,    /* grants by slot */
 	GRANTS_REMEMBERED = 64,
-	KEEPALIVE_SLOTS = 50,     /* a device is addressed at least this often */
+	KEEPALIVE_SLOTS = 50,     /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
+	KEEPALIVES = 4,
 	SYSINFO_LEVEL = 8,
 	ANSWER_LEVEL = 8,
 };
@@ -43,6 +44,7 @@ struct peer {
 	uint64_t heard;      /* last slot in which its control was decoded */
 	uint64_t addressed;  /* last slot with a message to it */
 	bool answer_due;
+	bool refused; /* it speaks another version: told so, and no longer read */
 	struct arq *arq;
 	struct harq harq[2];
 	struct link link[2];
@@ -71,6 +73,7 @@ struct cell {
 	struct link_config link_config;
 	struct predict_config predict_config;
 	const struct alloc_method *allocator;
+	unsigned keepalive_slots;
 	struct alloc_state alloc_state[2];
 	struct alloc_problem problem;
 	struct alloc_result result[2];
@@ -126,6 +129,7 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->num = layout_numerology(p->layout);
 	c->link_config = link_config_default();
 	c->link_config.target_bler = p->bler_target;
+	c->keepalive_slots = p->lost_after_slots / KEEPALIVES < KEEPALIVE_SLOTS ? p->lost_after_slots / KEEPALIVES : KEEPALIVE_SLOTS;
 	c->predict_config = predict_config_default();
 	c->predict_config.slot_s = numerology_slot_s(c->num);
 	c->predict_config.target_bler = p->bler_target;
@@ -197,6 +201,7 @@ static void begin_anew(struct cell *c, struct peer *p)
 	memset(p->expected, 0, sizeof p->expected);
 	p->reported_bytes = 0;
 	p->load = (struct cell_load){ 0 };
+	p->refused = false;
 	set_state(c, p, CELL_ANSWERED);
 }
 
@@ -208,19 +213,29 @@ void cell_welcome(struct cell *c, unsigned d)
 
 /* ---- uplink ---- */
 
+/* A device of another version cannot be talked to but for this; its hello timer ends the rest. */
+static void refuse(struct cell *c, unsigned d)
+{
+	const struct message m = { .type = MESSAGE_REFUSE, .status = MESSAGE_OTHER_VERSION };
+	c->peer[d].refused = cell_send(c, d, &m, NULL) == 0;
+}
+
 static void read_messages(struct cell *c, unsigned d)
 {
 	struct peer *p = &c->peer[d];
 	size_t n;
 	const uint8_t *stream, *payload;
 	struct message m;
-	while (p->state != CELL_ABSENT && (stream = arq_peek(p->arq, &n))) {
+	while (p->state != CELL_ABSENT && !p->refused && (stream = arq_peek(p->arq, &n))) {
 		ssize_t used = message_decode(stream, n, &m, &payload);
 		if (!used)
 			return;
-		if (used < 0) { /* the streams no longer agree, or another version speaks */
+		if (used < 0) {
 			p->stats.messages_bad++;
-			lose(c, d);
+			if (used == -EPROTONOSUPPORT && p->state == CELL_ANSWERED)
+				refuse(c, d);
+			else
+				lose(c, d); /* the streams no longer agree */
 			return;
 		}
 		c->params.user.message(c->params.user.arg, d, &m, payload, c->slot);
@@ -477,7 +492,7 @@ static void count_grant(struct peer *p, enum cell_direction dir, const struct al
 static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot)
 {
 	struct harq *h = &p->harq[dir];
-	int process = a->retx ? a->process : harq_pick(h);
+	int process = a->retx ? a->process : harq_pick_for(h, a->bytes);
 	if (a->retx)
 		harq_send_again(h, process, slot);
 	else
@@ -529,7 +544,7 @@ static void keep_alive(struct cell *c, uint64_t slot)
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		struct peer *p = &c->peer[d];
 		struct dci dci = { .device = (uint8_t)d };
-		if (p->state != CELL_ABSENT && slot - p->addressed >= KEEPALIVE_SLOTS &&
+		if (p->state != CELL_ABSENT && slot - p->addressed >= c->keepalive_slots &&
 		    !dl_tx_dci(c->dl, &dci, control_level(p)))
 			p->addressed = slot;
 	}
