@@ -13,8 +13,8 @@
 static const char default_config[] = "testbed/scenarios/default.yaml";
 static const double confidence = 0.95;
 
-/* The way of one device: virtual time at which it first got there. Locked and informed: it found the cell, it read system
- * information. Answered: its preamble was. Attached: both ends say so, hello and welcome were decoded. */
+/* The way of one device: virtual time at which it first got there. Locked and informed: it found the cell, it read
+ * system information. Answered: its preamble was. Attached: both ends say so, hello and welcome were decoded. */
 enum step { LOCKED, INFORMED, ANSWERED, ATTACHED, STEPS };
 
 static const char *const step_names[STEPS] = { "locked", "informed", "answered", "attached" };
@@ -25,9 +25,9 @@ struct attach {
 	struct json_out json;
 	size_t n_trials;
 	double cfo_hz, within_s;
-	double *all_s;         /* n_trials: every device attached at once; NAN: not in time */
-	double *steps_s;       /* n_trials x n_devices x STEPS */
-	json_t *missing;       /* who was not there, and why */
+	double *all_s;   /* n_trials: every device attached at once; NAN: not in time */
+	double *steps_s; /* n_trials x n_devices x STEPS */
+	json_t *missing; /* who was not there, and why */
 	uint64_t seed;
 };
 
@@ -66,11 +66,12 @@ static void name_missing(struct attach *a, uint64_t seed, struct lockstep *l)
 		struct device_stats d = device_stats(lockstep_device(l, k));
 		struct cell_device_stats c = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
 		const char *state = device_state_name(device_state(lockstep_device(l, k)));
-		json_array_append_new(a->missing,
-				      json_pack("{s:I, s:I, s:s, s:I, s:I, s:I}", "seed", (json_int_t)seed, "device", (json_int_t)k,
-						"state", state, "searches", (json_int_t)d.transitions[DEVICE_SEARCH] + 1, "accesses",
-						(json_int_t)c.accesses, "losses", (json_int_t)c.losses));
-		fprintf(json_out_text(&a->json), "seed %llu: device %zu is not attached: %s\n", (unsigned long long)seed, k, state);
+		json_array_append_new(a->missing, json_pack("{s:I, s:I, s:s, s:I, s:I, s:I}", "seed", (json_int_t)seed,
+		                                            "device", (json_int_t)k, "state", state, "searches",
+		                                            (json_int_t)d.transitions[DEVICE_SEARCH] + 1, "accesses",
+		                                            (json_int_t)c.accesses, "losses", (json_int_t)c.losses));
+		fprintf(json_out_text(&a->json), "seed %llu: device %zu is not attached: %s\n",
+		        (unsigned long long)seed, k, state);
 	}
 }
 
@@ -126,13 +127,14 @@ static json_t *steps_json(const struct attach *a)
 static json_t *attach_json(const struct attach *a, size_t within)
 {
 	struct stats_interval share = stats_wilson(within, a->n_trials, confidence);
-	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "schema", 1, "version",
-			 cli_version(), "seed", (json_int_t)a->seed, "trials", (json_int_t)a->n_trials, "n_devices",
-			 (json_int_t)a->config->n_devices, "cfo_hz", a->cfo_hz, "within_s", a->within_s, "trials_within",
-			 (json_int_t)within, "share_within", json_real_or_null(share.mean), "share_within_interval",
-			 json_reals((double[]){ share.low, share.high }, 2), "all_attached_s", spread_json(a->all_s, a->n_trials),
-			 "device_steps_s", steps_json(a), "all_attached_s_by_trial", json_reals(a->all_s, a->n_trials), "missing",
-			 a->missing, "config", config_json(a->config, false));
+	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:I, s:o, s:o, s:o, s:o, s:o, s:O, s:o}", "schema", 1,
+	                 "version", cli_version(), "seed", (json_int_t)a->seed, "trials", (json_int_t)a->n_trials,
+	                 "n_devices", (json_int_t)a->config->n_devices, "cfo_hz", a->cfo_hz, "within_s", a->within_s,
+	                 "trials_within", (json_int_t)within, "share_within", json_real_or_null(share.mean),
+	                 "share_within_interval", json_reals((double[]){ share.low, share.high }, 2), "all_attached_s",
+	                 spread_json(a->all_s, a->n_trials), "device_steps_s", steps_json(a), "all_attached_s_by_trial",
+	                 json_reals(a->all_s, a->n_trials), "missing", a->missing, "config",
+	                 config_json(a->config, false));
 }
 
 static int report(struct attach *a)
@@ -141,8 +143,8 @@ static int report(struct attach *a)
 	size_t within = 0;
 	for (size_t i = 0; i < a->n_trials; i++)
 		within += a->all_s[i] <= a->within_s;
-	fprintf(f, "%zu of %zu cold starts of %zu device%s complete within %g s\n", within, a->n_trials, a->config->n_devices,
-		a->config->n_devices == 1 ? "" : "s", a->within_s);
+	fprintf(f, "%zu of %zu cold starts of %zu device%s complete within %g s\n", within, a->n_trials,
+	        a->config->n_devices, a->config->n_devices == 1 ? "" : "s", a->within_s);
 	fprintf(f, "%-14s %7s %9s %9s %9s %9s %9s\n", "seconds until", "n", "mean", "p50", "p95", "p99", "max");
 	size_t n = a->n_trials * a->config->n_devices;
 	double *x = calloc(n, sizeof *x);
@@ -188,17 +190,26 @@ int cmd_attach(int argc, char **argv)
 	const struct cli_option options[] = {
 		{ "trials", CLI_INT, &trials, "N", "cold starts, each with a seed of its own", .min = 1, .max = 1e6 },
 		{ "seed", CLI_UINT64, &a.seed, "S", "of the first trial; the next has the next" },
-		{ "cfo-hz", CLI_DOUBLE, &a.cfo_hz, "F", "oscillators drawn uniformly: downlink carrier offset from -F to F", .min = 0, .max = 1e5 },
-		{ "within-s", CLI_DOUBLE, &a.within_s, "T", "count the trials complete by then", .min = 1e-3, .max = 1e4 },
+		{ "cfo-hz", CLI_DOUBLE, &a.cfo_hz, "F",
+		  "oscillators drawn uniformly: downlink carrier offset from -F to F", .min = 0, .max = 1e5 },
+		{ "within-s", CLI_DOUBLE, &a.within_s, "T", "count the trials complete by then", .min = 1e-3,
+		  .max = 1e4 },
 		{ "set", CLI_REPEATED, &sets, "KEY=VALUE", "override a key of the configuration" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {
 		"[CONFIG]",
-		"Starts the cell of CONFIG (default testbed/scenarios/default.yaml) cold, N times: every device has to find it, read its\n"
-		"system information, be answered, pass its hello up and read the welcome. Tells how long that took, in virtual time from\n"
-		"the base station's first slot, devices switched on up to 20 slots later. Ends a trial at timers.attach_timeout_ms.",
-		options, sizeof options / sizeof options[0], &files, 0, 1,
+		"Starts the cell of CONFIG (default testbed/scenarios/default.yaml) cold, N times: every device has to "
+		"find it, read its\n"
+		"system information, be answered, pass its hello up and read the welcome. Tells how long that took, in "
+		"virtual time from\n"
+		"the base station's first slot, devices switched on up to 20 slots later. Ends a trial at "
+		"timers.attach_timeout_ms.",
+		options,
+		sizeof options / sizeof options[0],
+		&files,
+		0,
+		1,
 	};
 	int status;
 	char err[512];
@@ -209,7 +220,8 @@ int cmd_attach(int argc, char **argv)
 	if (!a.config)
 		return cli_failed("out of memory");
 	status = json_out_open(&a.json, json);
-	if (status == CLI_DONE && config_load(a.config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
+	if (status == CLI_DONE &&
+	    config_load(a.config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
 	if (status == CLI_DONE)
 		status = execute(&a);

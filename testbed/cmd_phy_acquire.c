@@ -1,5 +1,5 @@
-/* wdmoe phy acquire: cold start of one receiver, many times: the sync signal found by a device (dl), an access preamble by the base
- * station (ul). */
+/* wdmoe phy acquire: cold start of one receiver, many times: the sync signal found by a device (dl), an access preamble
+ * by the base station (ul). */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -24,7 +24,9 @@
 enum {
 	DEVICE = 0,
 	FULL_MCS = 10,
-	STREAM_START = 1, STREAM_CLOCK, STREAM_DISTANCE,
+	STREAM_START = 1,
+	STREAM_CLOCK,
+	STREAM_DISTANCE,
 	QUIET_SLOT = ACCESS_SLOT + SYNC_PERIOD_SLOTS, /* the access slot after: nobody sends */
 };
 static const double confidence = 0.95;
@@ -48,7 +50,7 @@ struct search {
 	struct ether *ether;            /* of the trial */
 	double distance;                /* m, of the trial */
 
-	size_t n_found, n_false; /* found: and right */
+	size_t n_found, n_false;  /* found: and right */
 	size_t n_quiet, n_others; /* uplink: preambles seen in the silent slot, and of devices that sent none */
 	double *time_s, *periods_used, *timing_error, *cfo_error, *snr_error; /* trials each, NAN: not found */
 };
@@ -87,19 +89,29 @@ static int open_ether(struct search *s, uint64_t seed, char *err, size_t err_len
 	double start = spread_uniform(seed, STREAM_START) * start_slots * (double)s->num.slot_len;
 	double nf_db = c->devices[DEVICE].noise_figure_db;
 	s->distance = spread_uniform(seed, STREAM_DISTANCE) * s->distance_m;
-	struct ether_config e = { .rate_hz = s->num.rate_hz, .dl_hz = c->radio.dl_hz, .ul_hz = c->radio.ul_hz, .seed = seed,
-				  .n_devices = 1 };
-	e.node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm, .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
-						.noise_figure_db = c->bs.noise_figure_db, .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
-	e.node[1] = (struct ether_node_config){
-		.osc_ppm = c->bs.osc_ppm +
-			   spread_ppm(seed, STREAM_CLOCK, s->cfo_hz, s->ul_rx ? c->radio.ul_hz : c->radio.dl_hz),
-		.tx_full_scale_dbm = device_dbm(s) + PEAK_ROOM_DB, .noise_figure_db = nf_db,
-		.rx_full_scale_dbm = RX_FULL_SCALE_DBM, .start_offset_samples = start };
-	e.link[1] = (struct ether_link_config){
-		.path_loss_db = c->bs.tx_power_dbm - re_share_db(s) - noise_re_dbm(s, nf_db) - s->snr_db,
-		.propagation_delay_s = s->distance / LIGHT_M_S, .model = c->channel.model, .k_db = c->channel.rice_k_db,
-		.delay_spread_s = 1e-9 * c->channel.delay_spread_ns, .speed_m_s = c->channel.speed_kmh / 3.6 };
+	struct ether_config e = { .rate_hz = s->num.rate_hz,
+		                  .dl_hz = c->radio.dl_hz,
+		                  .ul_hz = c->radio.ul_hz,
+		                  .seed = seed,
+		                  .n_devices = 1 };
+	e.node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
+		                                .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
+		                                .noise_figure_db = c->bs.noise_figure_db,
+		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
+	e.node[1] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm +
+		                                           spread_ppm(seed, STREAM_CLOCK, s->cfo_hz,
+		                                                      s->ul_rx ? c->radio.ul_hz : c->radio.dl_hz),
+		                                .tx_full_scale_dbm = device_dbm(s) + PEAK_ROOM_DB,
+		                                .noise_figure_db = nf_db,
+		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM,
+		                                .start_offset_samples = start };
+	e.link[1] = (struct ether_link_config){ .path_loss_db = c->bs.tx_power_dbm - re_share_db(s) -
+		                                                noise_re_dbm(s, nf_db) - s->snr_db,
+		                                .propagation_delay_s = s->distance / LIGHT_M_S,
+		                                .model = c->channel.model,
+		                                .k_db = c->channel.rice_k_db,
+		                                .delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
+		                                .speed_m_s = c->channel.speed_kmh / 3.6 };
 	s->ether = ether_create(&e, err, err_len);
 	return s->ether ? 0 : -errno;
 }
@@ -127,8 +139,10 @@ static void send_slot(struct search *s, uint64_t slot)
 {
 	dl_tx_begin(s->dl_tx, slot);
 	if (layout_is_sync_slot(slot)) {
-		struct sysinfo si = { .slot = (uint32_t)slot, .n_groups = 1, .cell_id = (uint16_t)s->config->radio.cell_id,
-				      .version = DCI_VERSION };
+		struct sysinfo si = { .slot = (uint32_t)slot,
+			              .n_groups = 1,
+			              .cell_id = (uint16_t)s->config->radio.cell_id,
+			              .version = DCI_VERSION };
 		dl_tx_sysinfo(s->dl_tx, &si, 8);
 	}
 	if (s->full) {
@@ -149,9 +163,10 @@ static void judge_lock(struct search *s, size_t trial, const struct acquired *lo
 	double gain, period = (double)(SYNC_PERIOD_SLOTS * s->num.slot_len);
 	double t = ether_time(s->ether, 1, lock->slot_start) + (double)lock->fraction;
 	double delay = mean_delay(s, ETHER_DL, t, s->num.n_sc, &gain);
-	double timing = remainder(t - delay, period), cfo = (double)lock->cfo_hz - ether_true_cfo_hz(s->ether, 1, ETHER_DL);
+	double timing = remainder(t - delay, period),
+	       cfo = (double)lock->cfo_hz - ether_true_cfo_hz(s->ether, 1, ETHER_DL);
 	double snr_db = 10 * log10(gain) + s->config->bs.tx_power_dbm - re_share_db(s) -
-			noise_re_dbm(s, s->config->devices[DEVICE].noise_figure_db);
+	                noise_re_dbm(s, s->config->devices[DEVICE].noise_figure_db);
 	if (fabs(timing) > (double)s->num.cp || fabs(cfo) > 0.5 * s->num.scs_hz) {
 		s->n_false++;
 		return;
@@ -189,7 +204,8 @@ static void run_downlink(struct search *s, size_t trial)
 static void send_preamble(struct search *s)
 {
 	struct ul_power power = { .target_re_dbm = 100, .max_dbm = (float)device_dbm(s), .n_rb = s->num.n_rb };
-	struct ul_amplitudes a = ul_power_amplitudes(&power, s->num.n_rb, (float)(device_dbm(s) + PEAK_ROOM_DB), s->num.n_fft);
+	struct ul_amplitudes a =
+	        ul_power_amplitudes(&power, s->num.n_rb, (float)(device_dbm(s) + PEAK_ROOM_DB), s->num.n_fft);
 	double at = ACCESS_SLOT * (double)s->num.slot_len + s->distance / LIGHT_M_S * s->num.rate_hz;
 	ul_tx_begin(s->ul_tx, ACCESS_SLOT);
 	ul_tx_access(s->ul_tx);
@@ -212,10 +228,12 @@ static void judge_preamble(struct search *s, size_t trial, const struct ul_acces
 	double gain, middle = ((double)ACCESS_SLOT + 0.4) * (double)s->num.slot_len;
 	double one_way = s->distance / LIGHT_M_S * s->num.rate_hz;
 	/* The device's clock may start anywhere between two samples, its slot starts on the next one. */
-	double late = ether_time(s->ether, 1, ether_clock(s->ether, 1, ACCESS_SLOT * (double)s->num.slot_len + one_way)) -
-		      ACCESS_SLOT * (double)s->num.slot_len;
+	double late =
+	        ether_time(s->ether, 1, ether_clock(s->ether, 1, ACCESS_SLOT * (double)s->num.slot_len + one_way)) -
+	        ACCESS_SLOT * (double)s->num.slot_len;
 	double truth = late + mean_delay(s, ETHER_UL, middle, ACCESS_SC, &gain);
-	double snr_db = 10 * log10(gain) + device_dbm(s) - 10 * log10(ACCESS_SC) - noise_re_dbm(s, s->config->bs.noise_figure_db);
+	double snr_db = 10 * log10(gain) + device_dbm(s) - 10 * log10(ACCESS_SC) -
+	                noise_re_dbm(s, s->config->bs.noise_figure_db);
 	s->n_found++;
 	s->timing_error[trial] = (double)found->delay_samples - truth;
 	s->snr_error[trial] = (double)found->snr_db - snr_db;
@@ -259,12 +277,13 @@ static json_t *search_json(const struct search *s, const struct stats_interval *
 {
 	const struct config_channel *channel = &s->config->channel;
 	struct column c[8];
-	json_t *root = json_pack(
-		"{s:i, s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:o, s:o}", "schema", 1, "version", cli_version(),
-		"seed", (json_int_t)s->seed, "trials", (json_int_t)s->trials, "channel", channel->model, "dir", s->dir_name, "snr_db",
-		s->snr_db, "cfo_hz", s->cfo_hz, "delay_spread_ns", channel->delay_spread_ns, "speed_kmh", channel->speed_kmh,
-		"distance_m", s->distance_m, "full", (int)s->full, "found", (json_int_t)s->n_found, "probability",
-		json_real_or_null(share->mean), "probability_interval", json_reals((double[]){ share->low, share->high }, 2));
+	json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:o, s:o}",
+	                         "schema", 1, "version", cli_version(), "seed", (json_int_t)s->seed, "trials",
+	                         (json_int_t)s->trials, "channel", channel->model, "dir", s->dir_name, "snr_db",
+	                         s->snr_db, "cfo_hz", s->cfo_hz, "delay_spread_ns", channel->delay_spread_ns,
+	                         "speed_kmh", channel->speed_kmh, "distance_m", s->distance_m, "full", (int)s->full,
+	                         "found", (json_int_t)s->n_found, "probability", json_real_or_null(share->mean),
+	                         "probability_interval", json_reals((double[]){ share->low, share->high }, 2));
 	if (s->acquire) {
 		json_object_set_new(root, "periods_max", json_integer(s->periods));
 		json_object_set_new(root, "false_locks", json_integer((json_int_t)s->n_false));
@@ -283,12 +302,13 @@ static int report(const struct search *s)
 	FILE *f = json_out_text(&s->json);
 	struct stats_interval share = stats_wilson(s->n_found, (size_t)s->trials, confidence);
 	struct column c[8];
-	fprintf(f, "found %zu of %lld: %.4f (%.0f %% interval %.4f .. %.4f)\n", s->n_found, (long long)s->trials, share.mean,
-		100 * confidence, share.low, share.high);
+	fprintf(f, "found %zu of %lld: %.4f (%.0f %% interval %.4f .. %.4f)\n", s->n_found, (long long)s->trials,
+	        share.mean, 100 * confidence, share.low, share.high);
 	if (s->acquire)
 		fprintf(f, "false locks: %zu\n", s->n_false);
 	else
-		fprintf(f, "false alarms: %zu in as many silent slots, %zu of devices that sent nothing\n", s->n_quiet, s->n_others);
+		fprintf(f, "false alarms: %zu in as many silent slots, %zu of devices that sent nothing\n", s->n_quiet,
+		        s->n_others);
 	fprintf(f, "%-20s %7s %9s %9s %9s %9s %9s\n", "", "n", "mean", "p50", "p95", "p99", "max");
 	size_t n = columns(s, c);
 	for (size_t i = 0; i < n; i++)
@@ -375,28 +395,48 @@ int cmd_phy_acquire(int argc, char **argv)
 	static const char *const keys[KEYS] = { "channel.model", "channel.delay_spread_ns", "channel.speed_kmh" };
 	const char *values[KEYS] = { NULL }, *json = NULL;
 	struct cli_list sets = { .n = 0 };
-	struct search s = { .dir_name = "dl", .snr_db = 5, .distance_m = 100, .trials = 100, .periods = 100, .seed = 1 };
+	struct search s = {
+		.dir_name = "dl", .snr_db = 5, .distance_m = 100, .trials = 100, .periods = 100, .seed = 1
+	};
 	const struct cli_option options[] = {
-		{ "channel", CLI_STRING, &values[CHANNEL], "C", "channel model: none, rayleigh, rice, tdl-a .. tdl-e, epa, eva, etu (channel.model)" },
-		{ "dir", CLI_STRING, &s.dir_name, "D", "dl: sync signal at a device, from cold start; ul: access preamble at the base station", .choices = "dl|ul" },
-		{ "snr-db", CLI_DOUBLE, &s.snr_db, "S", "mean SNR of a data RE at full-band power; a preamble RE, on a third of the band, has 4.77 dB more", .min = -40, .max = 60 },
-		{ "cfo-hz", CLI_DOUBLE, &s.cfo_hz, "F", "each trial draws its carrier offset from -F to F (ul: what the device's tracking left)", .min = 0, .max = 60000 },
-		{ "trials", CLI_INT, &s.trials, "N", "trials, each with a channel, clock and distance of its own", .min = 1, .max = 1e7 },
+		{ "channel", CLI_STRING, &values[CHANNEL], "C",
+		  "channel model: none, rayleigh, rice, tdl-a .. tdl-e, epa, eva, etu (channel.model)" },
+		{ "dir", CLI_STRING, &s.dir_name, "D",
+		  "dl: sync signal at a device, from cold start; ul: access preamble at the base station",
+		  .choices = "dl|ul" },
+		{ "snr-db", CLI_DOUBLE, &s.snr_db, "S",
+		  "mean SNR of a data RE at full-band power; a preamble RE, on a third of the band, has 4.77 dB more",
+		  .min = -40, .max = 60 },
+		{ "cfo-hz", CLI_DOUBLE, &s.cfo_hz, "F",
+		  "each trial draws its carrier offset from -F to F (ul: what the device's tracking left)", .min = 0,
+		  .max = 60000 },
+		{ "trials", CLI_INT, &s.trials, "N", "trials, each with a channel, clock and distance of its own",
+		  .min = 1, .max = 1e7 },
 		{ "seed", CLI_UINT64, &s.seed, "S", "of the first trial; the next has the next" },
-		{ "periods", CLI_INT, &s.periods, "N", "dl: sync periods (10 slots) after which a trial is given up", .min = 1, .max = 1e5 },
-		{ "full", CLI_FLAG, &s.full, NULL, "dl: data in every resource block (default: control and pilots only)" },
-		{ "distance-m", CLI_DOUBLE, &s.distance_m, "M", "each trial draws its distance from 0 to M", .min = 0, .max = 10000 },
-		{ "delay-spread-ns", CLI_STRING, &values[DELAY_SPREAD], "D", "RMS delay spread of the tdl models (channel.delay_spread_ns)" },
+		{ "periods", CLI_INT, &s.periods, "N", "dl: sync periods (10 slots) after which a trial is given up",
+		  .min = 1, .max = 1e5 },
+		{ "full", CLI_FLAG, &s.full, NULL,
+		  "dl: data in every resource block (default: control and pilots only)" },
+		{ "distance-m", CLI_DOUBLE, &s.distance_m, "M", "each trial draws its distance from 0 to M", .min = 0,
+		  .max = 10000 },
+		{ "delay-spread-ns", CLI_STRING, &values[DELAY_SPREAD], "D",
+		  "RMS delay spread of the tdl models (channel.delay_spread_ns)" },
 		{ "speed-kmh", CLI_STRING, &values[SPEED], "V", "speed of the device (channel.speed_kmh)" },
 		{ "set", CLI_REPEATED, &sets, "KEY=VALUE", "override a key of the default configuration" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {
 		"",
-		"Downlink: a device that knows neither time nor carrier looks for the sync signal; a lock is right if it lies within a cyclic\n"
-		"prefix and half a subcarrier of the truth. Uplink: one preamble in one access slot, and a silent slot after it. Errors are\n"
+		"Downlink: a device that knows neither time nor carrier looks for the sync signal; a lock is right if "
+		"it lies within a cyclic\n"
+		"prefix and half a subcarrier of the truth. Uplink: one preamble in one access slot, and a silent slot "
+		"after it. Errors are\n"
 		"against the ether's truth; timing against the power-weighted mean delay of the channel.",
-		options, sizeof options / sizeof options[0], NULL, 0, 0,
+		options,
+		sizeof options / sizeof options[0],
+		NULL,
+		0,
+		0,
 	};
 	int status;
 	char err[512];

@@ -16,7 +16,7 @@ static const double confidence = 0.95;
 enum figure { NMSE_DB, NOISE_ERROR_DB, SNR_ERROR_DB, CFO_ERROR_HZ, TIMING_ERROR_SAMPLES, FIGURES };
 
 static const char *const figure_names[FIGURES] = { "slot_nmse_db", "noise_var_error_db", "snr_error_db", "cfo_error_hz",
-						   "timing_error_samples" };
+	                                           "timing_error_samples" };
 
 struct csi_test {
 	struct config *config;
@@ -27,7 +27,7 @@ struct csi_test {
 	uint64_t seed;
 	size_t n_slots, n_starts;
 	size_t n_done, n_valid;
-	double *error, *power; /* sums of each start */
+	double *error, *power;   /* sums of each start */
 	double *figure[FIGURES]; /* n_slots each */
 	double snr_sum;          /* true, linear */
 	double attached_s;       /* sum */
@@ -71,7 +71,11 @@ static uint64_t slots_taken(const struct device *d)
 static struct csi nothing(const struct lockstep *l, uint64_t slot, uint64_t t_samples)
 {
 	const struct numerology *num = layout_numerology(lockstep_layout(l));
-	return (struct csi){ .slot = slot, .t_slot_samples = t_samples, .t_ref_samples = t_samples, .n_sc = num->n_sc, .n_rb = num->n_rb };
+	return (struct csi){ .slot = slot,
+		             .t_slot_samples = t_samples,
+		             .t_ref_samples = t_samples,
+		             .n_sc = num->n_sc,
+		             .n_rb = num->n_rb };
 }
 
 static void look_down(struct csi_test *c, size_t start, struct lockstep *l)
@@ -103,7 +107,8 @@ static void look_up(struct csi_test *c, size_t start, struct lockstep *l, struct
 
 static bool attached(struct lockstep *l)
 {
-	return device_state(lockstep_device(l, 0)) == DEVICE_ATTACHED && cell_state(bs_cell(lockstep_bs(l)), 0) == CELL_ATTACHED;
+	return device_state(lockstep_device(l, 0)) == DEVICE_ATTACHED &&
+	       cell_state(bs_cell(lockstep_bs(l)), 0) == CELL_ATTACHED;
 }
 
 static int attach(struct csi_test *c, struct lockstep *l, char *err, size_t err_len)
@@ -114,8 +119,8 @@ static int attach(struct csi_test *c, struct lockstep *l, char *err, size_t err_
 			return rc ? rc : -EINTR;
 		if (lockstep_time_s(l) > 1e-3 * c->config->timers.attach_timeout_ms) {
 			snprintf(err, err_len, "seed %llu: the device is not attached after %g ms: %s",
-				 (unsigned long long)c->config->seed, c->config->timers.attach_timeout_ms,
-				 device_state_name(device_state(lockstep_device(l, 0))));
+			         (unsigned long long)c->config->seed, c->config->timers.attach_timeout_ms,
+			         device_state_name(device_state(lockstep_device(l, 0))));
 			return -ETIMEDOUT;
 		}
 	}
@@ -123,7 +128,8 @@ static int attach(struct csi_test *c, struct lockstep *l, char *err, size_t err_
 	return 0;
 }
 
-/* Slots until this start has its share; those that are over on the device's clock, one or none a step, are looked at. */
+/* Slots until this start has its share; those that are over on the device's clock, one or none a step, are looked at.
+ */
 static int measure(struct csi_test *c, size_t start, struct lockstep *l)
 {
 	size_t until = c->n_slots * (start + 1) / c->n_starts;
@@ -191,19 +197,21 @@ static json_t *csi_json(const struct csi_test *c)
 {
 	struct stats_interval x = nmse(c);
 	const struct config_channel *channel = &c->config->channel;
-	json_t *root = json_pack(
-		"{s:i, s:s, s:I, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:o}", "schema", 1, "version", cli_version(), "seed",
-		(json_int_t)c->seed, "trials", (json_int_t)c->n_done, "cold_starts", (json_int_t)c->n_starts, "channel", channel->model,
-		"dir", c->dir_name, "snr_db", c->snr_db, "cfo_hz", c->cfo_hz, "delay_spread_ns", channel->delay_spread_ns,
-		"speed_kmh", channel->speed_kmh, "config", config_json(c->config, false));
+	json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:o}", "schema", 1, "version",
+	                         cli_version(), "seed", (json_int_t)c->seed, "trials", (json_int_t)c->n_done,
+	                         "cold_starts", (json_int_t)c->n_starts, "channel", channel->model, "dir", c->dir_name,
+	                         "snr_db", c->snr_db, "cfo_hz", c->cfo_hz, "delay_spread_ns", channel->delay_spread_ns,
+	                         "speed_kmh", channel->speed_kmh, "config", config_json(c->config, false));
 	double n = (double)c->n_done;
-	json_t *results = json_pack(
-		"{s:o, s:o, s:o, s:I, s:f, s:o, s:o, s:o}", "nmse_db", json_real_or_null(x.mean), "nmse_db_interval",
-		json_reals((double[]){ x.low, x.high }, 2), "slot_nmse_db_mean", json_real_or_null(NAN), "valid_slots",
-		(json_int_t)c->n_valid, "valid_share", (double)c->n_valid / n, "true_snr_db", json_real_or_null(10 * log10(c->snr_sum / n)),
-		"attached_s_mean", json_real_or_null(c->attached_s / (double)c->n_starts), "figures", figures_json(c));
-	json_object_set(results, "slot_nmse_db_mean", json_object_get(json_object_get(json_object_get(results, "figures"),
-									     figure_names[NMSE_DB]), "mean"));
+	json_t *results = json_pack("{s:o, s:o, s:o, s:I, s:f, s:o, s:o, s:o}", "nmse_db", json_real_or_null(x.mean),
+	                            "nmse_db_interval", json_reals((double[]){ x.low, x.high }, 2), "slot_nmse_db_mean",
+	                            json_real_or_null(NAN), "valid_slots", (json_int_t)c->n_valid, "valid_share",
+	                            (double)c->n_valid / n, "true_snr_db",
+	                            json_real_or_null(10 * log10(c->snr_sum / n)), "attached_s_mean",
+	                            json_real_or_null(c->attached_s / (double)c->n_starts), "figures", figures_json(c));
+	json_object_set(
+	        results, "slot_nmse_db_mean",
+	        json_object_get(json_object_get(json_object_get(results, "figures"), figure_names[NMSE_DB]), "mean"));
 	json_object_update_missing(root, results);
 	json_decref(results);
 	return root;
@@ -213,10 +221,13 @@ static int report(struct csi_test *c)
 {
 	FILE *f = json_out_text(&c->json);
 	struct stats_interval x = nmse(c);
-	fprintf(f, "NMSE %.2f dB (%.0f %% interval %.2f .. %.2f), %zu slots of %zu cold starts, %.1f %% with an estimate\n", x.mean,
-		100 * confidence, x.low, x.high, c->n_done, c->n_starts, 100 * (double)c->n_valid / (double)c->n_done);
+	fprintf(f,
+	        "NMSE %.2f dB (%.0f %% interval %.2f .. %.2f), %zu slots of %zu cold starts, %.1f %% with an "
+	        "estimate\n",
+	        x.mean, 100 * confidence, x.low, x.high, c->n_done, c->n_starts,
+	        100 * (double)c->n_valid / (double)c->n_done);
 	fprintf(f, "true SNR of a data RE at full-band power: %.2f dB on average\n",
-		10 * log10(c->snr_sum / (double)c->n_done));
+	        10 * log10(c->snr_sum / (double)c->n_done));
 	fprintf(f, "%-20s %7s %9s %9s %9s %9s %9s\n", "per slot", "n", "mean", "p50", "p95", "p99", "max");
 	for (size_t i = 0; i < FIGURES; i++)
 		spread_print(f, figure_names[i], c->figure[i], c->n_done);
@@ -245,8 +256,8 @@ static int execute(struct csi_test *c)
 	return report(c);
 }
 
-/* One device whose mean SNR is the same in both directions: it sends with the power that makes it so, and is asked for more, so
- * that the power control always ends there. */
+/* One device whose mean SNR is the same in both directions: it sends with the power that makes it so, and is asked for
+ * more, so that the power control always ends there. */
 static void describe(struct csi_test *c)
 {
 	struct config *config = c->config;
@@ -258,7 +269,8 @@ static void describe(struct csi_test *c)
 	config->ul.target_snr_db = 50;
 }
 
-static int configure(struct csi_test *c, const char *const *keys, const char *const *values, size_t n, const struct cli_list *sets)
+static int configure(struct csi_test *c, const char *const *keys, const char *const *values, size_t n,
+                     const struct cli_list *sets)
 {
 	char err[512];
 	if (config_load(c->config, NULL, sets->items, sets->n, err, sizeof err))
@@ -274,32 +286,47 @@ int cmd_phy_csi(int argc, char **argv)
 {
 	enum { CHANNEL, DELAY_SPREAD, SPEED, DISTANCE, MODEL, KEYS };
 	static const char *const keys[KEYS] = { "channel.model", "channel.delay_spread_ns", "channel.speed_kmh",
-						"devices[0].distance_m", "model.path" };
+		                                "devices[0].distance_m", "model.path" };
 	const char *values[KEYS] = { NULL }, *json = NULL;
 	struct cli_list sets = { .n = 0 };
 	struct csi_test c = { .dir_name = "dl", .snr_db = 20, .seed = 1 };
 	int64_t trials = 1000, starts = 10;
 	const struct cli_option options[] = {
-		{ "channel", CLI_STRING, &values[CHANNEL], "C", "channel model: none, rayleigh, rice, tdl-a .. tdl-e, epa, eva, etu (channel.model)" },
+		{ "channel", CLI_STRING, &values[CHANNEL], "C",
+		  "channel model: none, rayleigh, rice, tdl-a .. tdl-e, epa, eva, etu (channel.model)" },
 		{ "dir", CLI_STRING, &c.dir_name, "D", "downlink, or uplink from sounding", .choices = "dl|ul" },
-		{ "snr-db", CLI_DOUBLE, &c.snr_db, "S", "mean SNR of a data RE at full-band power, both directions; a sounding RE has 9.03 dB more", .min = -20, .max = 50 },
-		{ "cfo-hz", CLI_DOUBLE, &c.cfo_hz, "F", "carrier offset of the downlink as the device hears it, by its oscillator", .min = -60000, .max = 60000 },
+		{ "snr-db", CLI_DOUBLE, &c.snr_db, "S",
+		  "mean SNR of a data RE at full-band power, both directions; a sounding RE has 9.03 dB more",
+		  .min = -20, .max = 50 },
+		{ "cfo-hz", CLI_DOUBLE, &c.cfo_hz, "F",
+		  "carrier offset of the downlink as the device hears it, by its oscillator", .min = -60000,
+		  .max = 60000 },
 		{ "trials", CLI_INT, &trials, "N", "slots compared, after attachment", .min = 1, .max = 1e7 },
-		{ "cold-starts", CLI_INT, &starts, "N", "deal the slots over so many cold starts, each with a seed of its own", .min = 1, .max = 1e5 },
+		{ "cold-starts", CLI_INT, &starts, "N",
+		  "deal the slots over so many cold starts, each with a seed of its own", .min = 1, .max = 1e5 },
 		{ "seed", CLI_UINT64, &c.seed, "S", "of the first cold start; the next has the next" },
-		{ "delay-spread-ns", CLI_STRING, &values[DELAY_SPREAD], "D", "RMS delay spread of the tdl models (channel.delay_spread_ns)" },
+		{ "delay-spread-ns", CLI_STRING, &values[DELAY_SPREAD], "D",
+		  "RMS delay spread of the tdl models (channel.delay_spread_ns)" },
 		{ "speed-kmh", CLI_STRING, &values[SPEED], "V", "speed of the device (channel.speed_kmh)" },
 		{ "distance-m", CLI_STRING, &values[DISTANCE], "M", "propagation delay (devices[0].distance_m)" },
-		{ "model", CLI_STRING, &values[MODEL], "FILE", "the language model that the cell serves (model.path); nothing is asked of it" },
+		{ "model", CLI_STRING, &values[MODEL], "FILE",
+		  "the language model that the cell serves (model.path); nothing is asked of it" },
 		{ "set", CLI_REPEATED, &sets, "KEY=VALUE", "override a key of the default configuration" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {
 		"",
-		"Runs a cell of one device from cold start and compares the channel estimated in every slot (dl: by the device; ul: by the\n"
-		"base station, from sounding) with the true one, as phy/csi.h defines it: nothing is aligned. NMSE is error power over\n"
-		"channel power, summed over all used subcarriers and slots; a slot without an estimate has its channel as error.",
-		options, sizeof options / sizeof options[0], NULL, 0, 0,
+		"Runs a cell of one device from cold start and compares the channel estimated in every slot (dl: by "
+		"the device; ul: by the\n"
+		"base station, from sounding) with the true one, as phy/csi.h defines it: nothing is aligned. NMSE is "
+		"error power over\n"
+		"channel power, summed over all used subcarriers and slots; a slot without an estimate has its channel "
+		"as error.",
+		options,
+		sizeof options / sizeof options[0],
+		NULL,
+		0,
+		0,
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))

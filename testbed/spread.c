@@ -47,9 +47,10 @@ static struct spread summarise(const double *x, size_t n)
 json_t *spread_json(const double *x, size_t n)
 {
 	struct spread s = summarise(x, n);
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)s.n, "mean", json_real_or_null(s.mean), "sd",
-			 json_real_or_null(s.sd), "min", json_real_or_null(s.min), "p50", json_real_or_null(s.p50), "p95",
-			 json_real_or_null(s.p95), "p99", json_real_or_null(s.p99), "max", json_real_or_null(s.max));
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)s.n, "mean",
+	                 json_real_or_null(s.mean), "sd", json_real_or_null(s.sd), "min", json_real_or_null(s.min),
+	                 "p50", json_real_or_null(s.p50), "p95", json_real_or_null(s.p95), "p99",
+	                 json_real_or_null(s.p99), "max", json_real_or_null(s.max));
 }
 
 void spread_print(FILE *f, const char *name, const double *x, size_t n)

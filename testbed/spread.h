@@ -1,7 +1,7 @@
 /* spread.h - many seeded trials: what is drawn for each, and how their outcomes are told.
  *
- * A trial's draws are pure functions of its seed and a stream number. Outcomes are arrays in which NAN stands for a trial
- * without one; it is left out of the statistics, and n says how many there were.
+ * A trial's draws are pure functions of its seed and a stream number. Outcomes are arrays in which NAN stands for a
+ * trial without one; it is left out of the statistics, and n says how many there were.
  */
 #ifndef TESTBED_SPREAD_H
 #define TESTBED_SPREAD_H

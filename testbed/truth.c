@@ -27,7 +27,7 @@ static double noise_var(const struct config *c, double noise_figure_db, double r
 
 struct view {
 	const struct numerology *num;
-	double lag;       /* samples by which the transmitter's clock, from its slot's start, is ahead of the receiver's */
+	double lag; /* samples by which the transmitter's clock, from its slot's start, is ahead of the receiver's */
 	double phase_rad; /* of carriers and oscillators */
 	double amplitude;
 };
@@ -78,7 +78,7 @@ void truth_downlink(struct lockstep *l, const struct config *config, size_t k, c
 }
 
 void truth_uplink(struct lockstep *l, const struct config *config, size_t k, const struct device_sent *sent,
-		  const struct csi *csi, struct truth *t)
+                  const struct csi *csi, struct truth *t)
 {
 	const struct numerology *num = layout_numerology(lockstep_layout(l));
 	struct ether *e = lockstep_ether(l);
@@ -92,9 +92,9 @@ void truth_uplink(struct lockstep *l, const struct config *config, size_t k, con
 		.num = num,
 		.lag = into_slot - (double)(csi->t_ref_samples - csi->t_slot_samples),
 		.phase_rad = 2 * M_PI * cfo_hz * seconds(config, now) + sent->nco_rad +
-			     2 * M_PI * sent->nco_hz * into_slot / num->rate_hz,
+		             2 * M_PI * sent->nco_hz * into_slot / num->rate_hz,
 		.amplitude = (double)sent->comb_amplitude / sqrt(LAYOUT_COMB_STEP) *
-			     pow(10, 0.05 * (tx.tx_full_scale_dbm - rx.rx_full_scale_dbm)),
+		             pow(10, 0.05 * (tx.tx_full_scale_dbm - rx.rx_full_scale_dbm)),
 	};
 	offsets(num, sent->nco_hz, hz);
 	ether_true_response(e, k + 1, ETHER_UL, now, hz, num->n_sc, t->h);

@@ -1,8 +1,8 @@
 /* truth.h - what a CSI record should have said, from the ether. For figures and tests: no node may ask.
  *
- * h follows the definition of phy/csi.h term by term, at the record's own times: response of the medium, phase of the carriers
- * (absolute time alone), delay of the window, phase of the uplink transmitter (the device's NCO), amplitude sent. Nothing of the
- * estimate goes in but when and where it was taken.
+ * h follows the definition of phy/csi.h term by term, at the record's own times: response of the medium, phase of the
+ * carriers (absolute time alone), delay of the window, phase of the uplink transmitter (the device's NCO), amplitude
+ * sent. Nothing of the estimate goes in but when and where it was taken.
  */
 #ifndef TESTBED_TRUTH_H
 #define TESTBED_TRUTH_H
@@ -14,7 +14,7 @@
 
 struct truth {
 	double complex h[PHY_SC_MAX];
-	double power;          /* mean |h|^2 */
+	double power; /* mean |h|^2 */
 	double noise_var;
 	double snr_mean_db;
 	double cfo_hz;         /* carriers alone: single paths' Doppler is not in it */
@@ -26,6 +26,6 @@ void truth_downlink(struct lockstep *l, const struct config *config, size_t k, c
 
 /* Uplink: sent: how the device sent the slot (device_sent). */
 void truth_uplink(struct lockstep *l, const struct config *config, size_t k, const struct device_sent *sent,
-		  const struct csi *csi, struct truth *t);
+                  const struct csi *csi, struct truth *t);
 
 #endif
