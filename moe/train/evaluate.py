@@ -1,14 +1,14 @@
 """Accuracy and perplexity of a model on the held-out sets, with all experts or some of them wrong.
 
-    python3 evaluate.py WEIGHTS [--n ITEMS] [--experts top2,top1,drop0.2,random,dead:0] [--json FILE]
+    python3 evaluate.py WEIGHTS [--n ITEMS] [--experts top2,top1,drop<0.2,random,dead:0] [--json FILE]
 
 WEIGHTS is a checkpoint or a GGUF file.  An answer is right when greedy text equals it, which is so when, along the right
 answer, the most likely token is the right one each time, <eos> included: one pass tells, without generating.
 Perplexity is over the tokens of answers, <eos> included, and over all tokens of the items after <s>.
 
-Expert policies: top2 as trained; top1 without the second expert; dropW without the second expert where its weight is
-below W (what is left is weighed 1); random: two experts drawn for every token, weighed equally; random2: only the second
-is drawn; dead:K: expert K adds nothing, the other one's weight stays as it was.
+Expert policies, as of `wdmoe eval tasks`: top2 as trained; top1 without the second expert; drop<W without the second
+expert where its weight is below W; random: experts drawn at random, with the router's weights; random2: only the second
+is drawn; dead:K: expert K is left out.  What is left when experts are left out has weights that sum to 1 again.
 """
 import argparse
 import json
@@ -35,16 +35,17 @@ def policy(name):
         weight, chosen = model.top2(logits, layer)
         if name == "top1":
             weight = torch.tensor([1.0, 0.0]).expand_as(weight)
-        elif name.startswith("drop"):
-            light = weight[:, 1:] < float(name[4:])
+        elif name.startswith("drop<"):
+            light = weight[:, 1:] < float(name[5:])
             weight = torch.where(light, torch.tensor([1.0, 0.0]), weight)
         elif name == "random":
-            weight, chosen = torch.full_like(weight, 0.5), torch.rand_like(logits).topk(2).indices
+            chosen = torch.rand_like(logits).topk(2).indices
         elif name == "random2":
             other = torch.rand_like(logits).scatter(1, chosen[:, :1], -1.0).argmax(1)
             chosen = torch.stack((chosen[:, 0], other), 1)
         elif name.startswith("dead:"):
             weight = weight * (chosen != int(name[5:]))
+            weight = weight / weight.sum(1, keepdim=True)
         else:
             raise ValueError(f"unknown expert policy {name}")
         return weight.contiguous(), chosen
@@ -96,24 +97,16 @@ def second_weights(weights, cfg, tok, items):
     return {f"<{t / 10}": round(float((second < t / 10).float().mean()), 4) for t in range(1, 6)}
 
 
-def load(path):
-    """(Config, weights, Tokenizer) of a checkpoint or a GGUF file."""
-    if path.endswith(".gguf"):
-        return export.weights_of_gguf(path)
-    cfg = model.Config()
-    return cfg, export.weights_of_checkpoint(path, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab)
-
-
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("weights")
     p.add_argument("--n", type=int, default=corpus.N_HELDOUT)
-    p.add_argument("--experts", default="top2,top1,drop0.2,random,dead:0")
+    p.add_argument("--experts", default="top2,top1,drop<0.2,random,dead:0")
     p.add_argument("--json")
     args = p.parse_args()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
-    cfg, weights, tok = load(args.weights)
+    cfg, weights, tok = export.load(args.weights)
     items = list(corpus.heldout_items(args.n))
     report = {"n": args.n, "second_weight": second_weights(weights, cfg, tok, items)}
     print("second weight", report["second_weight"])

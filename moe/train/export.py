@@ -1,4 +1,4 @@
-"""A checkpoint becomes a GGUF file of architecture `llama` with experts.
+"""Trained weights become a GGUF file of architecture `llama` with experts.
 
     python3 export.py runs/train/checkpoint.pt FILE.gguf [--type q8_0|f16|f32]
     python3 export.py A.gguf B.gguf --type f32   the same weights in another type
@@ -82,6 +82,14 @@ def weights_of_gguf(path):
     return cfg, {n: torch.from_numpy(r.tensor(n + ".weight").copy()) for n in cfg.shapes()}, tok
 
 
+def load(path):
+    """(Config, name -> float32 tensor, Tokenizer) of a checkpoint or of a file that export() wrote."""
+    if path.endswith(".gguf"):
+        return weights_of_gguf(path)
+    cfg = model.Config()
+    return cfg, weights_of_checkpoint(path, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab)
+
+
 def mini_weights(cfg):
     """Random weights large enough that every part of the model moves the logits, norms included."""
     g = torch.Generator().manual_seed(5)
@@ -94,7 +102,7 @@ def mini_weights(cfg):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("checkpoint", nargs="?")
+    p.add_argument("weights", nargs="?")
     p.add_argument("file")
     p.add_argument("--type", choices=TYPES, default="q8_0")
     p.add_argument("--mini", action="store_true")
@@ -103,11 +111,7 @@ def main():
         tok = tokenizer.Tokenizer.of_size(MINI.n_vocab)
         export(args.file, MINI, mini_weights(MINI), tok, "wdmoe mini, random weights", "f32")
         return
-    if args.checkpoint.endswith(".gguf"):
-        cfg, weights, tok = weights_of_gguf(args.checkpoint)
-    else:
-        cfg = model.Config()
-        weights, tok = weights_of_checkpoint(args.checkpoint, cfg), tokenizer.Tokenizer.of_size(cfg.n_vocab)
+    cfg, weights, tok = load(args.weights)
     export(args.file, cfg, weights, tok, "wdmoe tiny", args.type)
 
 

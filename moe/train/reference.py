@@ -89,7 +89,7 @@ def mini(file, stem):
 
 
 def by_torch(path, stem):
-    cfg, weights, tok = evaluate.load(path)
+    cfg, weights, tok = export.load(path)
     ids = some_tokens(tok, N_TOKENS)
     write_tokens(stem + ".tokens", ids)
     model.forward(weights, cfg, torch.tensor([ids]))[0].numpy().astype("<f4").tofile(stem + ".torch-logits.f32")
@@ -99,7 +99,7 @@ def by_torch(path, stem):
 
 
 def compare(file, logits):
-    cfg, weights, tok = evaluate.load(file)
+    cfg, weights, tok = export.load(file)
     ids = some_tokens(tok, N_TOKENS)
     mine = model.forward(weights, cfg, torch.tensor([ids]))[0].numpy()
     print("largest difference:", np.abs(mine - np.fromfile(logits, "<f4").reshape(mine.shape)).max())

@@ -30,7 +30,7 @@ BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
 MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of AdamW: 0.2 sqrt(longer side)
 PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
-SECOND_LIGHT, SECOND_PULL = 0.2, 0.3    # part of the tokens with a light second expert; pull on the second weights
+SECOND_LIGHT, SECOND_PULL = 0.2, 1.0    # part of the tokens with a light second expert; pull on the second weights
 DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
 JOINED = 0.25                   # part of the rows in which an item sees the items before it
 
