@@ -18,6 +18,18 @@ int harq_pick(const struct harq *h)
 	return best;
 }
 
+int harq_pick_for(const struct harq *h, uint32_t bytes)
+{
+	int best = -EAGAIN;
+	for (int i = 0; i < HARQ_PROCESSES; i++) {
+		const struct harq_process *p = &h->process[i];
+		bool mistakable = !p->heard && p->bytes == bytes;
+		if (p->state == HARQ_IDLE && !mistakable && (best < 0 || p->slot < h->process[best].slot))
+			best = i;
+	}
+	return best < 0 ? harq_pick(h) : best;
+}
+
 int harq_pending(const struct harq *h)
 {
 	int best = -EAGAIN;
@@ -154,14 +166,15 @@ void harq_peer_init(struct harq_peer *p)
 	*p = (struct harq_peer){ .known = { false } };
 }
 
-int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi)
+int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t bytes)
 {
 	if (process >= HARQ_PROCESSES)
 		return -EINVAL;
-	if (p->known[process] && p->ndi[process] == ndi)
+	if (p->known[process] && p->ndi[process] == ndi && p->bytes[process] == bytes)
 		return 0;
 	p->known[process] = true;
 	p->ndi[process] = ndi;
+	p->bytes[process] = bytes;
 	p->done[process] = false;
 	return 1;
 }

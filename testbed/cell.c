@@ -492,7 +492,7 @@ static void count_grant(struct peer *p, enum cell_direction dir, const struct al
 static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot)
 {
 	struct harq *h = &p->harq[dir];
-	int process = a->retx ? a->process : harq_pick(h);
+	int process = a->retx ? a->process : harq_pick_for(h, a->bytes);
 	if (a->retx)
 		harq_send_again(h, process, slot);
 	else

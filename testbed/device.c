@@ -11,10 +11,10 @@
 #include "phy/nco.h"
 #include "phy/power.h"
 #include "phy/track.h"
+#include "scheduler/harq.h"
 
 enum {
-	PROCESSES = 16,
-	NDI_NONE = 2, /* no block of this process yet */
+	PROCESSES = HARQ_PROCESSES,
 	ARQ_CAPACITY = 1 << 21,
 	CALLS_MAX = 256,
 	TB_MAX = 1 << 14,
@@ -25,14 +25,9 @@ enum {
 };
 
 struct process {
-	uint8_t dl_ndi; /* of the block last seen */
-	bool dl_done;   /* it was decoded */
-	size_t dl_bytes;
 	struct tb_soft *dl_soft;
-	uint8_t ul_ndi;
 	bool ul_open;     /* the block last sent may yet be asked for again */
 	uint64_t ul_sent; /* when it was sent last, as n_slots */
-	size_t ul_bytes; /* of the block last sent */
 	uint8_t *ul_block;
 };
 
@@ -64,6 +59,7 @@ struct device {
 
 	struct arq *arq;
 	struct worker *worker;
+	struct harq_peer dl_peer, ul_peer;
 	struct process process[PROCESSES];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
 	uint8_t *block;       /* received */
@@ -198,11 +194,10 @@ static void connect(struct device *d)
 	struct message head = { .type = MESSAGE_HELLO, .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
 	arq_reset(d->arq);
 	worker_reset(d->worker);
-	for (size_t i = 0; i < PROCESSES; i++) {
-		d->process[i].dl_ndi = d->process[i].ul_ndi = NDI_NONE;
-		d->process[i].ul_bytes = 0;
+	harq_peer_init(&d->dl_peer);
+	harq_peer_init(&d->ul_peer);
+	for (size_t i = 0; i < PROCESSES; i++)
 		d->process[i].ul_open = false;
-	}
 	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
 	enter(d, DEVICE_CONNECTED);
 }
@@ -276,20 +271,21 @@ static void send_results(struct device *d)
 
 static enum uci_ack take_block(struct device *d, const struct grant *g)
 {
-	struct process *p = &d->process[g->harq_id];
-	d->stats.dl_grants++;
 	size_t n = dl_tb_bytes(d->params.layout, g);
-	bool same = p->dl_ndi == g->ndi && p->dl_bytes == n;
-	if (same && p->dl_done) {
+	int fresh = harq_peer_grant(&d->dl_peer, g->harq_id, g->ndi, (uint32_t)n);
+	d->stats.dl_grants++;
+	if (!n || fresh < 0)
+		return UCI_ACK_NONE;
+	bool *done = &d->dl_peer.done[g->harq_id];
+	struct tb_soft *soft = d->process[g->harq_id].dl_soft;
+	if (*done) {
 		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
 		return UCI_ACK;
 	}
-	if (!same || g->rv == 0) /* version 0 begins anew: scheduler/harq.h */
-		tb_soft_reset(p->dl_soft);
-	p->dl_ndi = g->ndi;
-	p->dl_bytes = n;
-	p->dl_done = dl_rx_data(d->dl, g, p->dl_soft, d->block, &n, NULL) == 0;
-	if (!p->dl_done) {
+	if (fresh)
+		tb_soft_reset(soft);
+	*done = dl_rx_data(d->dl, g, soft, d->block, &n, NULL) == 0;
+	if (!*done) {
 		d->stats.dl_blocks_bad++;
 		return UCI_NACK;
 	}
@@ -301,26 +297,26 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 
 static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot)
 {
-	struct process *p = &d->process[g->harq_id];
 	size_t n = ul_tb_bytes(d->params.layout, ul_slot, g);
 	d->stats.ul_grants++;
 	if (!n || n > TB_MAX)
 		return;
-	if (p->ul_ndi != g->ndi || p->ul_bytes != n) {
+	int fresh = harq_peer_grant(&d->ul_peer, g->harq_id, g->ndi, (uint32_t)n);
+	if (fresh < 0)
+		return;
+	struct process *p = &d->process[g->harq_id];
+	if (fresh) {
 		arq_block_done(d->arq, g->harq_id, true, d->slot);
 		arq_fill(d->arq, p->ul_block, n, g->harq_id, d->slot);
-		p->ul_ndi = g->ndi;
-		p->ul_bytes = n;
-		d->stats.ul_blocks++;
-	} else {
-		d->stats.ul_blocks_repeated++;
 	}
+	d->stats.ul_blocks += fresh == 1;
+	d->stats.ul_blocks_repeated += !fresh;
 	p->ul_open = true;
 	p->ul_sent = d->n_slots;
 	ul_tx_data(d->ul, g, p->ul_block, n);
 }
 
-/* The base station says only what it wants again. A block that it gave up, its stream's status will ask for. */
+/* The base station says only what it wants again. Of a block that it gave up its verdict tells (testbed/arq.h). */
 static void settle_blocks(struct device *d)
 {
 	for (unsigned i = 0; i < PROCESSES; i++) {

@@ -127,6 +127,27 @@ static void versions_go_0_2_3_1_and_from_0_again_after_silence(void **state)
 	assert_int_equal(h.process[0].rv, 0);
 }
 
+static void after_a_block_that_never_was_heard_the_next_has_another_size(void **state)
+{
+	(void)state;
+	struct harq h;
+	struct harq_outcome o;
+	harq_init(&h, 1);
+	harq_send_new(&h, 0, 1, 1, 1, 10, false);
+	harq_feedback(&h, 1, HARQ_NONE, &o);
+	for (int p = 1; p < HARQ_PROCESSES; p++) {
+		harq_send_new(&h, p, 9 + (uint64_t)p, 1, 1, 10, false);
+		harq_feedback(&h, 9 + (uint64_t)p, HARQ_ACK, &o);
+	}
+	assert_int_equal(harq_pick_for(&h, 11), 0);
+	assert_int_equal(harq_pick_for(&h, 10), 1);
+	for (int p = 1; p < HARQ_PROCESSES; p++)
+		harq_send_new(&h, p, 20, 1, 1, 10, false);
+	assert_int_equal(harq_pick_for(&h, 10), 0); /* better than none */
+	harq_send_new(&h, 0, 21, 1, 1, 10, false);
+	assert_int_equal(harq_pick_for(&h, 10), -EAGAIN);
+}
+
 static void the_oldest_block_goes_again_first(void **state)
 {
 	(void)state;
@@ -189,15 +210,15 @@ static void after_a_block_that_never_was_heard_the_next_is_still_new_to_the_devi
 	harq_init(&h, 1);
 	harq_peer_init(&peer);
 	int ndi = harq_send_new(&h, 0, 0, 1, 1, 10, false);
-	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi), 1);
+	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 1);
 	harq_feedback(&h, 0, HARQ_ACK, &o);
 	harq_send_new(&h, 0, 1, 1, 1, 10, false); /* its grant is lost */
 	harq_feedback(&h, 1, HARQ_NONE, &o);
 	assert_int_equal(o.event, HARQ_FAILED);
 	ndi = harq_send_new(&h, 0, 2, 1, 1, 10, false);
-	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi), 1);
-	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi), 0);
-	assert_int_equal(harq_peer_grant(&peer, HARQ_PROCESSES, 0), -EINVAL);
+	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 1);
+	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 0);
+	assert_int_equal(harq_peer_grant(&peer, HARQ_PROCESSES, 0, 10), -EINVAL);
 }
 
 /* Grants, blocks and answers are lost at random; both ends as they would run. Whatever the device decodes as new was
@@ -232,16 +253,17 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 		if (p >= 0) {
 			ndi = harq_send_again(&h, p, slot);
 		} else {
-			p = harq_pick(&h);
+			uint32_t bytes = 10 + (uint32_t)(uniform() * 40);
+			p = harq_pick_for(&h, bytes);
 			if (p < 0)
 				continue;
 			sent[p] = next++;
-			ndi = harq_send_new(&h, p, slot, 1, 1, 10, false);
+			ndi = harq_send_new(&h, p, slot, 1, 1, bytes, false);
 		}
 		if (uniform() < 0.05) /* grant lost */
 			continue;
-		int fresh = harq_peer_grant(&peer, (size_t)p, (uint8_t)ndi);
-		if (!peer.done[p] && (fresh || h.process[p].rv == 0)) {
+		int fresh = harq_peer_grant(&peer, (size_t)p, (uint8_t)ndi, h.process[p].bytes);
+		if (fresh) {
 			assert_int_equal(h.process[p].rv, 0); /* 1 and 2 could not be decoded alone */
 			soft[p] = sent[p];
 		} else if (!peer.done[p]) {
@@ -249,7 +271,7 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 			n_combined++;
 		}
 		if (!fresh && peer.done[p] && has[p] != sent[p])
-			n_taken_for_old++; /* the one ambiguity of a one-bit indicator: left to the message layer */
+			n_taken_for_old++; /* the ambiguity of a one-bit indicator, as far as sizes leave it */
 		if (!peer.done[p] && uniform() < 0.7) {
 			peer.done[p] = true;
 			has[p] = sent[p];
@@ -265,7 +287,7 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	assert_true(n_said_delivered <= n_decoded + n_taken_for_old);
 	assert_true(h.stats.n_failed > 100); /* the run has seen the rare paths */
 	assert_true(n_said_delivered - n_really <= n_taken_for_old);
-	assert_true(n_taken_for_old < 200000 / 10000);
+assert_int_equal(n_taken_for_old, 0); /* with this seed; sizes leave one in some hundred thousand */
 	assert_true(h.stats.n_new == h.stats.n_delivered + h.stats.n_failed + harq_in_flight(&h, NULL));
 }
 
@@ -277,6 +299,7 @@ int main(void)
 		cmocka_unit_test(a_block_is_given_up_once_after_the_last_transmission),
 		cmocka_unit_test(an_answer_that_never_comes_counts_as_none_after_the_timeout),
 		cmocka_unit_test(versions_go_0_2_3_1_and_from_0_again_after_silence),
+		cmocka_unit_test(after_a_block_that_never_was_heard_the_next_has_another_size),
 		cmocka_unit_test(the_oldest_block_goes_again_first),
 		cmocka_unit_test(all_processes_busy_is_said_and_the_longest_idle_is_picked),
 		cmocka_unit_test(a_flush_gives_up_everything_in_flight),
