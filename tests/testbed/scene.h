@@ -1,4 +1,5 @@
-/* scene.h - what the tests of whole runs share: a scenario with the small model, its session, and what the unsplit model says. */
+/* scene.h - what the tests of whole runs share: a scenario with the small model, its session, and what the unsplit
+ * model says. */
 #ifndef TESTS_TESTBED_SCENE_H
 #define TESTS_TESTBED_SCENE_H
 
@@ -39,7 +40,8 @@ static inline struct scene *scene_open(const char *path, const char *const *sets
 {
 	struct scene *s = calloc(1, sizeof *s);
 	char model[1200];
-	const char *all[SETS_MAX + 5] = { model, "moe.codec_down=f32", "moe.codec_up=f32", "scheduler.policy=vanilla", "csi_log=off" };
+	const char *all[SETS_MAX + 5] = { model, "moe.codec_down=f32", "moe.codec_up=f32", "scheduler.policy=vanilla",
+		                          "csi_log=off" };
 	size_t n = 5;
 	snprintf(model, sizeof model, "model.path=%s", mini_path);
 	while (sets && *sets && n < SETS_MAX + 5)

@@ -142,8 +142,9 @@ static void words_it_does_not_know_are_refused(void **state)
 {
 	(void)state;
 	static const char *const bad[] = {
-		"top", "top0", "top-1", "top1.5", "topnan", "top1e9", "top2x", "top2 ", "Top2", "drop", "drop<", "drop<-0.1", "drop<x",
-		"drop<nan", "drop<inf", "drop>0.1", "random3", "rand", "dead", "dead:", "dead:-1", "dead:1.5", "dead:1e30", " ", "none",
+		"top",  "top0",  "top-1",     "top1.5",   "topnan",    "top1e9",   "top2x",    "top2 ",   "Top2",
+		"drop", "drop<", "drop<-0.1", "drop<x",   "drop<nan",  "drop<inf", "drop>0.1", "random3", "rand",
+		"dead", "dead:", "dead:-1",   "dead:1.5", "dead:1e30", " ",        "none",
 	};
 	struct expert_mode mode;
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

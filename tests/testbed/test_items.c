@@ -35,8 +35,10 @@ static void lines_become_items_in_order(void **state)
 	(void)state;
 	struct items items;
 	assert_int_equal(load("{\"family\": \"sums\", \"prompt\": \"1+1=\", \"answer\": \"2\"}\n"
-			      "\n  \r\n"
-			      "{\"answer\": \"b \\u00e4\", \"prompt\": \"say\\nb\", \"family\": \"echo\", \"id\": 7}", &items), 0);
+	                      "\n  \r\n"
+	                      "{\"answer\": \"b \\u00e4\", \"prompt\": \"say\\nb\", \"family\": \"echo\", \"id\": 7}",
+	                      &items),
+	                 0);
 	assert_int_equal(items.n, 2);
 	assert_string_equal(items.item[0].family, "sums");
 	assert_string_equal(items.item[0].prompt, "1+1=");
@@ -72,8 +74,13 @@ static void a_bad_line_is_named_and_what_came_before_stays(void **state)
 	(void)state;
 	static const char good[] = "{\"family\": \"f\", \"prompt\": \"p\", \"answer\": \"a\"}\n";
 	static const char *const bad[] = {
-		"{\"family\": \"f\", \"prompt\": \"p\"}", "{\"family\": \"f\", \"prompt\": \"p\", \"answer\": 3}", "[1]", "x", "{",
-		"{\"family\": \"f\", \"prompt\": \"p\", \"answer\": \"a\"} more", "{\"family\": \"\\u0000\", \"prompt\": \"p\", \"answer\": \"a\"}",
+		"{\"family\": \"f\", \"prompt\": \"p\"}",
+		"{\"family\": \"f\", \"prompt\": \"p\", \"answer\": 3}",
+		"[1]",
+		"x",
+		"{",
+		"{\"family\": \"f\", \"prompt\": \"p\", \"answer\": \"a\"} more",
+		"{\"family\": \"\\u0000\", \"prompt\": \"p\", \"answer\": \"a\"}",
 		"{\"family\": \"f\", \"prompt\": \"\xff\", \"answer\": \"a\"}",
 	};
 	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

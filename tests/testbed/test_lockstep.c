@@ -1,4 +1,5 @@
-/* Whole runs through the medium: what the model computes, what passes between nodes, and what a link that goes dark does. */
+/* Whole runs through the medium: what the model computes, what passes between nodes, and what a link that goes dark
+ * does. */
 #include "tests/testbed/scene.h"
 
 #include <errno.h>
@@ -165,7 +166,8 @@ static void dark_from_now_on(enum ether_dir dir)
 	darken(s, 1, dir, (double)lockstep_n_slots(scene_lockstep(s)), for_ever);
 	uint64_t before = device_worker_stats(lockstep_device(scene_lockstep(s), 1)).calls;
 	assert_int_equal(scene_prompt(s, 4), -EIO);
-	assert_int_equal(sscanf(s->err, "layer %u expert %u on device %u: no answer in 100 ms", &layer, &expert, &device), 3);
+	assert_int_equal(
+	        sscanf(s->err, "layer %u expert %u on device %u: no answer in 100 ms", &layer, &expert, &device), 3);
 	assert_null(strchr(s->err, '\n'));
 	assert_int_equal(device, 1);
 	assert_int_equal(expert % 2, 1);
@@ -202,7 +204,8 @@ static void a_device_that_dies_in_a_run_ends_it_with_one_line(void **state)
 	darken(s, 0, ETHER_DL, dies, for_ever);
 	darken(s, 0, ETHER_UL, dies, for_ever);
 	assert_int_equal(scene_prompt(s, 100), -EIO);
-	assert_int_equal(sscanf(s->err, "layer %u expert %u on device %u: no answer in 150 ms", &layer, &expert, &device), 3);
+	assert_int_equal(
+	        sscanf(s->err, "layer %u expert %u on device %u: no answer in 150 ms", &layer, &expert, &device), 3);
 	assert_int_equal(device, 0);
 	generation_tokens(inference_generation(scene_inference(s)), &n_tokens);
 	session_layers(s->session, &n_layers);
@@ -338,7 +341,8 @@ static void lost_grants_are_repaired(void **state)
 {
 	(void)state;
 	struct scene *s = run_with_saboteur(hide_grants);
-	assert_true(cell_device_stats(scene_cell(s), 0).harq[CELL_DL].n_silent >= HITS / 2); /* no answer to a block nobody saw */
+	assert_true(cell_device_stats(scene_cell(s), 0).harq[CELL_DL].n_silent >=
+	            HITS / 2); /* no answer to a block nobody saw */
 	scene_close(s);
 }
 
@@ -401,9 +405,12 @@ static bool same_layers(const struct footprint *a, const struct footprint *b)
 {
 	bool same = a->n_layers == b->n_layers;
 	for (size_t i = 0; same && i < a->n_layers; i++)
-		same = a->layers[i].latency_s == b->layers[i].latency_s && a->layers[i].compute_s == b->layers[i].compute_s &&
-		       a->layers[i].uplink_s == b->layers[i].uplink_s && a->layers[i].downlink_s == b->layers[i].downlink_s &&
-		       a->layers[i].t_start_s == b->layers[i].t_start_s && a->layers[i].predicted_s == b->layers[i].predicted_s;
+		same = a->layers[i].latency_s == b->layers[i].latency_s &&
+		       a->layers[i].compute_s == b->layers[i].compute_s &&
+		       a->layers[i].uplink_s == b->layers[i].uplink_s &&
+		       a->layers[i].downlink_s == b->layers[i].downlink_s &&
+		       a->layers[i].t_start_s == b->layers[i].t_start_s &&
+		       a->layers[i].predicted_s == b->layers[i].predicted_s;
 	return same;
 }
 

@@ -15,9 +15,18 @@
 enum { N_PAYLOAD = 50, N_MESSAGE = MESSAGE_HEADER + N_PAYLOAD };
 
 static const struct message sample = {
-	.type = MESSAGE_RESULT, .codec = 2, .reply_codec = 3, .status = MESSAGE_OK, .seq = 0x01020304,
-	.layer = 0x0506, .expert = 0x0708, .rows = 0x090a, .slot = 0x0b0c0d0e, .compute_us = 0x0f101112,
-	.queue_us = 0x13141516, .n_payload = N_PAYLOAD,
+	.type = MESSAGE_RESULT,
+	.codec = 2,
+	.reply_codec = 3,
+	.status = MESSAGE_OK,
+	.seq = 0x01020304,
+	.layer = 0x0506,
+	.expert = 0x0708,
+	.rows = 0x090a,
+	.slot = 0x0b0c0d0e,
+	.compute_us = 0x0f101112,
+	.queue_us = 0x13141516,
+	.n_payload = N_PAYLOAD,
 };
 
 static void encode_sample(uint8_t bytes[N_MESSAGE])
@@ -75,8 +84,8 @@ static void the_header_is_in_network_byte_order(void **state)
 	(void)state;
 	uint8_t bytes[N_MESSAGE];
 	static const uint8_t expected[32] = {
-		1, 5, 2, 0, 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3, 0, 0x07, 0x08, 0x09, 0x0a,
-		0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0, 0, 0, N_PAYLOAD,
+		1,    5,    2,    0,    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3,    0,    0x07, 0x08, 0x09, 0x0a,
+		0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0,    0,    0,    N_PAYLOAD,
 	};
 	encode_sample(bytes);
 	assert_memory_equal(bytes, expected, sizeof expected);
@@ -183,7 +192,8 @@ static void an_unknown_type_is_refused_whatever_its_crc(void **state)
 static void a_size_beyond_the_limit_is_refused_at_once(void **state)
 {
 	(void)state;
-	static const uint32_t sizes[] = { MESSAGE_PAYLOAD_MAX + 1, 0x7fffffff, 0x80000000, UINT32_MAX - MESSAGE_HEADER, UINT32_MAX };
+	static const uint32_t sizes[] = { MESSAGE_PAYLOAD_MAX + 1, 0x7fffffff, 0x80000000, UINT32_MAX - MESSAGE_HEADER,
+		                          UINT32_MAX };
 	uint8_t bytes[N_MESSAGE];
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		encode_sample(bytes);
@@ -237,9 +247,9 @@ static void a_hello_names_the_pairs_it_holds_and_no_others(void **state)
 	for (size_t layer = 0; layer < 6; layer++)
 		for (size_t e = 0; e < 8; e++)
 			assert_int_equal(hello_holds(&out, layer, e), layer < 5 && e < 7 && (layer * 3 + e) % 4 == 1);
-	assert_memory_equal(bytes, "\0\x0d\0\x07", 4);             /* device, then the hash */
-	assert_memory_equal(bytes + 34, "\0\x05\0\x07", 4);       /* layers, experts */
-	assert_int_equal(bytes[38] >> 6, 0x1); /* (0, 1) held, (0, 0) not: most significant bit first */
+	assert_memory_equal(bytes, "\0\x0d\0\x07", 4);      /* device, then the hash */
+	assert_memory_equal(bytes + 34, "\0\x05\0\x07", 4); /* layers, experts */
+	assert_int_equal(bytes[38] >> 6, 0x1);              /* (0, 1) held, (0, 0) not: most significant bit first */
 }
 
 static void a_hello_of_another_length_is_refused(void **state)

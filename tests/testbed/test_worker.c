@@ -1,4 +1,5 @@
-/* A device's model side: exact results, at the time its profile says, in order, once; what it cannot serve is answered so. */
+/* A device's model side: exact results, at the time its profile says, in order, once; what it cannot serve is answered
+ * so. */
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
@@ -36,8 +37,8 @@ static int set_up(void **state)
 	    moe_model_open(path, &(struct moe_half){ .held = held, .n_held = 2 }, &f->half, err, sizeof err))
 		return -1;
 	f->n_embd = f->whole->shape.n_embd;
-	f->w = worker_create(&(struct worker_params){ .model = f->half, .profile = steady, .seed = 1, .rows_max = ROWS_MAX,
-						      .calls_max = CALLS_MAX });
+	f->w = worker_create(&(struct worker_params){
+	        .model = f->half, .profile = steady, .seed = 1, .rows_max = ROWS_MAX, .calls_max = CALLS_MAX });
 	for (size_t i = 0; i < ROWS_MAX * f->n_embd; i++)
 		f->x[i] = (float)((i * 37 + 11) % 101) / 50.0f - 1.0f;
 	*state = f;
@@ -55,14 +56,21 @@ static int tear_down(void **state)
 }
 
 /* A call on the first rows of x. */
-static struct message make_call(struct fixture *f, uint32_t seq, unsigned layer, unsigned expert, unsigned rows, const char *codec)
+static struct message make_call(struct fixture *f, uint32_t seq, unsigned layer, unsigned expert, unsigned rows,
+                                const char *codec)
 {
 	const struct codec *c = codec_by_name(codec);
 	for (unsigned r = 0; r < rows; r++)
-		assert_int_equal(c->encode(f->x + r * f->n_embd, f->n_embd, f->payload + r * codec_bytes(c, f->n_embd)), 0);
-	return (struct message){ .type = MESSAGE_CALL, .codec = c->id, .reply_codec = c->id, .seq = seq, .layer = (uint16_t)layer,
-				 .expert = (uint16_t)expert, .rows = (uint16_t)rows,
-				 .n_payload = (uint32_t)(rows * codec_bytes(c, f->n_embd)) };
+		assert_int_equal(c->encode(f->x + r * f->n_embd, f->n_embd, f->payload + r * codec_bytes(c, f->n_embd)),
+		                 0);
+	return (struct message){ .type = MESSAGE_CALL,
+		                 .codec = c->id,
+		                 .reply_codec = c->id,
+		                 .seq = seq,
+		                 .layer = (uint16_t)layer,
+		                 .expert = (uint16_t)expert,
+		                 .rows = (uint16_t)rows,
+		                 .n_payload = (uint32_t)(rows * codec_bytes(c, f->n_embd)) };
 }
 
 /* The answer that is there at t_s. */
@@ -160,7 +168,8 @@ static void the_time_charged_is_that_of_the_weights_read(void **state)
 {
 	struct fixture *f = *state;
 	struct compute_profile slow = { .bytes_per_s = 1e6, .flops_per_s = 1e15 };
-	struct worker *w = worker_create(&(struct worker_params){ .model = f->half, .profile = slow, .rows_max = 1, .calls_max = 1 });
+	struct worker *w = worker_create(
+	        &(struct worker_params){ .model = f->half, .profile = slow, .rows_max = 1, .calls_max = 1 });
 	struct message call = make_call(f, 1, 0, 1, 1, "f32"), m;
 	const uint8_t *bytes, *payload;
 	double expected_us = (double)moe_model_expert_bytes(f->half, 0); /* at 1 MB/s a byte is a microsecond */
@@ -313,7 +322,9 @@ static void parameters_out_of_range_are_refused(void **state)
 	struct fixture *f = *state;
 	static const size_t bad[][2] = { { 0, 1 }, { 1025, 1 }, { 1, 0 }, { 1, 4097 } };
 	for (size_t i = 0; i < 4; i++) {
-		struct worker_params p = { .model = f->half, .profile = steady, .rows_max = bad[i][0], .calls_max = bad[i][1] };
+		struct worker_params p = {
+			.model = f->half, .profile = steady, .rows_max = bad[i][0], .calls_max = bad[i][1]
+		};
 		errno = 0;
 		assert_null(worker_create(&p));
 		assert_int_equal(errno, EINVAL);
