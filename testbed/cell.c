@@ -43,6 +43,7 @@ struct peer {
 	uint64_t since;      /* slot of the last change of state */
 	uint64_t heard;      /* last slot in which its control was decoded */
 	uint64_t addressed;  /* last slot with a message to it */
+	uint64_t served;     /* last slot in which there was room for a grant to it */
 	bool answer_due;
 	bool refused; /* it speaks another version: told so, and no longer read */
 	struct arq *arq;
@@ -410,18 +411,33 @@ static bool wants(const struct cell *c, unsigned d, enum cell_direction dir)
 	return harq_pick(&p->harq[dir]) >= 0 && (dir == CELL_DL ? cell_dl_backlog(c, d) : cell_ul_backlog(c, d)) > 0;
 }
 
-/* Devices whose messages fit the control symbols, beginning with another one each slot. */
-static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
+/* Of the devices in the mask the one that was served longest ago; n_devices for none. */
+static unsigned longest_unserved(const struct cell *c, uint32_t mask, uint64_t slot)
 {
-	uint32_t served = 0;
+	unsigned best = c->params.n_devices;
 	for (unsigned i = 0; i < c->params.n_devices; i++) {
 		unsigned d = (unsigned)((slot + i) % c->params.n_devices);
-		if (!wants(c, d, CELL_DL) && !wants(c, d, CELL_UL))
-			continue;
-		unsigned level = control_level(&c->peer[d]);
+		if (mask >> d & 1 && (best == c->params.n_devices || c->peer[d].served < c->peer[best].served))
+			best = d;
+	}
+	return best;
+}
+
+/* Devices whose messages fit the control symbols. Who was served longest ago comes first, so that a device that needs most of the room
+ * for its message gets it when its turn has come. */
+static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
+{
+	uint32_t waiting = 0, served = 0;
+	for (unsigned d = 0; d < c->params.n_devices; d++)
+		if (wants(c, d, CELL_DL) || wants(c, d, CELL_UL))
+			waiting |= 1u << d;
+	while (waiting) {
+		unsigned d = longest_unserved(c, waiting, slot), level = control_level(&c->peer[d]);
+		waiting &= ~(1u << d);
 		if (level <= room) {
 			served |= 1u << d;
 			room -= level;
+			c->peer[d].served = slot;
 		} else {
 			c->stats.rationed++;
 		}

@@ -15,7 +15,7 @@
  *
  * and is absent again when nothing was decoded from it for lost_after_slots, or when its hello has not come by then.
  * Scheduling follows scheduler/allocate.h, once for each direction; the devices served in a slot are those whose messages fit the
- * control symbols, beginning with another one each slot: what does not fit waits, and is counted.
+ * control symbols, who was served longest ago first: what does not fit waits, and is counted.
  */
 #ifndef TESTBED_CELL_H
 #define TESTBED_CELL_H
