@@ -57,6 +57,11 @@ def pick_level(rng, *weights):
     return rng.choices(range(1, len(weights) + 1), weights)[0]
 
 
+def middle(values, key=None):
+    """The value in the middle of an odd number of them."""
+    return sorted(values, key=key)[len(values) // 2]
+
+
 def recall(rng):
     """Facts are told in the prompt; one is asked for: who has what, with or without color, in short or in sentences.
     Things of one kind but of several colors are told apart by their color only."""
@@ -84,7 +89,7 @@ def recall(rng):
 
 
 def story(rng):
-    """People walk about and carry things; where is one of them at the end?"""
+    """People walk about and carry things; where is one of them at the end, or was at first?"""
     n = 1 + pick_level(rng, 2, 3, 3, 2, 2)
     people = rng.sample(NAMES, 2)
     thing = rng.choice(THINGS)
@@ -99,11 +104,13 @@ def story(rng):
             continue
         place = rng.choice([p for p in PLACES if p != at.get(who)])
         at[who] = place
+        first.setdefault(who, place)
         lines.append(f"{who} went to the {place}.")
     questions = [(f"where is {who}?", place) for who, place in at.items()]
+    questions += [(f"where was {who} first?", first[who]) for who in at if first[who] != at[who]]
     rng.shuffle(questions)
     if holder:
-        questions.insert(0 if rng.random() < 0.6 else 1, (f"where is the {thing}?", at[holder]))
+        questions.insert(0 if rng.random() < 0.5 else 1, (f"where is the {thing}?", at[holder]))
     return " ".join(lines), questions
 
 
@@ -185,12 +192,12 @@ def translate(rng):
 def knowledge(rng):
     """What the model must know by heart: sizes and kinds of things."""
     kind = rng.random()
-    if kind < 0.55:
-        few = rng.sample(SIZES, 2 + pick_level(rng, 2, 3, 3, 3))
-        word, f = rng.choice((("biggest", max), ("smallest", min)))
+    if kind < 0.65:
+        word, f = rng.choice((("biggest", max), ("smallest", min), ("mid", middle)))
+        few = rng.sample(SIZES, rng.choice((3, 5)) if f is middle else 2 + pick_level(rng, 2, 3, 3, 3))
         return "", [(f"{word} of {', '.join(few)}:", f(few, key=SIZES.index))]
     one, other = rng.sample(list(KINDS), 2)
-    if kind < 0.75:
+    if kind < 0.8:
         few = [rng.choice(KINDS[one])] + rng.sample(KINDS[other], 3)
         answer = few[0]
         rng.shuffle(few)
@@ -233,15 +240,15 @@ def compare(rng):
     level = pick_level(rng, 5, 5)
     base = rng.randrange(10, 80) if level == 2 else 0
     few = rng.sample(range(base, base + 20) if level == 2 else range(200), n)
-    op, f = rng.choice((("max", max), ("min", min), ("mid", lambda x: sorted(x)[len(x) // 2])))
+    op, f = rng.choice((("max", max), ("min", min), ("mid", middle)))
     return "", [(f"{op} {','.join(map(str, few))}:", str(f(few)))]
 
 
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 2.5, "story": 1.0, "arithmetic": 1.4, "strings": 0.9, "program": 2.0, "action": 0.6,
-       "translate": 0.25, "knowledge": 0.6, "sequence": 1.2, "compare": 1.2}
+MIX = {"recall": 2.2, "story": 1.3, "arithmetic": 1.4, "strings": 0.9, "program": 1.6, "action": 0.2,
+       "translate": 0.3, "knowledge": 0.9, "sequence": 1.2, "compare": 1.6}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4

@@ -30,7 +30,7 @@ BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
 MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of AdamW: 0.2 sqrt(longer side)
 PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
-SECOND_LIGHT, SECOND_PULL = 0.2, 1.0    # part of the tokens with a light second expert; pull on the second weights
+SECOND_LIGHT, SECOND_PULL = 0.2, 2.5    # part of the tokens with a light second expert; pull on the second weights
 DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
 JOINED = 0.25                   # part of the rows in which an item sees the items before it
 
@@ -81,13 +81,13 @@ def router_losses(seen, cfg):
     """Balance, size of logits and pull on the second experts' weights, summed over the layers.
 
     The pull is towards a distribution, which token gets which weight being left to the router: weights from 0.05 to 0.2
-    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.4 to 0.5 for the others (there it
+    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.42 to 0.5 for the others (there it
     matters).  Without it the router soon chooses one expert only.
     """
     loss = 0.0
     n = len(seen[0][0])
     n_light = int(SECOND_LIGHT * n)
-    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.4, 0.5, n - n_light)))
+    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.42, 0.5, n - n_light)))
     for logits, weight, chosen in seen:
         p = torch.softmax(logits, -1)
         load = torch.bincount(chosen.reshape(-1), minlength=cfg.n_expert) / chosen.numel()
