@@ -93,7 +93,7 @@ def story(rng):
     n = 1 + pick_level(rng, 2, 3, 3, 2, 2)
     people = rng.sample(NAMES, 2)
     thing = rng.choice(THINGS)
-    at, holder, lines = {}, None, []
+    at, first, holder, lines = {}, {}, None, []
     for k in range(n):
         who = rng.choice(people)
         takers = [p for p in at if p != holder]
