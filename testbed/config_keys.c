@@ -1,0 +1,348 @@
+#include "testbed/config_keys.h"
+
+#include "phy/numerology.h"
+#include "testbed/cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the tables ---- */
+
+static const char *const backends[] = { "ether", NULL };
+static const char *const policies[] = { "vanilla", "wdmoe", NULL };
+static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
+static const char *const codecs[] = { "f32", "f16", "int8", NULL };
+static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
+	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
+
+#define AT(field) offsetof(struct config, field)
+const struct config_key config_root_keys[] = {
+	{ "seed", SEED, AT(seed), "1", 0, 0, "of everything random: channels, noise, clocks, jitter, sampling" },
+	{ "threads", INTEGER, AT(threads), "1", 1, 64, "threads of the model's arithmetic; changes no result", NULL,
+	  LOCAL },
+	{ "out", PATH, AT(out), "", 0, 0, "folder of the journal; empty: runs/<name>-<UTC time>", NULL, LOCAL },
+	{ "csi_log", EVERY, AT(csi_log_every), "full", 0, 0,
+	  "how much CSI the journal keeps: full, off, every N slots" },
+
+	{ "model.path", PATH, AT(model.path), "moe/models/wdmoe-tiny.gguf", 0, 0, "the model, a GGUF file", NULL,
+	  LOCAL },
+	{ "model.held_out", PATH, AT(model.held_out), "moe/models/heldout.jsonl", 0, 0,
+	  "held-out items (JSON lines): where the prompt comes from when none is given", NULL, LOCAL },
+	{ "model.prompt", TEXT, AT(model.prompt), "", 0, 0, "the prompt; empty: a held-out item" },
+	{ "model.n_tokens", INTEGER, AT(model.n_tokens), "32", 1, 1e6, "tokens generated at most" },
+	{ "model.temp", REAL, AT(model.temp), "0", 0, 100, "sampling temperature; 0: greedy" },
+	{ "model.top_p", REAL, AT(model.top_p), "1", 1e-6, 1,
+	  "sample from the most likely tokens of this total probability" },
+	{ "model.ignore_eos", YES_NO, AT(model.ignore_eos), "false", 0, 0, "go on after the end-of-sequence token" },
+
+	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0, "where samples go and come from", backends },
+	{ "radio.rate_hz", REAL, AT(radio.rate_hz), "7.68e6", 1e4, 2e8, "Hz: complex samples a second" },
+	{ "radio.scs_hz", REAL, AT(radio.scs_hz), "30e3", 1e3, 1e6, "Hz: subcarrier spacing" },
+	{ "radio.n_rb", INTEGER, AT(radio.n_rb), "18", PHY_RB_MIN, PHY_RB_MAX, "resource blocks of 12 subcarriers" },
+	{ "radio.n_symbols", INTEGER, AT(radio.n_symbols), "14", 1, PHY_SYMBOLS_MAX, "OFDM symbols a slot" },
+	{ "radio.dl_hz", REAL, AT(radio.dl_hz), "3.5e9", 1e6, 1e11, "Hz: downlink carrier" },
+	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
+	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },
+
+	{ "bs.tx_power_dbm", REAL, AT(bs.tx_power_dbm), "24", -50, 60,
+	  "dBm: power of a downlink with all subcarriers in use" },
+	{ "bs.noise_figure_db", REAL, AT(bs.noise_figure_db), "5", 0, 40, "dB: noise figure of the receiver" },
+	{ "bs.osc_ppm", REAL, AT(bs.osc_ppm), "0", -20, 20, "ppm: error of the oscillator" },
+	{ "bs.profile", NAME, AT(bs.profile), "edge-server", 0, 0,
+	  "compute profile of attention, router and output head" },
+
+	{ "ul.target_snr_db", REAL, AT(ul.target_snr_db), "22", -20, 50,
+	  "dB: SNR of an uplink data RE that the open-loop power control aims at" },
+
+	{ "channel.model", WORD, AT(channel.model), "tdl-a", 0, 0, "power-delay profile and fading of all links",
+	  channels },
+	{ "channel.delay_spread_ns", REAL, AT(channel.delay_spread_ns), "100", 0, 20000,
+	  "ns: RMS delay spread of the tdl models" },
+	{ "channel.speed_kmh", REAL, AT(channel.speed_kmh), "3", 0, 500,
+	  "km/h: speed of the devices, gives the Doppler" },
+	{ "channel.rice_k_db", REAL, AT(channel.rice_k_db), "10", -40, 60, "dB: K factor of the model rice" },
+	{ "channel.outage_per_s", REAL, AT(channel.outage_per_s), "0", 0, 1000,
+	  "1/s: how often each link goes dark, both directions" },
+	{ "channel.outage_ms", REAL, AT(channel.outage_ms), "2", 0, 10000, "ms: how long it then stays dark" },
+
+	{ "scheduler.policy", WORD, AT(scheduler.policy), "wdmoe", 0, 0, "selection of experts", policies },
+	{ "scheduler.allocator", WORD, AT(scheduler.allocator), "minmax", 0, 0, "sharing of resource blocks",
+	  allocators },
+	{ "scheduler.bler_target", REAL, AT(scheduler.bler_target), "0.1", 0.001, 0.9,
+	  "block error rate of first transmissions that the outer loop aims at" },
+	{ "scheduler.max_tx", INTEGER, AT(scheduler.max_tx), "4", 1, 16,
+	  "transmissions of a block before it is lost for good" },
+	{ "scheduler.mcs_margin_db", REAL, AT(scheduler.mcs_margin_db), "0", -20, 20,
+	  "dB: taken off the measured SNR before the outer loop has learned" },
+	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
+	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
+	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },
+	{ "scheduler.theta_start", REAL, AT(scheduler.theta_start), "0.5", -1, 1, "wdmoe: first cosine threshold" },
+	{ "scheduler.theta_step", REAL, AT(scheduler.theta_step), "0.1", 0.001, 2,
+	  "wdmoe: step of the cosine threshold" },
+
+	{ "moe.codec_down", WORD, AT(moe.codec_down), "f16", 0, 0, "activations to the devices", codecs },
+	{ "moe.codec_up", WORD, AT(moe.codec_up), "f16", 0, 0, "activations back", codecs },
+	{ "moe.call_rows_max", INTEGER, AT(moe.call_rows_max), "64", 1, 1024, "rows of one expert call at most" },
+	{ "moe.chunk_rows", INTEGER, AT(moe.chunk_rows), "64", 1, 1024, "tokens of the prompt worked on at once" },
+	{ "moe.experts", NAME, AT(moe.experts), "", 0, 0,
+	  "wrong or fewer experts on purpose: top1, top2, drop<W, random, dead:K; empty: as the policy says" },
+
+	{ "timers.call_timeout_ms", REAL, AT(timers.call_timeout_ms), "2000", 1, 1e6,
+	  "ms: an expert call unanswered for so long ends the run" },
+	{ "timers.attach_timeout_ms", REAL, AT(timers.attach_timeout_ms), "2000", 1, 1e6,
+	  "ms: a device not attached by then ends the run" },
+	{ "timers.lost_after_ms", REAL, AT(timers.lost_after_ms), "200", 1, 1e6,
+	  "ms: a link counts as lost after hearing nothing for so long" },
+};
+const size_t config_n_root_keys = sizeof config_root_keys / sizeof config_root_keys[0];
+#undef AT
+
+#define AT(field) offsetof(struct config_device, field)
+static const struct config_key device_keys[] = {
+	{ "snr_db", REAL, AT(snr_db), "20", -20, 60, "dB: mean SNR of a downlink data RE; gives the path loss" },
+	{ "tx_power_dbm", REAL, AT(tx_power_dbm), "23", -50, 60, "dBm: most that the device can send" },
+	{ "noise_figure_db", REAL, AT(noise_figure_db), "7", 0, 40, "dB: noise figure of the receiver" },
+	{ "osc_ppm", REAL, AT(osc_ppm), "0", -20, 20, "ppm: error of the oscillator" },
+	{ "distance_m", REAL, AT(distance_m), "10", 0, 10000, "m: propagation delay" },
+	{ "profile", NAME, AT(profile), "board", 0, 0, "compute profile of its experts" },
+	{ "call_us", REAL, AT(call_us), "0", 0, 1e6, "us: added to the time of every expert call" },
+	{ "experts", EXPERTS, AT(experts_auto), "auto", 0, 0,
+	  "experts held, of every layer: [0, 5], or auto: expert e on device e modulo their number" },
+};
+#undef AT
+
+#define AT(field) offsetof(struct config_profile, field)
+static const struct config_key profile_keys[] = {
+	{ "memory_gb_s", REAL, AT(memory_gb_s), "10", 1e-3, 1e5, "GB/s: weights read from memory" },
+	{ "gflop_s", REAL, AT(gflop_s), "50", 1e-3, 1e7, "GFLOP/s: arithmetic" },
+	{ "fixed_us", REAL, AT(fixed_us), "50", 0, 1e6, "us: fixed part of every piece of work" },
+	{ "jitter", REAL, AT(jitter), "0.05", 0, 2, "standard deviation of the logarithm of the time" },
+};
+#undef AT
+
+#define KEYS(table) table, sizeof table / sizeof table[0]
+const struct config_group config_groups[] = {
+	{ "devices", KEYS(device_keys), offsetof(struct config, devices), sizeof(struct config_device),
+	  offsetof(struct config, n_devices), CONFIG_DEVICES_MAX, false },
+	{ "profiles", KEYS(profile_keys), offsetof(struct config, profiles), sizeof(struct config_profile),
+	  offsetof(struct config, n_profiles), CONFIG_PROFILES_MAX, true },
+};
+const size_t config_n_groups = sizeof config_groups / sizeof config_groups[0];
+
+/* Orders of magnitude: the memory bandwidth and arithmetic that small-batch inference gets out of such machines. */
+const struct config_profile config_built_in[] = {
+	{ "edge-server", 40, 500, 20, 0.02 }, { "laptop", 20, 200, 50, 0.05 }, { "board", 8, 40, 100, 0.05 },
+	{ "phone", 12, 60, 200, 0.10 },       { "none", 1e5, 1e7, 0, 0 },
+};
+const size_t config_n_built_in = sizeof config_built_in / sizeof config_built_in[0];
+
+/* ---- values as text ---- */
+
+bool config_refuse(char *why, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	vsnprintf(why, CONFIG_WHY_BYTES, format, args);
+	va_end(args);
+	return false;
+}
+
+static bool store_real(const struct config_key *k, void *at, const char *text, char *why)
+{
+	char *end;
+	double x = strtod(text, &end);
+	if (end == text || *end || !isfinite(x))
+		return config_refuse(why, "\"%s\" is not a number", text);
+	if (x < k->min || x > k->max)
+		return config_refuse(why, "%s is not between %g and %g", text, k->min, k->max);
+	*(double *)at = x;
+	return true;
+}
+
+static bool store_integer(const struct config_key *k, void *at, const char *text, char *why)
+{
+	char *end;
+	errno = 0;
+	long long x = strtoll(text, &end, 10);
+	if (end == text || *end)
+		return config_refuse(why, "\"%s\" is not a whole number", text);
+	if (errno || (double)x < k->min || (double)x > k->max)
+		return config_refuse(why, "%s is not between %g and %g", text, k->min, k->max);
+	*(int64_t *)at = x;
+	return true;
+}
+
+static bool store_seed(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	char *end;
+	errno = 0;
+	unsigned long long x = strtoull(text, &end, 0);
+	if (end == text || *end || errno || !isdigit((unsigned char)text[0]))
+		return config_refuse(why, "\"%s\" is not a whole number from 0 to 2^64 - 1", text);
+	*(uint64_t *)at = x;
+	return true;
+}
+
+static bool store_yes_no(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+		return config_refuse(why, "\"%s\" is neither true nor false", text);
+	*(bool *)at = text[0] == 't';
+	return true;
+}
+
+static bool store_word(const struct config_key *k, void *at, const char *text, char *why)
+{
+	size_t n = (size_t)snprintf(why, CONFIG_WHY_BYTES, "\"%s\" is none of", text);
+	for (const char *const *word = k->words; *word; word++) {
+		if (strcmp(*word, text) == 0) {
+			*(const char **)at = *word;
+			return true;
+		}
+		if (n < CONFIG_WHY_BYTES)
+			n += (size_t)snprintf(why + n, CONFIG_WHY_BYTES - n, " %s", *word);
+	}
+	return false;
+}
+
+static bool store_chars(char *at, size_t size, const char *text, char *why)
+{
+	if (strlen(text) >= size)
+		return config_refuse(why, "longer than %zu bytes", size - 1);
+	memset(at, 0, size);
+	memcpy(at, text, strlen(text));
+	return true;
+}
+
+static bool store_name(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	return store_chars(at, CONFIG_NAME_MAX, text, why);
+}
+
+static bool store_path(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	return store_chars(at, CONFIG_PATH_MAX, text, why);
+}
+
+static bool store_text(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	return store_chars(at, CONFIG_TEXT_MAX, text, why);
+}
+
+static struct config_device *device_of(void *at)
+{
+	return (void *)((char *)at - offsetof(struct config_device, experts_auto));
+}
+
+static bool store_experts(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	struct config_device *d = device_of(at);
+	d->experts_auto = strcmp(text, "auto") == 0;
+	d->n_experts = 0;
+	if (d->experts_auto)
+		return true;
+	for (const char *p = text + strspn(text, "[ "); *p && *p != ']';) {
+		char *end;
+		errno = 0;
+		long long e = strtoll(p, &end, 10);
+		if (end == p || errno || e < 0 || e > 65535)
+			return config_refuse(why, "\"%s\" is neither auto nor a list of experts", text);
+		if (d->n_experts == CONFIG_EXPERTS_MAX)
+			return config_refuse(why, "more than %d experts", CONFIG_EXPERTS_MAX);
+		d->experts[d->n_experts++] = e;
+		p = end + strspn(end, ", ");
+	}
+	return true;
+}
+
+static bool store_every(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	long long n = 0;
+	int used = 0;
+	if (strcmp(text, "full") == 0)
+		n = 1;
+	else if (strcmp(text, "off") != 0 && (sscanf(text, "every %lld slots%n", &n, &used) != 1 || text[used] ||
+	                                      used == 0 || n < 1 || n > 1000000))
+		return config_refuse(why, "\"%s\" is none of full, off, every N slots", text);
+	*(int64_t *)at = n;
+	return true;
+}
+
+/* ---- values as JSON ---- */
+
+static json_t *dump_real(const void *at)
+{
+	return json_real(*(const double *)at);
+}
+
+static json_t *dump_integer(const void *at)
+{
+	return json_integer(*(const int64_t *)at);
+}
+
+/* JSON numbers are exact to 2^53 only in many readers: larger seeds go as text. */
+static json_t *dump_seed(const void *at)
+{
+	uint64_t x = *(const uint64_t *)at;
+	return x < UINT64_C(1) << 53 ? json_integer((json_int_t)x) : json_sprintf("%llu", (unsigned long long)x);
+}
+
+static json_t *dump_yes_no(const void *at)
+{
+	return json_boolean(*(const bool *)at);
+}
+
+static json_t *dump_word(const void *at)
+{
+	return json_string(*(const char *const *)at);
+}
+
+static json_t *dump_chars(const void *at)
+{
+	return json_text(at, strlen(at));
+}
+
+static json_t *dump_experts(const void *at)
+{
+	const struct config_device *d = device_of((void *)(uintptr_t)at);
+	if (d->experts_auto)
+		return json_string("auto");
+	json_t *list = json_array();
+	for (int64_t i = 0; i < d->n_experts; i++)
+		json_array_append_new(list, json_integer(d->experts[i]));
+	return list;
+}
+
+static json_t *dump_every(const void *at)
+{
+	int64_t n = *(const int64_t *)at;
+	if (n > 1)
+		return json_sprintf("every %lld slots", (long long)n);
+	return json_string(n == 1 ? "full" : "off");
+}
+
+const struct config_kind_ops config_kinds[] = {
+	[REAL] = { "number", true, store_real, dump_real },
+	[INTEGER] = { "whole number", true, store_integer, dump_integer },
+	[SEED] = { "whole number", true, store_seed, dump_seed },
+	[YES_NO] = { "true or false", true, store_yes_no, dump_yes_no },
+	[WORD] = { "word", false, store_word, dump_word },
+	[NAME] = { "name", false, store_name, dump_chars },
+	[PATH] = { "path", false, store_path, dump_chars },
+	[TEXT] = { "text", false, store_text, dump_chars },
+	[EXPERTS] = { "list", false, store_experts, dump_experts },
+	[EVERY] = { "words", false, store_every, dump_every },
+};
