@@ -5,7 +5,7 @@
  *     if (config_load(&c, "testbed/scenarios/default.yaml", sets, 4, err, sizeof err) < 0)
  *             return cli_bad_input("%s", err);            // "default.yaml:12: radio.scs_hz: 7 is not between ..."
  *
- * Every key is one row of the table in config.c {path, type, where, range, default, unit and help}; reading YAML,
+ * Every key is one row of the table in config_keys.c {path, type, where, range, default, unit and help}; reading YAML,
  * --set, the dump into reports and `wdmoe config` all follow it. What the file leaves out has its default. An unknown
  * key, a wrong type, a number out of range, a key twice, or parts that contradict each other are refused with one line
  * that names file, line and key.
