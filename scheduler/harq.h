@@ -19,13 +19,13 @@
  * States: idle -> waiting -> (ack) idle | (nack, none) to retransmit -> waiting ... ; after max_tx transmissions
  * without success the block is given up: HARQ_FAILED is returned once, and the process is idle.
  *
- * Redundancy versions go 0, 2, 3, 1, 2, 3, 1 ...: version 0 can be decoded alone, what follows adds to it. A transmission met with
- * silence says nothing of what the receiver holds: the next one is version 0 again.
+ * Redundancy versions go 0, 2, 3, 1, 2, 3, 1 ...: version 0 can be decoded alone, what follows adds to it. A
+ * transmission met with silence says nothing of what the receiver holds: the next one is version 0 again.
  *
  * The new-data indicator toggles with each new block, except after a block that was given up without a sign of life
- * from the device: it never saw that block, so its last NDI is the one before. It may have seen it all the same, and all its
- * answers were lost: harq_pick_for gives the next block of that process another size, and the device takes a grant for a
- * repetition only if NDI and size agree. What is left of the ambiguity the message layer repairs.
+ * from the device: it never saw that block, so its last NDI is the one before. It may have seen it all the same, and
+ * all its answers were lost: harq_pick_for gives the next block of that process another size, and the device takes a
+ * grant for a repetition only if NDI and size agree. What is left of the ambiguity the message layer repairs.
  */
 #ifndef SCHEDULER_HARQ_H
 #define SCHEDULER_HARQ_H
@@ -86,8 +86,8 @@ void harq_init(struct harq *h, uint8_t max_tx); /* max_tx: 1 .. 255 */
 
 /* Index of the idle process that rested longest, or -EAGAIN. */
 int harq_pick(const struct harq *h);
-/* The same for a block of that size: a process whose last block was given up unheard and had this very size only if there is
- * no other. */
+/* The same for a block of that size: a process whose last block was given up unheard and had this very size only if
+ * there is no other. */
 int harq_pick_for(const struct harq *h, uint32_t bytes);
 /* Index of the block to be sent again whose first transmission is oldest, or -EAGAIN. */
 int harq_pending(const struct harq *h);
@@ -119,8 +119,8 @@ struct harq_peer {
 };
 
 void harq_peer_init(struct harq_peer *p);
-/* A grant of (process, ndi) arrived, for a block of so many bytes. 1: a new block, done is cleared; 0: the block already known, send
- * or receive it again; -EINVAL: no such process. */
+/* A grant of (process, ndi) arrived, for a block of so many bytes. 1: a new block, done is cleared; 0: the block
+ * already known, send or receive it again; -EINVAL: no such process. */
 int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t bytes);
 
 #endif

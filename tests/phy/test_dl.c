@@ -237,7 +237,8 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 }
 
 /* One transmission of a block on a flat channel; what dl_rx_data makes of it. */
-static int transmit(struct fixture *f, uint64_t slot, const struct grant *g, double snr_db, struct tb_soft *soft, const uint8_t *tb)
+static int transmit(struct fixture *f, uint64_t slot, const struct grant *g, double snr_db, struct tb_soft *soft,
+                    const uint8_t *tb)
 {
 	static uint8_t got[TB_MAX];
 	struct channel c = channel_flat(1);

@@ -150,8 +150,8 @@ static void eight_devices_share_a_slot_for_data_control_and_sounding(void **stat
 	}
 }
 
-/* The tracker moves a device's slots by a sample now and then; on a channel that is stronger at one end of the band that turns
- * the sum over it. */
+/* The tracker moves a device's slots by a sample now and then; on a channel that is stronger at one end of the band
+ * that turns the sum over it. */
 static void a_step_of_the_slot_start_is_no_carrier_offset(void **state)
 {
 	struct fixture *f = *state;
@@ -311,7 +311,8 @@ static void without_any_noise_all_is_read_and_finite(void **state)
 }
 
 /* One transmission of a block of device 4 on a flat channel, or silence; what ul_rx_data makes of it. */
-static int transmit(struct fixture *f, const struct grant *g, bool silent, double snr_db, struct tb_soft *soft, const uint8_t *tb)
+static int transmit(struct fixture *f, const struct grant *g, bool silent, double snr_db, struct tb_soft *soft,
+                    const uint8_t *tb)
 {
 	static uint8_t got[TB_MAX];
 	struct channel c = channel_flat(1);
@@ -359,7 +360,8 @@ static void a_silent_first_transmission_leaves_the_soft_buffer_empty(void **stat
 	double snr_db = (double)mcs_get(10)->snr_db + 2;
 	listen(f, 20, snr_db);
 	assert_int_equal(transmit(f, &large, true, snr_db, soft, tb), -ENODATA);
-	assert_int_equal(transmit(f, &small, false, snr_db, soft, tb), 0); /* -EINVAL were there bits of the large one */
+	assert_int_equal(transmit(f, &small, false, snr_db, soft, tb),
+	                 0); /* -EINVAL were there bits of the large one */
 	assert_int_equal(transmit(f, &large, false, snr_db, soft, tb), -EINVAL);
 	tb_soft_destroy(soft);
 }

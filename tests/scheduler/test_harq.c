@@ -110,8 +110,8 @@ static void versions_go_0_2_3_1_and_from_0_again_after_silence(void **state)
 	static const struct {
 		enum harq_ack answer;
 		uint8_t next;
-	} steps[] = { { HARQ_NACK, 2 }, { HARQ_NACK, 3 }, { HARQ_NACK, 1 }, { HARQ_NACK, 2 }, { HARQ_NONE, 0 }, { HARQ_NONE, 0 },
-		      { HARQ_NACK, 2 } };
+	} steps[] = { { HARQ_NACK, 2 }, { HARQ_NACK, 3 }, { HARQ_NACK, 1 }, { HARQ_NACK, 2 },
+		      { HARQ_NONE, 0 }, { HARQ_NONE, 0 }, { HARQ_NACK, 2 } };
 	struct harq h;
 	struct harq_outcome o;
 	harq_init(&h, 20);
@@ -287,7 +287,8 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	assert_true(n_said_delivered <= n_decoded + n_taken_for_old);
 	assert_true(h.stats.n_failed > 100); /* the run has seen the rare paths */
 	assert_true(n_said_delivered - n_really <= n_taken_for_old);
-assert_int_equal(n_taken_for_old, 0); /* a block and one two before it could still have one size: not with this seed */
+	assert_int_equal(n_taken_for_old,
+	                 0); /* a block and one two before it could still have one size: not with this seed */
 	assert_true(h.stats.n_new == h.stats.n_delivered + h.stats.n_failed + harq_in_flight(&h, NULL));
 }
 
