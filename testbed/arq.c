@@ -395,10 +395,11 @@ static size_t take_verdict(struct arq *a, const uint8_t *p, size_t n)
 /* Keeps the unread part at the front of the buffer, so that offsets map to it linearly. */
 static void slide(struct arq *a)
 {
-	uint32_t read = a->consumed - a->rx_base;
+	const struct range *last = a->n_islands ? &a->island[a->n_islands - 1] : NULL;
+	uint32_t read = a->consumed - a->rx_base, top = last ? last->offset + last->len : a->arrived;
 	if (read < a->capacity)
 		return;
-	memmove(a->rx, a->rx + read, 2 * a->capacity - read);
+	memmove(a->rx, a->rx + read, top - a->consumed);
 	a->rx_base = a->consumed;
 }
 

@@ -97,7 +97,7 @@ const struct config_key config_root_keys[] = {
 	  "ms: an expert call unanswered for so long ends the run" },
 	{ "timers.attach_timeout_ms", REAL, AT(timers.attach_timeout_ms), "2000", 1, 1e6,
 	  "ms: a device not attached by then ends the run" },
-	{ "timers.lost_after_ms", REAL, AT(timers.lost_after_ms), "200", 1, 1e6,
+	{ "timers.lost_after_ms", REAL, AT(timers.lost_after_ms), "200", 5, 1e6,
 	  "ms: a link counts as lost after hearing nothing for so long" },
 };
 const size_t config_n_root_keys = sizeof config_root_keys / sizeof config_root_keys[0];

@@ -92,8 +92,8 @@ static inline int scene_prompt(struct scene *s, size_t n_tokens)
 	return session_prompt(s->session, prompt, N_PROMPT, &options, s->err, sizeof s->err);
 }
 
-/* logits_hash of the same prompt by the unsplit model. */
-static inline void unsplit_hash(size_t n_tokens, char hash[static LOGITS_HASH_HEX])
+/* logits_hash of the same prompt by the unsplit model, its experts chosen as `experts` says (expert_mode.h). */
+static inline void unsplit_hash(size_t n_tokens, const char *experts, char hash[static LOGITS_HASH_HEX])
 {
 	struct moe_model *model;
 	char err[256];
@@ -102,9 +102,12 @@ static inline void unsplit_hash(size_t n_tokens, char hash[static LOGITS_HASH_HE
 		fail_msg("%s", err);
 	struct moe_forward *f = moe_forward_create(model, model->shape.n_ctx, 16);
 	struct generation *g = generation_create(model->tokenizer, N_PROMPT, model->shape.n_ctx, &options);
+	struct expert_chooser chooser = { .model = model };
 	const int32_t *next = prompt;
 	size_t n = N_PROMPT;
 	int32_t id;
+	assert_int_equal(expert_mode_parse(experts, &chooser.mode), 0);
+	moe_forward_set_select(f, expert_choose, &chooser);
 	do {
 		assert_int_equal(moe_forward_run(f, next, n), 0);
 		id = generation_next(g, moe_forward_logits(f));
@@ -121,7 +124,7 @@ static inline void unsplit_hash(size_t n_tokens, char hash[static LOGITS_HASH_HE
 static inline void assert_same_as_unsplit(struct scene *s, size_t n_tokens)
 {
 	char here[LOGITS_HASH_HEX], air[LOGITS_HASH_HEX];
-	unsplit_hash(n_tokens, here);
+	unsplit_hash(n_tokens, s->config.moe.experts, here);
 	generation_hash_hex(inference_generation(scene_inference(s)), air);
 	assert_string_equal(air, here);
 }

@@ -83,6 +83,11 @@ static void drop_leaves_out_light_ones_but_never_the_first(void **state)
 	assert_int_equal(choose("drop<0.12", 1), 3);
 	assert_int_equal(choose("drop<0.4", 1), 1);
 	assert_int_equal(choose("drop<1", 1), 1);
+	struct expert_chooser just = { .model = mini };
+	assert_int_equal(expert_mode_parse("drop<0", &just.mode), 0);
+	just.mode.value = (double)topk[1].weight; /* not below it */
+	assert_int_equal(expert_choose(&just, 0, 0, probs, topk, chosen), 2);
+	assert_int_equal(choose("drop<1", 1), 1);
 	assert_int_equal(chosen[0].expert, 1);
 	near(chosen[0].weight, 1);
 }

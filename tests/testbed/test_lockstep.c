@@ -51,6 +51,26 @@ static void the_cut_into_chunks_and_calls_changes_no_bit(void **state)
 	}
 }
 
+/* Fewer experts than the router chose, down to none for some rows: the same rows get the same over the air. */
+static void experts_left_out_on_purpose_are_left_out_alike(void **state)
+{
+	(void)state;
+	static const char *const modes[] = { "moe.experts=top1", "moe.experts=drop<0.45", "moe.experts=dead:2" };
+	char whole[LOGITS_HASH_HEX], hash[LOGITS_HASH_HEX];
+	unsplit_hash(3, "", whole);
+	for (size_t i = 0; i < 3; i++) {
+		const char *const sets[] = { modes[i], NULL };
+		struct scene *s = scene_open(two_devices, sets);
+		scene_attach(s);
+		assert_int_equal(scene_prompt(s, 3), 0);
+		assert_same_as_unsplit(s, 3);
+		generation_hash_hex(inference_generation(scene_inference(s)), hash);
+		assert_string_not_equal(hash, whole);
+		assert_true(inference_stats(scene_inference(s)).dropped > 0);
+		scene_close(s);
+	}
+}
+
 static void sixteen_devices_in_two_groups_attach_and_serve(void **state)
 {
 	(void)state;
@@ -451,6 +471,7 @@ int main(void)
 		cmocka_unit_test(one_device_answers_as_the_unsplit_model),
 		cmocka_unit_test(two_devices_over_fading_channels_answer_as_the_unsplit_model),
 		cmocka_unit_test(the_cut_into_chunks_and_calls_changes_no_bit),
+		cmocka_unit_test(experts_left_out_on_purpose_are_left_out_alike),
 		cmocka_unit_test(sixteen_devices_in_two_groups_attach_and_serve),
 		cmocka_unit_test(a_second_prompt_starts_afresh),
 		cmocka_unit_test(prompts_that_cannot_be_run_are_refused_and_the_next_one_runs),
