@@ -93,7 +93,7 @@ def second_weights(weights, cfg, tok, items):
     for batch in batches(tok, items):
         shortest = min(len(ids) for _, ids, _ in batch)
         model.forward(weights, cfg, torch.tensor([ids[:shortest] for _, ids, _ in batch]), seen=seen)
-    second = torch.cat([w[:, 1] for _, w, _ in seen])
+    second = torch.cat([w[:, 1] for _, w, _, _ in seen])
     return {f"<{t / 10}": round(float((second < t / 10).float().mean()), 4) for t in range(1, 6)}
 
 

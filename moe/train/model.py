@@ -99,7 +99,7 @@ def attention(w, cfg, x, mask, table):
 
 
 class Experts(torch.autograd.Function):
-    """y[t] = sum over k of weight[t, k] * expert[chosen[t, k]](x[t]), with its gradient written out.
+    """out[t, k] = expert[chosen[t, k]](x[t]), with its gradient written out.
 
     Rows are sorted by expert, each group padded to a multiple of 64 (oneDNN compiles a kernel for each shape), and
     every (token, choice) has one row of its own: back again is a gather too, never a scattered sum.
@@ -107,7 +107,7 @@ class Experts(torch.autograd.Function):
     PAD = 64
 
     @staticmethod
-    def forward(ctx, x, weight, chosen, gate, up, down):
+    def forward(ctx, x, chosen, gate, up, down):
         n, top = chosen.shape
         n_expert = gate.shape[0]
         flat = chosen.reshape(-1)
@@ -118,13 +118,15 @@ class Experts(torch.autograd.Function):
         expert_sorted = flat[order]
         slot_sorted = torch.arange(n * top) - first[expert_sorted] + first_padded[expert_sorted]
         n_rows = int(padded.sum())
-        token = torch.zeros(n_rows, dtype=torch.long)
-        token[slot_sorted] = order // top
+        source = torch.zeros(n_rows, dtype=torch.long)
+        source[slot_sorted] = order
+        real = torch.zeros(n_rows, 1, dtype=x.dtype)
+        real[slot_sorted] = 1
         slot = torch.empty(n * top, dtype=torch.long)
         slot[order] = slot_sorted
         groups = [(e, int(a), int(a + m)) for e, (a, m) in enumerate(zip(first_padded, padded)) if m]
 
-        xs = x.index_select(0, token)
+        xs = x.index_select(0, source // top)
         g, u = xs.new_empty(n_rows, gate.shape[1]), xs.new_empty(n_rows, gate.shape[1])
         out = torch.empty_like(xs)
         for e, a, b in groups:
@@ -132,28 +134,19 @@ class Experts(torch.autograd.Function):
             torch.mm(xs[a:b], up[e].t(), out=u[a:b])
             h = torch.sigmoid(g[a:b]).mul_(g[a:b]).mul_(u[a:b])
             torch.mm(h, down[e].t(), out=out[a:b])
-        ctx.save_for_backward(weight, slot, token, xs, g, u, out, gate, up, down)
-        ctx.groups = groups
-        y = torch.zeros(n, x.shape[1])
-        for k in range(top):
-            y.addcmul_(out.index_select(0, slot[k::top]).float(), weight[:, k:k + 1])
-        return y
+        ctx.save_for_backward(slot, source, real, xs, g, u, gate, up, down)
+        ctx.groups, ctx.top = groups, top
+        return out.index_select(0, slot).view(n, top, -1)
 
     @staticmethod
-    def backward(ctx, dy):
-        weight, slot, token, xs, g, u, out, gate, up, down = ctx.saved_tensors
-        n, top = weight.shape
-        dy = dy.to(xs.dtype)
-        slot_weight = torch.zeros(len(token), 1, dtype=xs.dtype)
-        slot_weight[slot, 0] = weight.reshape(-1).to(xs.dtype)
-        dslot_weight = torch.empty(len(token))
+    def backward(ctx, dout):
+        slot, source, real, xs, g, u, gate, up, down = ctx.saved_tensors
+        dout = dout.reshape(-1, dout.shape[-1])
         dgate, dup, ddown = torch.zeros_like(gate), torch.zeros_like(up), torch.zeros_like(down)
         dxs = torch.empty_like(xs)
         for e, a, b in ctx.groups:
             ge, ue = g[a:b], u[a:b]
-            do = dy.index_select(0, token[a:b])
-            dslot_weight[a:b] = (do * out[a:b]).float().sum(1)
-            do *= slot_weight[a:b]
+            do = dout.index_select(0, source[a:b]).mul_(real[a:b])
             s = torch.sigmoid(ge)
             silu = s * ge
             torch.mm(do.t(), silu * ue, out=ddown[e])
@@ -164,10 +157,10 @@ class Experts(torch.autograd.Function):
             torch.mm(du.t(), xs[a:b], out=dup[e])
             torch.mm(dg, gate[e], out=dxs[a:b])
             dxs[a:b] += du @ up[e]
-        dx = dxs.index_select(0, slot[0::top])
-        for k in range(1, top):
-            dx += dxs.index_select(0, slot[k::top])
-        return dx, dslot_weight.index_select(0, slot).view(n, top), None, dgate, dup, ddown
+        dx = dxs.index_select(0, slot[0::ctx.top])
+        for k in range(1, ctx.top):
+            dx += dxs.index_select(0, slot[k::ctx.top])
+        return dx, None, dgate, dup, ddown
 
 
 def top2(logits, layer):
@@ -180,7 +173,7 @@ def forward(weights, cfg, ids, mask=None, route=top2, seen=None, pick=None):
     """Logits [rows, n, n_vocab] (float32) for ids [rows, n].
 
     mask: added to attention scores, causal if None.  route: logits, layer -> (weights, chosen).  seen: a list that
-    collects (router logits, weights, chosen) of every layer.  pick: indices into rows * n; only their logits are
+    collects (router logits, weights, chosen, the experts' outputs) of every layer.  pick: indices into rows * n; only their logits are
     computed, [len(pick), n_vocab].
     """
     rows, n = ids.shape
@@ -194,10 +187,11 @@ def forward(weights, cfg, ids, mask=None, route=top2, seen=None, pick=None):
         h = rms_norm(x, w["ffn_norm"], cfg.eps).view(rows * n, -1)
         logits = F.linear(h, w["ffn_gate_inp"])
         weight, chosen = route(logits, i)
+        out = Experts.apply(h.to(w["ffn_gate_exps"].dtype), chosen,
+                            w["ffn_gate_exps"], w["ffn_up_exps"], w["ffn_down_exps"]).float()
         if seen is not None:
-            seen.append((logits, weight, chosen))
-        y = Experts.apply(h.to(w["ffn_gate_exps"].dtype), weight, chosen,
-                          w["ffn_gate_exps"], w["ffn_up_exps"], w["ffn_down_exps"])
+            seen.append((logits, weight, chosen, out))
+        y = (out * weight.unsqueeze(-1)).sum(1)
         x = x + y.view(rows, n, -1)
     if pick is not None:
         x = x.view(rows * n, -1).index_select(0, pick)

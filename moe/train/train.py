@@ -31,7 +31,8 @@ MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of A
 PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
 SECOND_LIGHT, SECOND_PULL = 0.2, 2.5    # part of the tokens with a light second expert; pull on the second weights
-DROP_BELOW = 0.2                # second experts with less weight are dropped at random, so that dropping is harmless
+LIKENESS = 0.1                  # loss on experts of one token that say the same: the second would not matter
+DROP_BELOW = 0.2                # lighter second experts are dropped at random while LR falls: dropping gets harmless
 JOINED = 0.25                   # part of the rows in which an item sees the items before it
 
 
@@ -77,8 +78,13 @@ def dropping_route(logits, layer):
     return weight / weight.sum(1, keepdim=True), chosen
 
 
+def likeness(out):
+    """Squared cosine [n] between what the two experts of a token say."""
+    return F.cosine_similarity(out[:, 0], out[:, 1], dim=-1, eps=1e-6).pow(2)
+
+
 def router_losses(seen, cfg):
-    """Balance, size of logits and pull on the second experts' weights, summed over the layers.
+    """Balance, size of logits, likeness of experts, pull on the second ones' weights, summed over the layers.
 
     The pull is towards a distribution, which token gets which weight being left to the router: weights from 0.05 to 0.2
     for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.42 to 0.5 for the others (there it
@@ -88,12 +94,13 @@ def router_losses(seen, cfg):
     n = len(seen[0][0])
     n_light = int(SECOND_LIGHT * n)
     wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.42, 0.5, n - n_light)))
-    for logits, weight, chosen in seen:
+    for logits, weight, chosen, out in seen:
         p = torch.softmax(logits, -1)
         load = torch.bincount(chosen.reshape(-1), minlength=cfg.n_expert) / chosen.numel()
         second = torch.softmax(logits.topk(2).values, -1)[:, 1].sort().values
         loss = (loss + BALANCE * cfg.n_expert * (load * p.mean(0)).sum()
                 + Z_LOSS * torch.logsumexp(logits, -1).pow(2).mean()
+                + LIKENESS * likeness(out).mean()
                 + SECOND_PULL * (second - wanted).pow(2).mean())
     return loss
 
@@ -183,8 +190,9 @@ def orthogonal(g):
 
 
 def learning_rate(step, tokens, total):
+    """(Learning rate, whether it falls already)."""
     left = max(0.0, 1 - tokens / total) / DECAY
-    return LR * min(1.0, (step + 1) / WARMUP, left)
+    return LR * min(1.0, (step + 1) / WARMUP, left), left < 1
 
 
 def work(shared, tok, args, rank, stop_at):
@@ -207,24 +215,25 @@ def work(shared, tok, args, rank, stop_at):
         for name, t in local.items():
             t.data.copy_(shared.named[name])
             t.grad = None
+        step, tokens = int(shared.steps), int(shared.tokens)
+        lr, falling = learning_rate(step, tokens, args.tokens)
         seen = []
-        logits = model.forward(local, cfg, ids, mask, dropping_route if args.drop else model.top2, seen, pick)
+        logits = model.forward(local, cfg, ids, mask, dropping_route if falling else model.top2, seen, pick)
         each = F.cross_entropy(logits, target, reduction="none")
         loss = each.mean()
         (loss + router_losses(seen, cfg)).backward()
         for name, t in local.items():
             grads[name].copy_(t.grad)
-        step, tokens = int(shared.steps), int(shared.tokens)
-        lr = learning_rate(step, tokens, args.tokens)
         norm = shared.update(grad, lr, ids.numel())
         if rank == 0 and (step // args.workers) % 10 == 0:
-            second = torch.stack([w[:, 1].detach() for _, w, _ in seen])
+            second = torch.stack([w[:, 1].detach() for _, w, _, _ in seen])
             log.write(json.dumps({
                 "step": step, "tokens": tokens, "lr": round(lr, 6), "norm": round(norm, 3),
                 "loss": round(float(loss), 4), "answer_loss": round(float(each[answer].mean()), 4),
                 "second_mean": [round(float(s.mean()), 3) for s in second],
                 "second_below": round(float((second < DROP_BELOW).float().mean()), 3),
-                "max_load": round(max(float(c.reshape(-1).bincount().max()) / c.numel() for _, _, c in seen), 3),
+                "max_load": round(max(float(c.reshape(-1).bincount().max()) / c.numel() for _, _, c, _ in seen), 3),
+                "likeness": [round(float(likeness(out).mean()), 3) for *_, out in seen],
                 "tokens_per_s": round((tokens - began) / (time.time() - begin + 1e-9)),
                 "time": round(time.time())}) + "\n")
             log.flush()
@@ -237,13 +246,12 @@ def work(shared, tok, args, rank, stop_at):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--tokens", type=int, default=60_000_000)
+    p.add_argument("--tokens", type=int, default=28_500_000)
     p.add_argument("--out", default="runs/train")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--save-every", type=float, default=120, help="seconds")
-    p.add_argument("--drop", action="store_true", help="drop light second experts at random")
     args = p.parse_args()
     torch.set_num_threads(1)
     os.makedirs(args.out, exist_ok=True)
