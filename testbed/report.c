@@ -149,6 +149,24 @@ static json_t *device_json(struct lockstep *l, const struct config *c, size_t k)
 			 direction_json(&r, CELL_UL));
 }
 
+/* What was dropped instead of being believed; results: with the losses. */
+static json_t *refused_json(struct lockstep *l)
+{
+	struct bs_stats bs = bs_stats(lockstep_bs(l));
+	uint64_t messages = bs.messages_bad, dropped = 0, calls = 0, preambles = 0;
+	for (size_t k = 0; k < lockstep_n_devices(l); k++) {
+		struct cell_device_stats c = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
+		struct worker_stats w = device_worker_stats(lockstep_device(l, k));
+		messages += c.messages_bad + device_stats(lockstep_device(l, k)).messages_bad;
+		dropped += w.dropped;
+		calls += w.refused + w.non_finite;
+		preambles += c.accesses_false;
+	}
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "hellos", (json_int_t)bs.refused, "messages", (json_int_t)messages,
+			 "calls_stale", (json_int_t)dropped, "calls", (json_int_t)calls, "preambles", (json_int_t)preambles,
+			 "slots_non_finite", (json_int_t)cell_stats(bs_cell(lockstep_bs(l))).non_finite);
+}
+
 /* ---- the whole ---- */
 
 static double per(double x, size_t n)
@@ -175,13 +193,13 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 				   (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
 				   (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
-	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "schema", 1, "version",
+	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "schema", 1, "version",
 			 cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed, "virtual_time_s",
 			 json_real_or_null(lockstep_time_s(l)), "attached_s", json_real_or_null(session_attached_s(s)),
 			 "generation_s", json_real_or_null(time_s), "time_per_token_ms", json_real_or_null(per(1e3 * time_s, n_tokens)),
 			 "bytes_on_air_per_token", json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency,
-			 "expert_rows", (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "devices",
-			 devices, "config", config_json(c, false));
+			 "expert_rows", (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "refused",
+			 refused_json(l), "devices", devices, "config", config_json(c, false));
 }
 
 static void print_latency(FILE *f, const char *name, const struct latency *x)
@@ -191,12 +209,22 @@ static void print_latency(FILE *f, const char *name, const struct latency *x)
 			x->p99, x->waiting, x->downlink, x->compute, x->uplink);
 }
 
+/* "-" for what there is none of. */
+static const char *figure(char text[static 32], int decimals, double x, const char *unit)
+{
+	snprintf(text, 32, isfinite(x) ? "%.*f%s" : "-", decimals, x, unit);
+	return text;
+}
+
+#define FIGURE(decimals, x, unit) figure((char[32]){ 0 }, decimals, x, unit)
+
 static void print_device(FILE *f, struct lockstep *l, size_t k)
 {
 	struct device_row r = device_row(l, k);
-	fprintf(f, "  %3zu %9.1f %5.1f %6.1f%% %9.1f %5.1f %6.1f%% %8llu %8llu %9.3f\n", k, r.snr_db[CELL_DL], r.mcs[CELL_DL],
-		100 * r.bler[CELL_DL], r.snr_db[CELL_UL], r.mcs[CELL_UL], 100 * r.bler[CELL_UL], (unsigned long long)r.calls,
-		(unsigned long long)r.rows, r.busy_s);
+	fprintf(f, "  %3zu", k);
+	for (int dir = CELL_DL; dir <= CELL_UL; dir++)
+		fprintf(f, " %9s %5s %7s", FIGURE(1, r.snr_db[dir], ""), FIGURE(1, r.mcs[dir], ""), FIGURE(1, 100 * r.bler[dir], "%"));
+	fprintf(f, " %8llu %8llu %9.3f\n", (unsigned long long)r.calls, (unsigned long long)r.rows, r.busy_s);
 }
 
 void report_print(FILE *f, struct session *s, size_t n_tokens, double time_s)
@@ -205,8 +233,8 @@ void report_print(FILE *f, struct session *s, size_t n_tokens, double time_s)
 	struct report_losses x = report_losses(s);
 	size_t n;
 	const struct layer_record *layers = session_layers(s, &n);
-	fprintf(f, "tokens %zu, virtual time %.3f s (attached after %.3f s), %.2f ms a token\n", n_tokens, time_s,
-		session_attached_s(s), per(1e3 * time_s, n_tokens));
+	fprintf(f, "tokens %zu, virtual time %s (attached after %s), %s a token\n", n_tokens, FIGURE(3, time_s, " s"),
+		FIGURE(3, session_attached_s(s), " s"), FIGURE(2, per(1e3 * time_s, n_tokens), " ms"));
 	fprintf(f, "layer latency, ms; the split is that of the call that finished last\n");
 	fprintf(f, "  %-7s %6s %8s %8s %8s %8s | %8s %8s %8s %8s\n", "", "layers", "mean", "p50", "p95", "p99", "waiting", "downlink",
 		"compute", "uplink");
@@ -214,10 +242,12 @@ void report_print(FILE *f, struct session *s, size_t n_tokens, double time_s)
 		struct latency latency = summarise(layers, n, which);
 		print_latency(f, kind_names[which], &latency);
 	}
-	fprintf(f, "on air %.0f bytes a token down, %.0f up; first transmissions lost %.1f %%, blocks lost for good %llu, "
-		   "grants %llu, acknowledgements %llu\n",
-		per((double)x.bytes_on_air[CELL_DL], n_tokens), per((double)x.bytes_on_air[CELL_UL], n_tokens),
-		100 * per((double)x.first_lost, x.first_transmissions), (unsigned long long)x.blocks_lost,
+	fprintf(f,
+		"on air %s bytes a token down, %s up; first transmissions lost %s, blocks lost for good %llu, "
+		"grants %llu, acknowledgements %llu\n",
+		FIGURE(0, per((double)x.bytes_on_air[CELL_DL], n_tokens), ""),
+		FIGURE(0, per((double)x.bytes_on_air[CELL_UL], n_tokens), ""),
+		FIGURE(1, 100 * per((double)x.first_lost, x.first_transmissions), " %"), (unsigned long long)x.blocks_lost,
 		(unsigned long long)x.grants_lost, (unsigned long long)x.acks_lost);
 	fprintf(f, "  %3s %9s %5s %7s %9s %5s %7s %8s %8s %9s\n", "dev", "DL SNR dB", "MCS", "BLER", "UL SNR dB", "MCS", "BLER", "calls",
 		"rows", "busy s");
