@@ -41,7 +41,8 @@ struct eval {
 	struct family family[FAMILIES_MAX];
 	size_t n_families;
 	struct outcome *outcome;
-	size_t n_done;
+	size_t n_done, n_tokens; /* items, tokens picked */
+	double time_s;           /* over the air: virtual, from each prompt's start to its last token */
 	double nll[2];     /* summed over scored tokens: of answers, of everything */
 	uint64_t scored[2];
 };
@@ -75,8 +76,10 @@ static void progress(const struct eval *e)
 
 static bool note(struct eval *e, struct outcome *o, const struct item *item, const struct generation *g)
 {
-	size_t len;
+	size_t len, n_tokens;
 	const char *text = generation_text(g, &len);
+	generation_tokens(g, &n_tokens);
+	e->n_tokens += n_tokens;
 	o->right = item_is_right(item, text);
 	o->text = strdup(text);
 	e->n_done++;
@@ -236,6 +239,7 @@ static int link_item(struct eval *e, struct session *s, size_t i, char *err, siz
 		rc = -ENOMEM;
 	if (!rc)
 		note_layers(s, before, &e->outcome[i]);
+	e->time_s += rc ? 0 : e->outcome[i].prompt_s;
 	prompt_free(&p);
 	return rc;
 }
@@ -304,9 +308,9 @@ static double perplexity(const struct eval *e, int which)
 static int report(struct eval *e, struct session *s, const char *experts)
 {
 	FILE *f = json_out_text(&e->json);
-	double mean, tokens_s = 0;
+	double mean;
 	json_t *families = families_json(e, &mean);
-	json_t *root = s ? report_json(s, e->config, e->n_done, tokens_s)
+	json_t *root = s ? report_json(s, e->config, e->n_tokens, e->time_s)
 			 : json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "version", cli_version(), "mode", "local", "seed",
 				     (json_int_t)e->seed);
 	for (size_t i = 0; i < e->n_families; i++)
@@ -316,7 +320,7 @@ static int report(struct eval *e, struct session *s, const char *experts)
 	if (!s)
 		fprintf(f, "  perplexity %.4f of answers, %.4f of everything\n", perplexity(e, 0), perplexity(e, 1));
 	else
-		report_print(f, s, e->n_done, NAN);
+		report_print(f, s, e->n_tokens, e->time_s);
 	json_object_set_new(root, "experts_mode", json_string(experts));
 	json_object_set_new(root, "items", json_integer((json_int_t)e->n_done));
 	json_object_set_new(root, "families", families);
