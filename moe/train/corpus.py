@@ -89,7 +89,7 @@ def recall(rng):
 
 
 def story(rng):
-    """People walk about and carry things; where is one of them at the end, or was at first?"""
+    """People walk about and carry things; where is one of them at the end, or was at first, or who is there?"""
     n = 1 + pick_level(rng, 1, 2, 3, 3, 2, 2)
     people = rng.sample(NAMES, rng.choice((2, 3)))
     thing = rng.choice(THINGS)
@@ -107,6 +107,8 @@ def story(rng):
         first.setdefault(who, place)
         lines.append(f"{who} went to the {place}.")
     questions = [(f"where is {who}?", place) for who, place in at.items()]
+    where = list(at.values())
+    questions += [(f"who is at the {place}?", who) for who, place in at.items() if where.count(place) == 1]
     questions += [(f"where was {who} first?", first[who]) for who in at if first[who] != at[who]]
     rng.shuffle(questions)
     if holder:
@@ -163,14 +165,20 @@ def program(rng):
 
 
 def action(rng):
-    """Someone is in need; which of the things on offer helps best?"""
-    need = rng.choice(list(NEEDS))
-    good = rng.sample(NEEDS[need], pick_level(rng, 2, 5))
-    others = rng.sample([a for a in ACTIONS if a not in NEEDS[need]], rng.choice((3, 2)) - (len(good) - 1))
-    offer = good + others
+    """Someone is in need; which of the things on offer helps best?  Sometimes two are, in different needs."""
+    who = rng.sample(NAMES, 1 + (rng.random() < 0.5))
+    needs = dict(zip(who, rng.sample(list(NEEDS), len(who))))
+    offer = []
+    for need in needs.values():
+        offer += [a for a in rng.sample(NEEDS[need], pick_level(rng, 2, 5)) if a not in offer]
+    others = [a for a in ACTIONS if not any(a in NEEDS[need] for need in needs.values())]
+    offer += rng.sample(others, max(1, 4 - len(offer)))
     rng.shuffle(offer)
-    best = min(good, key=NEEDS[need].index)
-    return "", [(f"{rng.choice(NAMES)} is {need}. {', '.join(offer)}?", best)]
+    best = {a: min((x for x in offer if x in NEEDS[need]), key=NEEDS[need].index) for a, need in needs.items()}
+    if len(who) == 1:
+        return "", [(f"{who[0]} is {needs[who[0]]}. {', '.join(offer)}?", best[who[0]])]
+    told = ", ".join(f"{a} is {need}" for a, need in needs.items()) + f". {', '.join(offer)}."
+    return told, [(f"{a}?", best[a]) for a in rng.sample(who, 2)]
 
 
 def translate(rng):
@@ -247,8 +255,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 1.8, "strings": 1.2, "program": 1.5, "action": 0.2,
-       "translate": 0.3, "knowledge": 1.0, "sequence": 1.2, "compare": 1.3}
+MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 1.8, "strings": 1.2, "program": 1.3, "action": 0.8,
+       "translate": 0.25, "knowledge": 1.0, "sequence": 1.2, "compare": 1.1}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4
