@@ -303,7 +303,8 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 		          rx->num.n_sc / LAYOUT_DMRS_STEP);
 	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, layout_sounding_symbol), rx->sounding, rx->num.n_sc);
 	for (size_t k = 0; k < rx->num.n_sc; k++)
-		rx->tilt[k] = (float complex)cexp(2 * M_PI * I * numerology_offset(&rx->num, k) / (double)rx->num.n_fft);
+		rx->tilt[k] =
+		        (float complex)cexp(2 * M_PI * I * numerology_offset(&rx->num, k) / (double)rx->num.n_fft);
 	rx->ofdm = ofdm_create(&rx->num, numerology_backoff(&rx->num));
 	rx->cw = cw_create(UCI_BITS, 2 * UCI_RE_MAX);
 	rx->block = block_create(&rx->num);
@@ -391,9 +392,9 @@ int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot
 	return 0;
 }
 
-/* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. A device
- * whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the three, the tilt
- * that adds up best. */
+/* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. A
+ * device whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the three,
+ * the tilt that adds up best. */
 static float sounding_cfo_hz(const struct ul_rx *rx, const struct link *link, const float complex *h)
 {
 	uint64_t slots = rx->when.slot - link->slot;

@@ -13,8 +13,8 @@ enum {
 	RANGE_BYTES = 8,
 	VERDICT_BYTES = 7,
 	RANGES_IN_STATUS = 4,
-	SEGMENTS = 2048,     /* pieces of the stream in flight or waiting to go again */
-	RANGES = 64,         /* islands received beyond the first hole */
+	SEGMENTS = 2048, /* pieces of the stream in flight or waiting to go again */
+	RANGES = 64,     /* islands received beyond the first hole */
 	CAPACITY_MIN = 4096,
 	CAPACITY_MAX = 1 << 24,
 };
@@ -70,7 +70,8 @@ static int32_t after(uint32_t a, uint32_t b)
 
 struct arq *arq_create(size_t capacity)
 {
-	if (capacity < CAPACITY_MIN || capacity > CAPACITY_MAX || capacity & (capacity - 1)) { /* the ring wraps as offsets do */
+	if (capacity < CAPACITY_MIN || capacity > CAPACITY_MAX ||
+	    capacity & (capacity - 1)) { /* the ring wraps as offsets do */
 		errno = EINVAL;
 		return NULL;
 	}
@@ -453,7 +454,8 @@ static size_t take_data(struct arq *a, const uint8_t *p, size_t n, uint64_t slot
 		return size;
 	}
 	slide(a);
-	uint32_t known = after(a->arrived, offset) > 0 ? a->arrived - offset : 0; /* a repeat may begin in what we have */
+	uint32_t known =
+	        after(a->arrived, offset) > 0 ? a->arrived - offset : 0; /* a repeat may begin in what we have */
 	offset += known;
 	len -= known;
 	if (offset - a->rx_base + len > 2 * a->capacity)

@@ -16,9 +16,10 @@ enum {
 	TB_MAX = 1 << 14,
 	RE_PER_RB = LAYOUT_NOMINAL_RE_PER_RB,
 	MIN_TB_BYTES = 12,
-	SLOTS_REMEMBERED = 16,    /* grants by slot */
+	SLOTS_REMEMBERED = 16, /* grants by slot */
 	GRANTS_REMEMBERED = 64,
-	KEEPALIVE_SLOTS = 50,     /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
+	KEEPALIVE_SLOTS =
+	        50, /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
 	KEEPALIVES = 4,
 	SYSINFO_LEVEL = 8,
 	ANSWER_LEVEL = 8,
@@ -40,10 +41,10 @@ struct ul_expected {
 
 struct peer {
 	enum cell_device_state state;
-	uint64_t since;      /* slot of the last change of state */
-	uint64_t heard;      /* last slot in which its control was decoded */
-	uint64_t addressed;  /* last slot with a message to it */
-	uint64_t served;     /* last slot in which there was room for a grant to it */
+	uint64_t since;     /* slot of the last change of state */
+	uint64_t heard;     /* last slot in which its control was decoded */
+	uint64_t addressed; /* last slot with a message to it */
+	uint64_t served;    /* last slot in which there was room for a grant to it */
 	bool answer_due;
 	bool refused; /* it speaks another version: told so, and no longer read */
 	struct arq *arq;
@@ -78,8 +79,8 @@ struct cell {
 	struct alloc_state alloc_state[2];
 	struct alloc_problem problem;
 	struct alloc_result result[2];
-	uint64_t slot; /* last uplink slot */
-	uint8_t *block; /* received */
+	uint64_t slot;    /* last uplink slot */
+	uint8_t *block;   /* received */
 	uint8_t *message; /* being queued */
 	struct peer peer[PHY_DEVICES_MAX];
 	struct cell_stats stats;
@@ -130,7 +131,8 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->num = layout_numerology(p->layout);
 	c->link_config = link_config_default();
 	c->link_config.target_bler = p->bler_target;
-	c->keepalive_slots = p->lost_after_slots / KEEPALIVES < KEEPALIVE_SLOTS ? p->lost_after_slots / KEEPALIVES : KEEPALIVE_SLOTS;
+	c->keepalive_slots =
+	        p->lost_after_slots / KEEPALIVES < KEEPALIVE_SLOTS ? p->lost_after_slots / KEEPALIVES : KEEPALIVE_SLOTS;
 	c->predict_config = predict_config_default();
 	c->predict_config.slot_s = numerology_slot_s(c->num);
 	c->predict_config.target_bler = p->bler_target;
@@ -423,8 +425,8 @@ static unsigned longest_unserved(const struct cell *c, uint32_t mask, uint64_t s
 	return best;
 }
 
-/* Devices whose messages fit the control symbols. Who was served longest ago comes first, so that a device that needs most of the room
- * for its message gets it when its turn has come. */
+/* Devices whose messages fit the control symbols. Who was served longest ago comes first, so that a device that needs
+ * most of the room for its message gets it when its turn has come. */
 static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 {
 	uint32_t waiting = 0, served = 0;
@@ -473,9 +475,12 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served)
 {
 	struct alloc_problem *p = &c->problem;
-	*p = (struct alloc_problem){ .n_rb = c->num->n_rb, .rates = &c->rates, .grants_max = PHY_DEVICES_MAX,
-				     .min_bytes = MIN_TB_BYTES, .slot_s = numerology_slot_s(c->num),
-				     .n_devices = c->params.n_devices };
+	*p = (struct alloc_problem){ .n_rb = c->num->n_rb,
+		                     .rates = &c->rates,
+		                     .grants_max = PHY_DEVICES_MAX,
+		                     .min_bytes = MIN_TB_BYTES,
+		                     .slot_s = numerology_slot_s(c->num),
+		                     .n_devices = c->params.n_devices };
 	if (dir == CELL_UL)
 		p->available = layout_ul_rbs(c->params.layout, slot);
 	else
@@ -490,8 +495,11 @@ static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t
 
 static struct grant to_grant(const struct harq *h, const struct alloc_grant *a, uint8_t process)
 {
-	return (struct grant){ .rbs = a->rbs, .mcs = a->mcs, .harq_id = process, .ndi = h->process[process].ndi,
-			       .rv = h->process[process].rv };
+	return (struct grant){ .rbs = a->rbs,
+		               .mcs = a->mcs,
+		               .harq_id = process,
+		               .ndi = h->process[process].ndi,
+		               .rv = h->process[process].rv };
 }
 
 static void count_grant(struct peer *p, enum cell_direction dir, const struct alloc_grant *a)
@@ -536,7 +544,7 @@ static void grant_uplink(struct cell *c, const struct alloc_grant *a, uint64_t s
 	dci->has_ul = true;
 	dci->ul = to_grant(&p->harq[CELL_UL], a, process);
 	p->expected[slot % SLOTS_REMEMBERED] =
-		(struct ul_expected){ .any = true, .is_new = !a->retx, .slot = slot, .grant = dci->ul };
+	        (struct ul_expected){ .any = true, .is_new = !a->retx, .slot = slot, .grant = dci->ul };
 	if (!a->retx)
 		p->ul_grant[p->n_ul_grants++ % GRANTS_REMEMBERED] = slot;
 }
@@ -578,7 +586,8 @@ static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci)
 			level /= 2; /* alignment may leave less than was counted on */
 		c->stats.dcis++;
 		if (dci[d].has_dl)
-			dl_tx_data(c->dl, (uint8_t)d, &dci[d].dl, p->dl_block[dci[d].dl.harq_id], p->dl_bytes[dci[d].dl.harq_id]);
+			dl_tx_data(c->dl, (uint8_t)d, &dci[d].dl, p->dl_block[dci[d].dl.harq_id],
+			           p->dl_bytes[dci[d].dl.harq_id]);
 	}
 }
 
@@ -587,9 +596,12 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 	struct dci dci[PHY_DEVICES_MAX] = { 0 };
 	dl_tx_begin(c->dl, slot);
 	if (layout_is_sync_slot(slot)) {
-		struct sysinfo si = { .slot = (uint32_t)slot, .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
-				      .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
-				      .n_groups = (uint8_t)n_groups(c), .cell_id = c->params.cell_id, .version = DCI_VERSION };
+		struct sysinfo si = { .slot = (uint32_t)slot,
+			              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
+			              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
+			              .n_groups = (uint8_t)n_groups(c),
+			              .cell_id = c->params.cell_id,
+			              .version = DCI_VERSION };
 		dl_tx_sysinfo(c->dl, &si, SYSINFO_LEVEL);
 		c->stats.sysinfos++;
 	}
@@ -606,7 +618,8 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 	for (size_t i = 0; i < c->result[CELL_DL].n_grants; i++)
 		grant_downlink(c, &c->result[CELL_DL].grant[i], slot, &dci[c->result[CELL_DL].grant[i].device]);
 	for (size_t i = 0; i < c->result[CELL_UL].n_grants; i++)
-		grant_uplink(c, &c->result[CELL_UL].grant[i], slot + CELL_UL_DELAY, &dci[c->result[CELL_UL].grant[i].device]);
+		grant_uplink(c, &c->result[CELL_UL].grant[i], slot + CELL_UL_DELAY,
+		             &dci[c->result[CELL_UL].grant[i].device]);
 	send_grants(c, slot, dci);
 	keep_alive(c, slot);
 	dl_tx_finish(c->dl, samples);

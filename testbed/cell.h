@@ -14,8 +14,8 @@
  *     attached   cell_welcome was called
  *
  * and is absent again when nothing was decoded from it for lost_after_slots, or when its hello has not come by then.
- * Scheduling follows scheduler/allocate.h, once for each direction; the devices served in a slot are those whose messages fit the
- * control symbols, who was served longest ago first: what does not fit waits, and is counted.
+ * Scheduling follows scheduler/allocate.h, once for each direction; the devices served in a slot are those whose
+ * messages fit the control symbols, who was served longest ago first: what does not fit waits, and is counted.
  */
 #ifndef TESTBED_CELL_H
 #define TESTBED_CELL_H
@@ -34,8 +34,9 @@
 #include "testbed/message.h"
 
 enum {
-	CELL_AHEAD = 2,    /* slots between the one received and the one built */
-	CELL_UL_DELAY = 2, /* a grant in slot n is for uplink slot n + 2, an acknowledgement in n + 2 for the block in n */
+	CELL_AHEAD = 2, /* slots between the one received and the one built */
+	CELL_UL_DELAY =
+	        2, /* a grant in slot n is for uplink slot n + 2, an acknowledgement in n + 2 for the block in n */
 };
 
 enum cell_device_state { CELL_ABSENT, CELL_ANSWERED, CELL_ATTACHED, CELL_STATES };
@@ -66,24 +67,25 @@ struct cell_params {
 /* What the upper layer knows of a device's share of the layer in work, for the allocators. */
 struct cell_load {
 	bool loaded;
-	double remaining_bytes[2]; /* still to be carried for the layer, by direction, what waits at the device included */
+	double remaining_bytes[2]; /* still to be carried for the layer, by direction, what waits at the device included
+	                            */
 	double tail_s;             /* from the last downlink byte to the layer's end: compute and uplink */
 };
 
 struct cell_device_stats {
 	struct harq_stats harq[2];
 	struct arq_stats arq;
-	uint64_t bytes_on_air[2];    /* of transport blocks, every transmission */
+	uint64_t bytes_on_air[2]; /* of transport blocks, every transmission */
 	uint64_t rb_slots[2];
-	uint64_t blocks[2];          /* new blocks */
-	double mcs_sum[2];           /* over new blocks */
-	double snr_sum_db[2];        /* over slots with CSI */
+	uint64_t blocks[2];   /* new blocks */
+	double mcs_sum[2];    /* over new blocks */
+	double snr_sum_db[2]; /* over slots with CSI */
 	uint64_t snr_slots[2];
 	uint64_t accesses, attaches, losses;
-	uint64_t accesses_false;     /* preambles of a device whose control was there: noise */
+	uint64_t accesses_false; /* preambles of a device whose control was there: noise */
 	uint64_t controls_ok, controls_bad, controls_silent;
 	uint64_t messages_bad;
-	uint64_t blocks_empty;       /* granted, decoded, nothing in it */
+	uint64_t blocks_empty; /* granted, decoded, nothing in it */
 };
 
 struct cell_stats {
@@ -113,7 +115,8 @@ enum cell_device_state cell_state(const struct cell *c, unsigned device);
 /* Stream offsets: the next byte cell_send will queue, and the first one never yet put in a block. */
 uint32_t cell_queued(const struct cell *c, unsigned device);
 uint32_t cell_sent(const struct cell *c, unsigned device);
-/* First uplink slot >= slot for which the device was granted a new block; UINT64_MAX if none yet. Looks back 64 grants. */
+/* First uplink slot >= slot for which the device was granted a new block; UINT64_MAX if none yet. Looks back 64 grants.
+ */
 uint64_t cell_ul_grant_after(const struct cell *c, unsigned device, uint64_t slot);
 /* Bytes the device last reported waiting, less what was granted since. */
 uint32_t cell_ul_backlog(const struct cell *c, unsigned device);

@@ -1,5 +1,5 @@
-/* wdmoe eval tasks: how many held-out items a model gets right, with the experts that the router wants or with others, here or over
- * the air. */
+/* wdmoe eval tasks: how many held-out items a model gets right, with the experts that the router wants or with others,
+ * here or over the air. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ struct eval {
 	struct outcome *outcome;
 	size_t n_done, n_tokens; /* items, tokens picked */
 	double time_s;           /* over the air: virtual, from each prompt's start to its last token */
-	double nll[2];     /* summed over scored tokens: of answers, of everything */
+	double nll[2];           /* summed over scored tokens: of answers, of everything */
 	uint64_t scored[2];
 };
 
@@ -116,7 +116,8 @@ static int score_position(void *user, size_t position, const float *logits)
 	return 0;
 }
 
-/* Prompt, right answer and EOS as one sequence. A word follows after a space, digits and capitals directly, as in training. */
+/* Prompt, right answer and EOS as one sequence. A word follows after a space, digits and capitals directly, as in
+ * training. */
 static int32_t *whole_item(const struct moe_model *m, const struct item *item, size_t *n)
 {
 	char *text = NULL;
@@ -137,7 +138,8 @@ static int32_t *whole_item(const struct moe_model *m, const struct item *item, s
 	return ids;
 }
 
-static int score_item(struct eval *e, struct moe_forward *f, const struct moe_model *m, const struct item *item, size_t n_prompt)
+static int score_item(struct eval *e, struct moe_forward *f, const struct moe_model *m, const struct item *item,
+                      size_t n_prompt)
 {
 	struct scorer s = { .e = e, .n_prompt = n_prompt, .n_vocab = m->shape.n_vocab };
 	int32_t *ids = whole_item(m, item, &s.n);
@@ -182,7 +184,8 @@ static int eval_here(struct eval *e, char *err, size_t err_len)
 	if (rc)
 		return rc;
 	struct expert_chooser chooser = { .model = m, .mode = e->mode, .seed = e->seed };
-	struct moe_forward *f = moe_forward_create(m, m->shape.n_ctx, m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS);
+	struct moe_forward *f =
+	        moe_forward_create(m, m->shape.n_ctx, m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS);
 	if (!f)
 		rc = -errno;
 	else if (e->mode.rule)
@@ -270,9 +273,9 @@ static json_t *families_json(const struct eval *e, double *mean)
 		struct stats_interval w = stats_wilson(x->right, x->n, 0.95);
 		sum += w.mean;
 		json_object_set_new(root, x->name,
-				    json_pack("{s:I, s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n, "right", (json_int_t)x->right,
-					      "accuracy", json_real_or_null(w.mean), "low", json_real_or_null(w.low), "high",
-					      json_real_or_null(w.high)));
+		                    json_pack("{s:I, s:I, s:o, s:o, s:o}", "n", (json_int_t)x->n, "right",
+		                              (json_int_t)x->right, "accuracy", json_real_or_null(w.mean), "low",
+		                              json_real_or_null(w.low), "high", json_real_or_null(w.high)));
 	}
 	*mean = e->n_families ? sum / (double)e->n_families : NAN;
 	return root;
@@ -284,8 +287,9 @@ static json_t *items_json(const struct eval *e)
 	json_t *list = json_array();
 	for (size_t i = 0; i < e->n_done; i++) {
 		const struct outcome *o = &e->outcome[i];
-		json_t *x = json_pack("{s:I, s:s, s:b, s:s}", "item", (json_int_t)((e->first + i * e->stride) % e->items.n), "family",
-				      item_of(e, i)->family, "right", o->right, "text", o->text);
+		json_t *x =
+		        json_pack("{s:I, s:s, s:b, s:s}", "item", (json_int_t)((e->first + i * e->stride) % e->items.n),
+		                  "family", item_of(e, i)->family, "right", o->right, "text", o->text);
 		for (int k = 0; k < 2 && e->link; k++) {
 			char name[32];
 			snprintf(name, sizeof name, "%s_layers", kind[k]);
@@ -311,11 +315,11 @@ static int report(struct eval *e, struct session *s, const char *experts)
 	double mean;
 	json_t *families = families_json(e, &mean);
 	json_t *root = s ? report_json(s, e->config, e->n_tokens, e->time_s)
-			 : json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "version", cli_version(), "mode", "local", "seed",
-				     (json_int_t)e->seed);
+	                 : json_pack("{s:i, s:s, s:s, s:I}", "schema", 1, "version", cli_version(), "mode", "local",
+	                             "seed", (json_int_t)e->seed);
 	for (size_t i = 0; i < e->n_families; i++)
 		fprintf(f, "  %-12s %5.1f %%  of %zu\n", e->family[i].name,
-			100.0 * (double)e->family[i].right / (double)e->family[i].n, e->family[i].n);
+		        100.0 * (double)e->family[i].right / (double)e->family[i].n, e->family[i].n);
 	fprintf(f, "  %-12s %5.1f %%\n", "mean", 100 * mean);
 	if (!s)
 		fprintf(f, "  perplexity %.4f of answers, %.4f of everything\n", perplexity(e, 0), perplexity(e, 1));
@@ -367,7 +371,8 @@ int cmd_eval_tasks(int argc, char **argv)
 		{ "model", CLI_STRING, &model, "FILE", "the model, a GGUF file (model.path)" },
 		{ "experts", CLI_STRING, &experts, "MODE", "top2, top1, drop<W, random, dead:K; empty: as routed" },
 		{ "link", CLI_FLAG, &e.link, NULL, "reach the experts over the air, all items in one run" },
-		{ "config", CLI_STRING, &config, "CONFIG", "the scenario, with --link (testbed/scenarios/default.yaml)" },
+		{ "config", CLI_STRING, &config, "CONFIG",
+		  "the scenario, with --link (testbed/scenarios/default.yaml)" },
 		{ "first", CLI_INT, &first, "I", "the first item taken", .min = 0, .max = 1e9 },
 		{ "stride", CLI_INT, &stride, "N", "then every Nth item", .min = 1, .max = 1e9 },
 		{ "items", CLI_INT, &n, "N", "how many; 0: all", .min = 0, .max = 1e9 },
@@ -378,10 +383,16 @@ int cmd_eval_tasks(int argc, char **argv)
 	};
 	const struct cli_syntax syntax = {
 		"FILE.jsonl...",
-		"Asks a model held-out items, JSON lines {\"family\", \"prompt\", \"answer\"}. Right is the greedy text up to newline or\n"
-		"EOS, trimmed, that equals the answer. Locally also the perplexity of the answers and of everything. With --link the\n"
+		"Asks a model held-out items, JSON lines {\"family\", \"prompt\", \"answer\"}. Right is the greedy "
+		"text up to newline or\n"
+		"EOS, trimmed, that equals the answer. Locally also the perplexity of the answers and of everything. "
+		"With --link the\n"
 		"experts are reached over the air, and layer latencies are told too.",
-		options, sizeof options / sizeof options[0], &files, 1, CLI_LIST_MAX,
+		options,
+		sizeof options / sizeof options[0],
+		&files,
+		1,
+		CLI_LIST_MAX,
 	};
 	int status;
 	char err[512];
@@ -393,7 +404,8 @@ int cmd_eval_tasks(int argc, char **argv)
 	status = json_out_open(&e.json, json);
 	if (status == CLI_DONE && expert_mode_parse(experts, &e.mode))
 		status = cli_bad_input("--experts: \"%s\" is none of topN, drop<W, random, dead:K", experts);
-	if (status == CLI_DONE && config_load(e.config, config ? config : "testbed/scenarios/default.yaml", sets.items, sets.n, err, sizeof err))
+	if (status == CLI_DONE && config_load(e.config, config ? config : "testbed/scenarios/default.yaml", sets.items,
+	                                      sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
 	for (size_t i = 0; i < files.n && status == CLI_DONE; i++) {
 		char path[CONFIG_PATH_MAX];

@@ -147,7 +147,8 @@ int cmd_generate(int argc, char **argv)
 	};
 	const struct cli_syntax syntax = {
 		"",
-		"Answers a prompt, computed unsplit and locally. Stops at the end-of-sequence token, the limit or the end of\n"
+		"Answers a prompt, computed unsplit and locally. Stops at the end-of-sequence token, the limit or the "
+		"end of\n"
 		"the context.\n" PROMPT_FORMS,
 		options,
 		sizeof options / sizeof options[0],

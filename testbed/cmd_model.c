@@ -25,13 +25,14 @@ static json_t *info_json(const struct moe_model *m)
 	const struct moe_shape *s = &m->shape;
 	char hash[MOE_HASH_HEX];
 	moe_model_hash_hex(m, hash);
-	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}", "schema", 1,
-			 "version", cli_version(), "hash", hash, "architecture", m->arch->name, "n_layer",
-			 (json_int_t)s->n_layer, "n_embd", (json_int_t)s->n_embd, "n_vocab", (json_int_t)s->n_vocab, "n_ctx",
-			 (json_int_t)s->n_ctx, "n_head", (json_int_t)s->n_head, "n_head_kv", (json_int_t)s->n_head_kv, "head_dim",
-			 (json_int_t)s->head_dim_k, "n_expert", (json_int_t)s->n_expert, "n_expert_used",
-			 (json_int_t)s->n_expert_used, "n_ff", (json_int_t)s->n_ff, "type_bytes", types_json(m), "base_bytes",
-			 (json_int_t)moe_model_base_bytes(m), "expert_bytes", (json_int_t)moe_model_expert_bytes(m, 0));
+	return json_pack("{s:i, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I}",
+	                 "schema", 1, "version", cli_version(), "hash", hash, "architecture", m->arch->name, "n_layer",
+	                 (json_int_t)s->n_layer, "n_embd", (json_int_t)s->n_embd, "n_vocab", (json_int_t)s->n_vocab,
+	                 "n_ctx", (json_int_t)s->n_ctx, "n_head", (json_int_t)s->n_head, "n_head_kv",
+	                 (json_int_t)s->n_head_kv, "head_dim", (json_int_t)s->head_dim_k, "n_expert",
+	                 (json_int_t)s->n_expert, "n_expert_used", (json_int_t)s->n_expert_used, "n_ff",
+	                 (json_int_t)s->n_ff, "type_bytes", types_json(m), "base_bytes",
+	                 (json_int_t)moe_model_base_bytes(m), "expert_bytes", (json_int_t)moe_model_expert_bytes(m, 0));
 }
 
 static void print_info(FILE *f, const struct moe_model *m)
@@ -43,12 +44,13 @@ static void print_info(FILE *f, const struct moe_model *m)
 	moe_model_hash_hex(m, hash);
 	fprintf(f, "file            %s\n", gguf_path(m->file));
 	fprintf(f, "hash            %s\n", hash);
-	fprintf(f, "architecture    %s: %zu layers, embedding %zu, vocabulary %zu, context %zu\n", m->arch->name, s->n_layer,
-		s->n_embd, s->n_vocab, s->n_ctx);
-	fprintf(f, "attention       %zu heads over %zu key-value heads of %zu\n", s->n_head, s->n_head_kv, s->head_dim_k);
+	fprintf(f, "architecture    %s: %zu layers, embedding %zu, vocabulary %zu, context %zu\n", m->arch->name,
+	        s->n_layer, s->n_embd, s->n_vocab, s->n_ctx);
+	fprintf(f, "attention       %zu heads over %zu key-value heads of %zu\n", s->n_head, s->n_head_kv,
+	        s->head_dim_k);
 	fprintf(f, "experts         %zu a layer, %zu used, width %zu\n", s->n_expert, s->n_expert_used, s->n_ff);
 	json_object_foreach(types, type, bytes)
-		fprintf(f, "%-16s%.1f kB\n", type, (double)json_integer_value(bytes) / 1e3);
+	        fprintf(f, "%-16s%.1f kB\n", type, (double)json_integer_value(bytes) / 1e3);
 	fprintf(f, "base half       %.1f kB\n", (double)moe_model_base_bytes(m) / 1e3);
 	fprintf(f, "one expert      %.1f kB a layer (the first)\n", (double)moe_model_expert_bytes(m, 0) / 1e3);
 	json_decref(types);

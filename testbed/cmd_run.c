@@ -53,7 +53,8 @@ static void show_status(struct run *r)
 	session_layers(r->session, &layers);
 	struct report_losses x = report_losses(r->session);
 	fprintf(stderr, "\r\033[K[%.3f s  %zu/%zu devices  %zu layers  %.1f %% lost]", lockstep_time_s(l), attached,
-		lockstep_n_devices(l), layers, x.first_transmissions ? 100.0 * (double)x.first_lost / (double)x.first_transmissions : 0);
+	        lockstep_n_devices(l), layers,
+	        x.first_transmissions ? 100.0 * (double)x.first_lost / (double)x.first_transmissions : 0);
 }
 
 static void on_slot(void *arg, struct session *s)
@@ -74,7 +75,7 @@ static int open_journal(struct run *r)
 	if (rc)
 		return *c->out ? cli_bad_input("--out %s", err) : cli_failed("%s", err);
 	json_t *metadata = json_pack("{s:s, s:s, s:I, s:o}", "version", cli_version(), "mode", "lockstep", "seed",
-				     (json_int_t)c->seed, "config", config_json(c, false));
+	                             (json_int_t)c->seed, "config", config_json(c, false));
 	rc = journal_create(r->dir, metadata, JOURNAL_WAIT, &r->journal, err, sizeof err);
 	json_decref(metadata);
 	return rc ? cli_failed("%s", err) : CLI_DONE;
@@ -97,7 +98,8 @@ static double wall_s(const struct timespec *from)
 
 static double generation_s(const struct run *r)
 {
-	return inference_end_s(bs_inference(lockstep_bs(session_lockstep(r->session)))) - session_prompt_start_s(r->session);
+	return inference_end_s(bs_inference(lockstep_bs(session_lockstep(r->session)))) -
+	       session_prompt_start_s(r->session);
 }
 
 static json_t *run_json(struct run *r, const char *error)
@@ -110,8 +112,10 @@ static json_t *run_json(struct run *r, const char *error)
 	if (g)
 		generation_hash_hex(g, hash);
 	json_t *root = report_json(r->session, r->config, n, n ? generation_s(r) : NAN);
-	json_object_set_new(root, "prompt", r->prompt.text ? json_text(r->prompt.text, strlen(r->prompt.text)) : json_null());
-	json_object_set_new(root, "answer", r->prompt.answer ? json_text(r->prompt.answer, strlen(r->prompt.answer)) : json_null());
+	json_object_set_new(root, "prompt",
+	                    r->prompt.text ? json_text(r->prompt.text, strlen(r->prompt.text)) : json_null());
+	json_object_set_new(root, "answer",
+	                    r->prompt.answer ? json_text(r->prompt.answer, strlen(r->prompt.answer)) : json_null());
 	json_object_set_new(root, "prompt_tokens", ids_json(r->prompt.tokens, r->prompt.n_tokens));
 	json_object_set_new(root, "tokens", ids_json(ids, n));
 	json_object_set_new(root, "text", json_text(text, len));
@@ -126,8 +130,11 @@ static json_t *run_json(struct run *r, const char *error)
 static int run_prompt(struct run *r, char *err, size_t err_len)
 {
 	const struct config *c = r->config;
-	struct generation_options options = { .n_tokens = (size_t)c->model.n_tokens, .temperature = (float)c->model.temp,
-					      .top_p = (float)c->model.top_p, .seed = c->seed, .ignore_eos = c->model.ignore_eos };
+	struct generation_options options = { .n_tokens = (size_t)c->model.n_tokens,
+		                              .temperature = (float)c->model.temp,
+		                              .top_p = (float)c->model.top_p,
+		                              .seed = c->seed,
+		                              .ignore_eos = c->model.ignore_eos };
 	int rc = session_attach(r->session, err, err_len);
 	if (!rc) {
 		fprintf(json_out_text(&r->json), "%s", r->prompt.text ? r->prompt.text : "");
@@ -178,7 +185,8 @@ static int make_prompt(struct run *r, char *err, size_t err_len)
 		rc = prompt_from_held_out(&r->prompt, m->tokenizer, held_out, c->seed, err, err_len);
 	}
 	if (!rc && r->prompt.n_tokens > m->shape.n_ctx) {
-		snprintf(err, err_len, "the prompt has %zu tokens, the model's context holds %zu", r->prompt.n_tokens, m->shape.n_ctx);
+		snprintf(err, err_len, "the prompt has %zu tokens, the model's context holds %zu", r->prompt.n_tokens,
+		         m->shape.n_ctx);
 		rc = -EINVAL;
 	}
 	return rc;
@@ -213,16 +221,19 @@ int cmd_run(int argc, char **argv)
 	struct cli_list files = { .n = 0 }, sets = { .n = 0 };
 	const char *json = NULL, *tokens = NULL;
 	struct override overrides[] = {
-		{ .key = "model.path" }, { .key = "model.prompt" }, { .key = "model.n_tokens" }, { .key = "model.temp" },
-		{ .key = "model.top_p" }, { .key = "seed" }, { .key = "out" },
+		{ .key = "model.path" }, { .key = "model.prompt" }, { .key = "model.n_tokens" },
+		{ .key = "model.temp" }, { .key = "model.top_p" },  { .key = "seed" },
+		{ .key = "out" },
 	};
 	enum { MODEL, PROMPT, N_TOKENS, TEMP, TOP_P, SEED, OUT, N_OVERRIDES };
 	bool ignore_eos = false;
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &overrides[MODEL].value, "FILE", "the model, a GGUF file (model.path)" },
-		{ "prompt", CLI_STRING, &overrides[PROMPT].value, "TEXT", "the prompt (model.prompt); without it a held-out item, with its answer" },
+		{ "prompt", CLI_STRING, &overrides[PROMPT].value, "TEXT",
+		  "the prompt (model.prompt); without it a held-out item, with its answer" },
 		{ "tokens", CLI_STRING, &tokens, "FILE", "the prompt as token ids in decimal, used as they are" },
-		{ "n-tokens", CLI_STRING, &overrides[N_TOKENS].value, "N", "tokens generated at most (model.n_tokens)" },
+		{ "n-tokens", CLI_STRING, &overrides[N_TOKENS].value, "N",
+		  "tokens generated at most (model.n_tokens)" },
 		{ "temp", CLI_STRING, &overrides[TEMP].value, "T", "sampling temperature, 0: greedy (model.temp)" },
 		{ "top-p", CLI_STRING, &overrides[TOP_P].value, "P", "nucleus sampling (model.top_p)" },
 		{ "seed", CLI_STRING, &overrides[SEED].value, "S", "of everything random (seed)" },
@@ -233,11 +244,16 @@ int cmd_run(int argc, char **argv)
 	};
 	const struct cli_syntax syntax = {
 		"[CONFIG]",
-		"Answers a prompt with the experts reached over the air: base station, devices and channels of CONFIG (default\n"
-		"testbed/scenarios/default.yaml) in lockstep on virtual time. Streams the text, then tells where the time went.\n"
-		"Leaves a journal with every estimated channel (csi_log) and every layer.\n"
-		PROMPT_FORMS,
-		options, sizeof options / sizeof options[0], &files, 0, 1,
+		"Answers a prompt with the experts reached over the air: base station, devices and channels of CONFIG "
+		"(default\n"
+		"testbed/scenarios/default.yaml) in lockstep on virtual time. Streams the text, then tells where the "
+		"time went.\n"
+		"Leaves a journal with every estimated channel (csi_log) and every layer.\n" PROMPT_FORMS,
+		options,
+		sizeof options / sizeof options[0],
+		&files,
+		0,
+		1,
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))
@@ -248,7 +264,8 @@ int cmd_run(int argc, char **argv)
 		return cli_failed("out of memory");
 	status = json_out_open(&r.json, json);
 	r.status_line = isatty(STDERR_FILENO);
-	if (status == CLI_DONE && config_load(r.config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
+	if (status == CLI_DONE &&
+	    config_load(r.config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
 	for (size_t i = 0; i < N_OVERRIDES && status == CLI_DONE; i++)
 		if (overrides[i].value && config_put(r.config, overrides[i].key, overrides[i].value, err, sizeof err))

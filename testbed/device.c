@@ -37,7 +37,7 @@ struct device {
 	enum device_state state;
 	uint64_t state_since; /* slots seen, as n_slots */
 	uint64_t n_slots;
-	uint64_t heard_at; /* n_slots when last addressed by the base station */
+	uint64_t heard_at;    /* n_slots when last addressed by the base station */
 	uint64_t next_search; /* own clock, while searching */
 	uint64_t slot;        /* number of the slot to come, as far as it is known */
 	bool slot_known;
@@ -62,12 +62,14 @@ struct device {
 	struct harq_peer dl_peer, ul_peer;
 	struct process process[PROCESSES];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
-	uint8_t *block;       /* received */
-	uint8_t *block_memory; /* of the processes */
+	uint8_t *block;                           /* received */
+	uint8_t *block_memory;                    /* of the processes */
 	struct device_stats stats;
 };
 
-static const char *const state_names[DEVICE_STATES] = { "search", "listen", "access", "connected", "attached", "refused" };
+static const char *const state_names[DEVICE_STATES] = {
+	"search", "listen", "access", "connected", "attached", "refused"
+};
 
 const char *device_state_name(enum device_state s)
 {
@@ -83,8 +85,11 @@ static bool allocate(struct device *d)
 	d->rx = calloc(d->num->slot_len, sizeof *d->rx);
 	d->tx = calloc(d->num->slot_len, sizeof *d->tx);
 	d->arq = arq_create(ARQ_CAPACITY);
-	d->worker = worker_create(&(struct worker_params){ .model = p->model, .profile = p->profile, .seed = p->seed,
-							   .rows_max = p->call_rows_max, .calls_max = CALLS_MAX });
+	d->worker = worker_create(&(struct worker_params){ .model = p->model,
+	                                                   .profile = p->profile,
+	                                                   .seed = p->seed,
+	                                                   .rows_max = p->call_rows_max,
+	                                                   .calls_max = CALLS_MAX });
 	d->block = malloc(TB_MAX);
 	d->block_memory = malloc((size_t)PROCESSES * TB_MAX);
 	bool soft = true;
@@ -93,7 +98,8 @@ static bool allocate(struct device *d)
 		d->process[i].dl_soft = tb_soft_create(dl_tb_bytes_max(p->layout));
 		soft = soft && d->process[i].dl_soft;
 	}
-	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block && d->block_memory;
+	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block &&
+	       d->block_memory;
 }
 
 struct device *device_create(const struct device_params *p, char *err, size_t err_len)
@@ -107,7 +113,7 @@ struct device *device_create(const struct device_params *p, char *err, size_t er
 	}
 	if (d && p->model->shape.n_layer * p->model->shape.n_expert > MESSAGE_EXPERTS_MAX) {
 		snprintf(err, err_len, "device %u: %zu layers of %zu experts are more than a hello can name", p->device,
-			 p->model->shape.n_layer, p->model->shape.n_expert);
+		         p->model->shape.n_layer, p->model->shape.n_expert);
 		device_destroy(d);
 		errno = EINVAL;
 		return NULL;
@@ -183,15 +189,17 @@ static void search(struct device *d, const float complex *samples)
 static void connect(struct device *d)
 {
 	const struct moe_model *m = d->params.model;
-	struct hello hello = { .device = d->params.device, .n_layer = (uint16_t)m->shape.n_layer,
-			       .n_expert = (uint16_t)m->shape.n_expert };
+	struct hello hello = { .device = d->params.device,
+		               .n_layer = (uint16_t)m->shape.n_layer,
+		               .n_expert = (uint16_t)m->shape.n_expert };
 	memcpy(hello.model_hash, m->hash, sizeof hello.model_hash);
 	for (size_t layer = 0; layer < m->shape.n_layer; layer++)
 		for (size_t e = 0; e < m->shape.n_expert; e++)
 			if (moe_model_holds(m, layer, e))
 				hello_hold(&hello, layer, e);
 	uint8_t payload[sizeof hello + 16], message[MESSAGE_HEADER + sizeof payload];
-	struct message head = { .type = MESSAGE_HELLO, .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
+	struct message head = { .type = MESSAGE_HELLO,
+		                .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
 	arq_reset(d->arq);
 	worker_reset(d->worker);
 	harq_peer_init(&d->dl_peer);
@@ -332,15 +340,18 @@ static void settle_blocks(struct device *d)
 
 static struct ul_power power(const struct device *d)
 {
-	return (struct ul_power){ .target_re_dbm = d->sysinfo.ul_target_dbm, .path_loss_db = d->path_loss_db,
-				  .max_dbm = d->params.tx_max_dbm, .n_rb = d->num->n_rb };
+	return (struct ul_power){ .target_re_dbm = d->sysinfo.ul_target_dbm,
+		                  .path_loss_db = d->path_loss_db,
+		                  .max_dbm = d->params.tx_max_dbm,
+		                  .n_rb = d->num->n_rb };
 }
 
 /* One report a slot: the whole band and one RB in turn. */
 static void report_csi(struct device *d, struct uci *u)
 {
 	const struct csi *csi = &d->result.csi;
-	bool wideband = d->slot / (layout_has_control(d->params.device, d->slot + 1, d->sysinfo.n_groups) ? 1 : 2) % 2 == 0;
+	bool wideband =
+	        d->slot / (layout_has_control(d->params.device, d->slot + 1, d->sysinfo.n_groups) ? 1 : 2) % 2 == 0;
 	u->report_rb = UCI_REPORT_WIDEBAND;
 	u->report_snr_db = csi->valid ? csi->snr_mean_db : CSI_SNR_FLOOR_DB;
 	if (!wideband && csi->valid) {
@@ -356,8 +367,9 @@ static void send_control(struct device *d, enum uci_ack ack)
 	struct ul_power p = power(d);
 	double grant_s = now_s(d) + GRANT_SLOTS * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
-	struct uci u = { .ack = ack, .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
-			 .headroom_db = ul_power_headroom_db(&p) };
+	struct uci u = { .ack = ack,
+		         .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
+		         .headroom_db = ul_power_headroom_db(&p) };
 	report_csi(d, &u);
 	ul_tx_control(d->ul, &u);
 }
@@ -383,9 +395,11 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 	tx->t_samples = d->track.next_start + DEVICE_UL_DELAY_SLOTS * d->num->slot_len;
 	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
 	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
-	d->sent[ul_slot % SENT_REMEMBERED] =
-		(struct device_sent){ .slot = ul_slot, .t_samples = tx->t_samples, .nco_rad = nco_phase_rad(&d->tx_nco),
-				      .nco_hz = nco_hz(&d->tx_nco), .comb_amplitude = a.comb };
+	d->sent[ul_slot % SENT_REMEMBERED] = (struct device_sent){ .slot = ul_slot,
+		                                                   .t_samples = tx->t_samples,
+		                                                   .nco_rad = nco_phase_rad(&d->tx_nco),
+		                                                   .nco_hz = nco_hz(&d->tx_nco),
+		                                                   .comb_amplitude = a.comb };
 	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
 	d->tx_nco_t = tx->t_samples + d->num->slot_len;
 	tx->samples = d->tx;
@@ -434,8 +448,10 @@ static int receive(struct device *d, const float complex *samples)
 {
 	nco_skip(&d->rx_nco, (int64_t)(d->track.next_start - d->rx_nco_t));
 	nco_set_hz(&d->rx_nco, d->track.cfo_hz);
-	struct slot_time when = { .slot = d->slot, .t_samples = d->track.next_start, .nco_rad = nco_phase_rad(&d->rx_nco),
-				  .nco_hz = nco_hz(&d->rx_nco) };
+	struct slot_time when = { .slot = d->slot,
+		                  .t_samples = d->track.next_start,
+		                  .nco_rad = nco_phase_rad(&d->rx_nco),
+		                  .nco_hz = nco_hz(&d->rx_nco) };
 	nco_down(&d->rx_nco, samples, d->rx, d->num->slot_len);
 	d->rx_nco_t = d->track.next_start + d->num->slot_len;
 	return dl_rx_slot(d->dl, d->rx, &when, &d->result);

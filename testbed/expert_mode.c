@@ -9,7 +9,7 @@
 typedef size_t rule_fn(struct expert_chooser *c, const float *probs, struct moe_choice *chosen, size_t n);
 
 struct expert_rule {
-	const char *prefix; /* of its name */
+	const char *prefix;      /* of its name */
 	bool takes_value, whole; /* a number follows; it has no fraction */
 	double min;
 	rule_fn *apply;
@@ -98,7 +98,7 @@ int expert_mode_parse(const char *text, struct expert_mode *mode)
 }
 
 size_t expert_choose(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-		     struct moe_choice *chosen)
+                     struct moe_choice *chosen)
 {
 	struct expert_chooser *c = user;
 	size_t n = c->model->shape.n_expert_used;

@@ -34,8 +34,9 @@ struct expert_chooser {
 /* "" is as routed. 0, or -EINVAL for a word it does not know. */
 int expert_mode_parse(const char *text, struct expert_mode *mode);
 
-/* A moe_select_fn; user is a struct expert_chooser. chosen: room for n_expert. Returns how many, at least 1 but for dead:K alone. */
+/* A moe_select_fn; user is a struct expert_chooser. chosen: room for n_expert. Returns how many, at least 1 but for
+ * dead:K alone. */
 size_t expert_choose(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
-		     struct moe_choice *chosen);
+                     struct moe_choice *chosen);
 
 #endif

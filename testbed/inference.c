@@ -26,7 +26,7 @@ struct call {
 	uint32_t seq;
 	uint32_t expert;
 	unsigned device;
-	size_t first, n_rows; /* its places in the layer's list of served choices */
+	size_t first, n_rows;  /* its places in the layer's list of served choices */
 	uint32_t stream_begin; /* where the message starts in the device's stream */
 	bool started;
 	double started_s; /* start of the first downlink slot with a byte of it */
@@ -62,13 +62,13 @@ struct inference {
 	/* the layer in work */
 	struct select_input select_in;
 	struct select_output select_out;
-	uint16_t *ids;   /* [chunk_rows][n_used] */
-	float *weights;  /* the same */
-	float *probs;    /* [chunk_rows][n_expert] */
+	uint16_t *ids;  /* [chunk_rows][n_used] */
+	float *weights; /* the same */
+	float *probs;   /* [chunk_rows][n_expert] */
 	bool *keep;
 	struct served *served; /* by expert, then row */
 	size_t n_served;
-	float *y;        /* [served][n_embd] */
+	float *y; /* [served][n_embd] */
 	struct call *calls;
 	size_t n_calls, calls_max, n_done;
 	uint8_t *payload;
@@ -126,7 +126,7 @@ static size_t smaller(size_t a, size_t b)
 static size_t rows_in_message(const struct inference_params *p, size_t n_embd)
 {
 	return smaller(MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_down, n_embd),
-		       MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_up, n_embd));
+	               MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_up, n_embd));
 }
 
 struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len)
@@ -149,13 +149,14 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 		errno = EINVAL;
 		snprintf(err, err_len, "scheduler.policy: there is no \"%s\"", p->policy);
 	} else if (inf->shape->n_expert > SELECT_EXPERTS_MAX || inf->shape->n_expert_used > SELECT_USED_MAX ||
-		   inf->shape->n_layer * inf->shape->n_expert > MESSAGE_EXPERTS_MAX) {
+	           inf->shape->n_layer * inf->shape->n_expert > MESSAGE_EXPERTS_MAX) {
 		errno = EINVAL;
-		snprintf(err, err_len, "model: %zu layers of %zu experts are more than a hello can name", inf->shape->n_layer,
-			 inf->shape->n_expert);
+		snprintf(err, err_len, "model: %zu layers of %zu experts are more than a hello can name",
+		         inf->shape->n_layer, inf->shape->n_expert);
 	} else if (!inf->params.call_rows_max) {
 		errno = EINVAL;
-		snprintf(err, err_len, "model: a hidden state of %zu numbers is more than a message can carry", inf->shape->n_embd);
+		snprintf(err, err_len, "model: a hidden state of %zu numbers is more than a message can carry",
+		         inf->shape->n_embd);
 	} else if (allocate(inf)) {
 		memset(inf->device_of, NO_DEVICE, inf->shape->n_layer * inf->shape->n_expert);
 		return inf;
@@ -205,7 +206,8 @@ bool inference_ready(const struct inference *inf)
 	return true;
 }
 
-int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options, double t_s)
+int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
+                    double t_s)
 {
 	if (inf->status == INFERENCE_RUNNING)
 		return -EBUSY;
@@ -320,7 +322,7 @@ static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing
 	static const enum cell_direction direction[2] = { CELL_DL, CELL_UL };
 	struct predict_query q = { .n_rows = 1 };
 	double row_bytes[2] = { (double)codec_bytes(inf->params.codec_down, inf->shape->n_embd),
-				(double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) };
+		                (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) };
 	double head_bytes[2] = { MESSAGE_HEADER + ARQ_DATA_HEADER, MESSAGE_HEADER + ARQ_DATA_HEADER };
 	double share = (double)inf->params.num->n_rb / (n_sharing ? n_sharing : 1);
 	for (int dir = 0; dir < 2; dir++) {
@@ -330,10 +332,10 @@ static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing
 		q.share_rb[dir] = share;
 		q.rate[dir] = (double)rates[n] / (double)n;
 		q.backlog[dir] = dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
-						: (double)cell_ul_backlog(inf->params.cell, d);
+		                                : (double)cell_ul_backlog(inf->params.cell, d);
 	}
 	predict_line(cell_predict_state(inf->params.cell, d), &inf->predict_config, &q, row_bytes, head_bytes,
-		     &inf->select_in.fixed_s[d], &inf->select_in.per_token_s[d]);
+	             &inf->select_in.fixed_s[d], &inf->select_in.per_token_s[d]);
 }
 
 static bool select_experts(struct inference *inf)
@@ -341,9 +343,15 @@ static bool select_experts(struct inference *inf)
 	collect_choices(inf);
 	unsigned n_sharing = devices_in_demand(inf, devices_of_layer(inf));
 	inf->select_in = (struct select_input){
-		.n_tokens = inf->n_rows, .n_experts = inf->shape->n_expert, .n_used = inf->shape->n_expert_used,
-		.n_devices = inf->params.n_devices, .ids = inf->ids, .weights = inf->weights, .probs = inf->probs,
-		.device_of = devices_of_layer(inf), .params = inf->params.select,
+		.n_tokens = inf->n_rows,
+		.n_experts = inf->shape->n_expert,
+		.n_used = inf->shape->n_expert_used,
+		.n_devices = inf->params.n_devices,
+		.ids = inf->ids,
+		.weights = inf->weights,
+		.probs = inf->probs,
+		.device_of = devices_of_layer(inf),
+		.params = inf->params.select,
 	};
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
 		predict_device(inf, d, n_sharing);
@@ -365,7 +373,8 @@ static void list_served(struct inference *inf)
 			for (size_t i = row * k; i < (row + 1) * k; i++)
 				if (inf->ids[i] == e && inf->keep[i] && inf->weights[i] > 0)
 					inf->served[inf->n_served++] = (struct served){
-						row, { e, inf->probs[row * inf->shape->n_expert + e], inf->weights[i] } };
+						row, { e, inf->probs[row * inf->shape->n_expert + e], inf->weights[i] }
+					};
 }
 
 static void make_calls(struct inference *inf)
@@ -385,13 +394,20 @@ static void send_call(struct inference *inf, struct call *c)
 	const struct codec *codec = inf->params.codec_down;
 	size_t n_embd = inf->shape->n_embd, row_bytes = codec_bytes(codec, n_embd);
 	for (size_t i = 0; i < c->n_rows; i++)
-		if (codec->encode(moe_hidden(inf->ctx, inf->served[c->first + i].row), n_embd, inf->payload + i * row_bytes)) {
-			fail(inf, "layer %zu expert %u: a hidden state does not fit codec %s", inf->layer, c->expert, codec->name);
+		if (codec->encode(moe_hidden(inf->ctx, inf->served[c->first + i].row), n_embd,
+		                  inf->payload + i * row_bytes)) {
+			fail(inf, "layer %zu expert %u: a hidden state does not fit codec %s", inf->layer, c->expert,
+			     codec->name);
 			return;
 		}
-	struct message m = { .type = MESSAGE_CALL, .codec = codec->id, .reply_codec = inf->params.codec_up->id,
-			     .seq = inf->seq + 1, .layer = (uint16_t)inf->layer, .expert = (uint16_t)c->expert,
-			     .rows = (uint16_t)c->n_rows, .n_payload = (uint32_t)(c->n_rows * row_bytes) };
+	struct message m = { .type = MESSAGE_CALL,
+		             .codec = codec->id,
+		             .reply_codec = inf->params.codec_up->id,
+		             .seq = inf->seq + 1,
+		             .layer = (uint16_t)inf->layer,
+		             .expert = (uint16_t)c->expert,
+		             .rows = (uint16_t)c->n_rows,
+		             .n_payload = (uint32_t)(c->n_rows * row_bytes) };
 	uint32_t begin = cell_queued(inf->params.cell, c->device);
 	if (cell_send(inf->params.cell, c->device, &m, inf->payload))
 		return; /* no room now, or just lost: it stays unsent, and the timer runs */
@@ -423,7 +439,8 @@ static void update_loads(struct inference *inf)
 		if (c->state == CALL_DONE)
 			continue;
 		load[c->device].loaded = true;
-		load[c->device].remaining_bytes[CELL_UL] += (double)c->n_rows * row_bytes + MESSAGE_HEADER + ARQ_DATA_HEADER;
+		load[c->device].remaining_bytes[CELL_UL] +=
+		        (double)c->n_rows * row_bytes + MESSAGE_HEADER + ARQ_DATA_HEADER;
 		rows[c->device] += (double)c->n_rows;
 	}
 	for (unsigned d = 0; d < inf->params.n_devices; d++) {
@@ -433,7 +450,7 @@ static void update_loads(struct inference *inf)
 			double rate = fmax((double)rates[inf->params.num->n_rb], 1.0);
 			load[d].remaining_bytes[CELL_DL] = (double)cell_dl_backlog(inf->params.cell, d);
 			load[d].tail_s = predict_compute_s(cell_predict_state(inf->params.cell, d), rows[d]) +
-					 load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);
+			                 load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);
 		}
 		cell_set_load(inf->params.cell, d, &load[d]);
 	}
@@ -486,7 +503,8 @@ static void time_call(struct inference *inf, struct call *c, const struct messag
 	c->downlink_end_s = fmin(fmax(dl_end_s, c->started_s), now_s);
 	double result_s = fmin(c->downlink_end_s + 1e-6 * m->queue_us + c->compute_s, now_s);
 	c->compute_s = fmin(c->compute_s, result_s - c->downlink_end_s);
-	uint64_t grant = cell_ul_grant_after(inf->params.cell, c->device, (uint64_t)ceil(result_s / slot_s(inf) - 1e-6));
+	uint64_t grant =
+	        cell_ul_grant_after(inf->params.cell, c->device, (uint64_t)ceil(result_s / slot_s(inf) - 1e-6));
 	c->uplink_start_s = fmin(fmax((double)grant * slot_s(inf), result_s), now_s - slot_s(inf));
 	c->uplink_start_s = fmax(c->uplink_start_s, result_s);
 	c->done_s = now_s;
@@ -496,16 +514,19 @@ static void time_call(struct inference *inf, struct call *c, const struct messag
 	predict_observe_wait(p, &inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
 }
 
-void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload, uint64_t slot)
+void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload,
+                       uint64_t slot)
 {
-	struct call *c = inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING ? find_call(inf, device, m->seq) : NULL;
+	struct call *c =
+	        inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING ? find_call(inf, device, m->seq) : NULL;
 	if (!c) {
 		inf->stats.stale++;
 		return;
 	}
 	if (m->status != MESSAGE_OK) {
 		inf->stats.refused++;
-		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, c->expert, device, message_status_name(m->status));
+		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, c->expert, device,
+		     message_status_name(m->status));
 		return;
 	}
 	if (!decode_result(inf, c, m, payload)) {
@@ -546,12 +567,19 @@ void inference_sent(struct inference *inf, uint64_t slot)
 static void record_layer(struct inference *inf, double t_s)
 {
 	struct layer_record r = {
-		.index = inf->n_records, .layer = (uint32_t)inf->layer, .n_tokens = (uint32_t)inf->n_rows,
+		.index = inf->n_records,
+		.layer = (uint32_t)inf->layer,
+		.n_tokens = (uint32_t)inf->n_rows,
 		.prompt = inf->n_rows > 1 || inf->n_fed < inf->n_prompt || moe_n_past(inf->ctx) < inf->n_prompt,
-		.t_start_s = inf->ready_s, .latency_s = t_s - inf->ready_s, .n_calls = (uint32_t)inf->n_calls,
-		.n_rows = (uint32_t)inf->n_served, .n_dropped = inf->select_out.n_dropped + inf->dropped_by_mode,
-		.predicted_s = inf->select_out.latency_after_s, .theta = inf->select_out.theta,
-		.wlr_before = inf->select_out.wlr_before, .wlr_after = inf->select_out.wlr_after,
+		.t_start_s = inf->ready_s,
+		.latency_s = t_s - inf->ready_s,
+		.n_calls = (uint32_t)inf->n_calls,
+		.n_rows = (uint32_t)inf->n_served,
+		.n_dropped = inf->select_out.n_dropped + inf->dropped_by_mode,
+		.predicted_s = inf->select_out.latency_after_s,
+		.theta = inf->select_out.theta,
+		.wlr_before = inf->select_out.wlr_before,
+		.wlr_after = inf->select_out.wlr_after,
 		.kept_weight = inf->select_out.kept_weight,
 	};
 	const struct call *last = NULL;
@@ -573,8 +601,8 @@ static void record_layer(struct inference *inf, double t_s)
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
 		if (r.rows_on[d])
 			predict_observe_call(cell_predict_state(inf->params.cell, d), &inf->predict_config,
-					     inf->select_in.fixed_s[d] + r.rows_on[d] * inf->select_in.per_token_s[d],
-					     device_end_s[d] - inf->ready_s);
+			                     inf->select_in.fixed_s[d] + r.rows_on[d] * inf->select_in.per_token_s[d],
+			                     device_end_s[d] - inf->ready_s);
 	inf->records[inf->n_records++ % RECORDS] = r;
 }
 
@@ -623,8 +651,8 @@ static void check_timeout(struct inference *inf, double t_s)
 		return;
 	for (size_t i = 0; i < inf->n_calls; i++)
 		if (inf->calls[i].state != CALL_DONE) {
-			fail(inf, "layer %zu expert %u on device %u: no answer in %.0f ms", inf->layer, inf->calls[i].expert,
-			     inf->calls[i].device, 1e3 * inf->params.call_timeout_s);
+			fail(inf, "layer %zu expert %u on device %u: no answer in %.0f ms", inf->layer,
+			     inf->calls[i].expert, inf->calls[i].device, 1e3 * inf->params.call_timeout_s);
 			return;
 		}
 }

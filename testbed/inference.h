@@ -8,16 +8,16 @@
  *             inference_sent(inf, n + CELL_AHEAD);           notes what went out
  *     until inference_status(inf) != INFERENCE_RUNNING
  *
- * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the latency predicted for
- * each device; hidden states coded and sent as calls of at most call_rows_max rows; results combined in router order when all are there. A call
- * whose device is away waits for it to come back, until call_timeout_s after the router's output: then the run has failed, with one line
- * that names layer, expert and device. Time is virtual: of the base station's clock, its own computing charged from a profile.
+ * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
+ * latency predicted for each device; hidden states coded and sent as calls of at most call_rows_max rows; results
+ * combined in router order when all are there. A call whose device is away waits for it to come back, until
+ * call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and device.
+ * Time is virtual: of the base station's clock, its own computing charged from a profile.
  *
- * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished last:
- *     waiting    for the first downlink slot; at the device for its turn; for the first uplink slot
- *     downlink   first slot with a byte of the call to the slot in which the device had all of it, as the device says
- *     compute    as the device says
- *     uplink     first uplink slot granted once the result was ready to the slot in which all of it was here
+ * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished
+ * last: waiting    for the first downlink slot; at the device for its turn; for the first uplink slot downlink   first
+ * slot with a byte of the call to the slot in which the device had all of it, as the device says compute    as the
+ * device says uplink     first uplink slot granted once the result was ready to the slot in which all of it was here
  */
 #ifndef TESTBED_INFERENCE_H
 #define TESTBED_INFERENCE_H
@@ -55,7 +55,7 @@ struct inference_params {
 struct layer_record {
 	uint64_t index; /* counts layers since create */
 	uint32_t layer, n_tokens;
-	bool prompt;    /* of the prompt, not of a generated token */
+	bool prompt; /* of the prompt, not of a generated token */
 	double t_start_s, latency_s;
 	double waiting_s, downlink_s, compute_s, uplink_s;
 	uint32_t n_calls, n_rows, n_dropped;
@@ -67,9 +67,10 @@ struct layer_record {
 
 struct inference_stats {
 	uint64_t layers, calls, rows, dropped;
-	uint64_t calls_sent_again;   /* after a device was lost */
-	uint64_t stale;              /* results that no call waits for */
-	uint64_t refused;            /* results whose contents contradict the call or are not finite, and calls answered with a status */
+	uint64_t calls_sent_again; /* after a device was lost */
+	uint64_t stale;            /* results that no call waits for */
+	uint64_t refused; /* results whose contents contradict the call or are not finite, and calls answered with a
+	                     status */
 	uint64_t bytes_down, bytes_up; /* of messages */
 	double bs_compute_s;
 };
@@ -85,14 +86,16 @@ void inference_device_holds(struct inference *inf, unsigned device, const struct
 /* Is every expert of every layer on an attached device? */
 bool inference_ready(const struct inference *inf);
 
-/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context), -ENOTCONN (an
- * expert that no device ever said it holds), -ENOMEM. */
-int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options, double t_s);
+/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context),
+ * -ENOTCONN (an expert that no device ever said it holds), -ENOMEM. */
+int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
+                    double t_s);
 
 /* The base station's work between receiving slot `slot` and building the next one. */
 void inference_step(struct inference *inf, uint64_t slot);
 void inference_sent(struct inference *inf, uint64_t slot); /* after cell_downlink for that slot */
-void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload, uint64_t slot);
+void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload,
+                       uint64_t slot);
 void inference_lost(struct inference *inf, unsigned device);
 
 enum inference_status inference_status(const struct inference *inf);

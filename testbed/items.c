@@ -26,7 +26,8 @@ static int take_line(struct items *items, const char *line, char *why, size_t wh
 	const char *family, *prompt, *answer;
 	json_t *root = json_loads(line, 0, &error);
 	int rc = 0;
-	if (!root || json_unpack_ex(root, &error, 0, "{s:s, s:s, s:s}", "family", &family, "prompt", &prompt, "answer", &answer)) {
+	if (!root || json_unpack_ex(root, &error, 0, "{s:s, s:s, s:s}", "family", &family, "prompt", &prompt, "answer",
+	                            &answer)) {
 		snprintf(why, why_len, "%s", error.text);
 		rc = -EINVAL;
 	} else if (!append(items, family, prompt, answer)) {

@@ -20,8 +20,8 @@ struct items {
 	size_t n;
 };
 
-/* Appends the lines of a file to *items (start from zeros). 0, or negative errno and one line naming file and line; what was read before
- * stays. */
+/* Appends the lines of a file to *items (start from zeros). 0, or negative errno and one line naming file and line;
+ * what was read before stays. */
 int items_load(struct items *items, const char *path, char *err, size_t err_len);
 void items_free(struct items *items);
 

@@ -68,26 +68,35 @@ enum { STREAM_ETHER, STREAM_BS, STREAM_START = 100, STREAM_DEVICE = 200 };
 static void describe_ether(const struct lockstep *l, struct ether_config *e)
 {
 	const struct config *c = l->config;
-	*e = (struct ether_config){ .rate_hz = c->radio.rate_hz, .dl_hz = c->radio.dl_hz, .ul_hz = c->radio.ul_hz,
-				    .seed = mix(c->seed, STREAM_ETHER), .n_devices = c->n_devices };
-	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm, .noise_figure_db = c->bs.noise_figure_db,
-						 .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
-						 .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
+	*e = (struct ether_config){ .rate_hz = c->radio.rate_hz,
+		                    .dl_hz = c->radio.dl_hz,
+		                    .ul_hz = c->radio.ul_hz,
+		                    .seed = mix(c->seed, STREAM_ETHER),
+		                    .n_devices = c->n_devices };
+	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
+		                                 .noise_figure_db = c->bs.noise_figure_db,
+		                                 .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
+		                                 .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
 	for (size_t d = 0; d < c->n_devices; d++) {
 		const struct config_device *dev = &c->devices[d];
 		double start = (double)(mix(c->seed, STREAM_START + d) >> 11) * 0x1p-53;
 		e->node[d + 1] = (struct ether_node_config){
-			.osc_ppm = dev->osc_ppm, .noise_figure_db = dev->noise_figure_db,
-			.tx_full_scale_dbm = dev->tx_power_dbm + PEAK_ROOM_DB, .rx_full_scale_dbm = RX_FULL_SCALE_DBM,
+			.osc_ppm = dev->osc_ppm,
+			.noise_figure_db = dev->noise_figure_db,
+			.tx_full_scale_dbm = dev->tx_power_dbm + PEAK_ROOM_DB,
+			.rx_full_scale_dbm = RX_FULL_SCALE_DBM,
 			.start_offset_samples = start * START_SLOTS * (double)l->num.slot_len,
 		};
 		e->link[d + 1] = (struct ether_link_config){
 			.path_loss_db = dl_re_dbm(l) - noise_re_dbm(l, dev->noise_figure_db) - dev->snr_db,
-			.propagation_delay_s = dev->distance_m / LIGHT_M_S, .model = c->channel.model,
-			.k_db = c->channel.rice_k_db, .delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
+			.propagation_delay_s = dev->distance_m / LIGHT_M_S,
+			.model = c->channel.model,
+			.k_db = c->channel.rice_k_db,
+			.delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
 			.speed_m_s = c->channel.speed_kmh / 3.6,
-			.outage = { .rate_hz = c->channel.outage_per_s, .duration_s = 1e-3 * c->channel.outage_ms,
-				    .dirs = 1u << ETHER_DL | 1u << ETHER_UL },
+			.outage = { .rate_hz = c->channel.outage_per_s,
+			            .duration_s = 1e-3 * c->channel.outage_ms,
+			            .dirs = 1u << ETHER_DL | 1u << ETHER_UL },
 		};
 	}
 }
@@ -95,8 +104,10 @@ static void describe_ether(const struct lockstep *l, struct ether_config *e)
 static struct compute_profile profile(const struct lockstep *l, const char *name, double extra_us)
 {
 	const struct config_profile *p = config_profile(l->config, name);
-	return (struct compute_profile){ .fixed_s = 1e-6 * (p->fixed_us + extra_us), .bytes_per_s = 1e9 * p->memory_gb_s,
-					 .flops_per_s = 1e9 * p->gflop_s, .jitter = p->jitter };
+	return (struct compute_profile){ .fixed_s = 1e-6 * (p->fixed_us + extra_us),
+		                         .bytes_per_s = 1e9 * p->memory_gb_s,
+		                         .flops_per_s = 1e9 * p->gflop_s,
+		                         .jitter = p->jitter };
 }
 
 static unsigned slots(const struct lockstep *l, double ms)
@@ -111,18 +122,28 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 	const struct config *c = l->config;
 	struct radio_info info;
 	struct bs_params p = {
-		.cell = { .layout = l->layout, .cell_id = (uint16_t)c->radio.cell_id, .n_devices = (unsigned)c->n_devices,
-			  .dl_re_dbm = (float)dl_re_dbm(l),
-			  .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
-			  .allocator = c->scheduler.allocator, .bler_target = c->scheduler.bler_target,
-			  .max_tx = (unsigned)c->scheduler.max_tx, .mcs_margin_db = (float)c->scheduler.mcs_margin_db,
-			  .lost_after_slots = slots(l, c->timers.lost_after_ms) },
-		.inference = { .model = l->model, .num = &l->num, .n_devices = (unsigned)c->n_devices,
-			       .codec_down = codec_by_name(c->moe.codec_down), .codec_up = codec_by_name(c->moe.codec_up),
-			       .call_rows_max = (size_t)c->moe.call_rows_max, .chunk_rows = (size_t)c->moe.chunk_rows,
-			       .policy = c->scheduler.policy, .select = select_params_default(),
-			       .profile = profile(l, c->bs.profile, 0), .seed = mix(c->seed, STREAM_BS),
-			       .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
+		.cell = { .layout = l->layout,
+		          .cell_id = (uint16_t)c->radio.cell_id,
+		          .n_devices = (unsigned)c->n_devices,
+		          .dl_re_dbm = (float)dl_re_dbm(l),
+		          .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
+		          .allocator = c->scheduler.allocator,
+		          .bler_target = c->scheduler.bler_target,
+		          .max_tx = (unsigned)c->scheduler.max_tx,
+		          .mcs_margin_db = (float)c->scheduler.mcs_margin_db,
+		          .lost_after_slots = slots(l, c->timers.lost_after_ms) },
+		.inference = { .model = l->model,
+		               .num = &l->num,
+		               .n_devices = (unsigned)c->n_devices,
+		               .codec_down = codec_by_name(c->moe.codec_down),
+		               .codec_up = codec_by_name(c->moe.codec_up),
+		               .call_rows_max = (size_t)c->moe.call_rows_max,
+		               .chunk_rows = (size_t)c->moe.chunk_rows,
+		               .policy = c->scheduler.policy,
+		               .select = select_params_default(),
+		               .profile = profile(l, c->bs.profile, 0),
+		               .seed = mix(c->seed, STREAM_BS),
+		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
 	};
 	l->bs_radio = ether_radio(l->ether, 0);
 	radio_get_info(l->bs_radio, &info);
@@ -151,7 +172,8 @@ static int open_device_half(struct lockstep *l, size_t k, const char *path, char
 		for (size_t e = 0; e < s->n_expert; e++)
 			if (config_holds(l->config, k, e))
 				held[n++] = (struct moe_expert_id){ (uint32_t)layer, (uint32_t)e };
-	int rc = moe_model_open(path, &(struct moe_half){ .held = held, .n_held = n }, &l->station[k].model, err, err_len);
+	int rc = moe_model_open(path, &(struct moe_half){ .held = held, .n_held = n }, &l->station[k].model, err,
+	                        err_len);
 	free(held);
 	return rc;
 }
@@ -168,12 +190,20 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 	s->radio = ether_radio(l->ether, k + 1);
 	radio_get_info(s->radio, &info);
 	struct device_params p = {
-		.layout = l->layout, .cell_id = (uint16_t)c->radio.cell_id, .device = (uint8_t)k,
-		.dl_hz = info.rx_hz, .ul_hz = info.tx_hz,
-		.tx_full_scale_dbm = (float)info.tx_full_scale_dbm, .rx_full_scale_dbm = (float)info.rx_full_scale_dbm,
-		.tx_max_dbm = (float)dev->tx_power_dbm, .model = s->model, .profile = profile(l, dev->profile, dev->call_us),
-		.seed = mix(c->seed, STREAM_DEVICE + k), .call_rows_max = (size_t)c->moe.call_rows_max,
-		.lost_after_slots = slots(l, c->timers.lost_after_ms), .welcome_slots = slots(l, c->timers.lost_after_ms),
+		.layout = l->layout,
+		.cell_id = (uint16_t)c->radio.cell_id,
+		.device = (uint8_t)k,
+		.dl_hz = info.rx_hz,
+		.ul_hz = info.tx_hz,
+		.tx_full_scale_dbm = (float)info.tx_full_scale_dbm,
+		.rx_full_scale_dbm = (float)info.rx_full_scale_dbm,
+		.tx_max_dbm = (float)dev->tx_power_dbm,
+		.model = s->model,
+		.profile = profile(l, dev->profile, dev->call_us),
+		.seed = mix(c->seed, STREAM_DEVICE + k),
+		.call_rows_max = (size_t)c->moe.call_rows_max,
+		.lost_after_slots = slots(l, c->timers.lost_after_ms),
+		.welcome_slots = slots(l, c->timers.lost_after_ms),
 	};
 	s->device = device_create(&p, err, err_len);
 	s->rx = calloc(l->num.slot_len, sizeof *s->rx);
@@ -185,8 +215,8 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	const struct config *c = l->config;
 	char path[CONFIG_PATH_MAX];
 	cli_find_file(c->model.path, path, sizeof path);
-	int rc = numerology_init(&l->num, c->radio.rate_hz, c->radio.scs_hz, (size_t)c->radio.n_rb, (size_t)c->radio.n_symbols,
-				 err, err_len);
+	int rc = numerology_init(&l->num, c->radio.rate_hz, c->radio.scs_hz, (size_t)c->radio.n_rb,
+	                         (size_t)c->radio.n_symbols, err, err_len);
 	if (rc)
 		return rc;
 	rc = moe_model_open(path, &(struct moe_half){ .base = true }, &l->model, err, err_len);

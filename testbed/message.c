@@ -96,9 +96,19 @@ ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uin
 	if (get32(in + AT_CRC) != message_crc(in, size))
 		return -EBADMSG;
 	*m = (struct message){
-		.version = in[0], .type = in[1], .codec = in[2], .reply_codec = in[10], .status = in[3],
-		.seq = get32(in + 4), .layer = get16(in + 8), .expert = get16(in + 12), .rows = get16(in + 14),
-		.slot = get32(in + 16), .compute_us = get32(in + 20), .queue_us = get32(in + 24), .n_payload = n_payload,
+		.version = in[0],
+		.type = in[1],
+		.codec = in[2],
+		.reply_codec = in[10],
+		.status = in[3],
+		.seq = get32(in + 4),
+		.layer = get16(in + 8),
+		.expert = get16(in + 12),
+		.rows = get16(in + 14),
+		.slot = get32(in + 16),
+		.compute_us = get32(in + 20),
+		.queue_us = get32(in + 24),
+		.n_payload = n_payload,
 	};
 	*payload = in + MESSAGE_HEADER;
 	return (ssize_t)size;
@@ -127,8 +137,8 @@ int hello_decode(const uint8_t *in, size_t n, struct hello *h)
 	if (n < HELLO_FIXED)
 		return -EBADMSG;
 	*h = (struct hello){ .device = get16(in),
-			     .n_layer = get16(in + 2 + MESSAGE_HASH_BYTES),
-			     .n_expert = get16(in + 4 + MESSAGE_HASH_BYTES) };
+		             .n_layer = get16(in + 2 + MESSAGE_HASH_BYTES),
+		             .n_expert = get16(in + 4 + MESSAGE_HASH_BYTES) };
 	memcpy(h->model_hash, in + 2, MESSAGE_HASH_BYTES);
 	size_t bytes = held_bytes(h->n_layer, h->n_expert);
 	if (bytes > sizeof h->held || n != HELLO_FIXED + bytes)

@@ -16,11 +16,11 @@
  * welcome  BS -> device  the device is taken in
  * refuse   BS -> device  it is not: status says why
  * call     BS -> device  run expert (layer, expert) on `rows` hidden states, coded as `codec`
- * result   device -> BS  of the call with the same seq, layer, expert, rows; slot: in which the call was complete at the
- *                        device; queue_us, compute_us: how long it waited there and was worked on; status not 0: no payload, it failed
+ * result   device -> BS  of the call with the same seq, layer, expert, rows; slot: in which the call was complete at
+ * the device; queue_us, compute_us: how long it waited there and was worked on; status not 0: no payload, it failed
  *
- * Sizes are checked before anything is used. A header that does not parse means that the streams no longer agree: the caller drops
- * the connection.
+ * Sizes are checked before anything is used. A header that does not parse means that the streams no longer agree: the
+ * caller drops the connection.
  */
 #ifndef TESTBED_MESSAGE_H
 #define TESTBED_MESSAGE_H
@@ -73,8 +73,9 @@ const char *message_status_name(unsigned status);
 /* Writes header and payload (m->n_payload bytes) to out; returns the size, or 0 if it does not fit n. */
 size_t message_encode(const struct message *m, const void *payload, uint8_t *out, size_t n);
 
-/* Reads one message from the front of in. Returns its size and points *payload into in; 0 if it is not complete yet; -EBADMSG if it
- * is damaged; -EPROTONOSUPPORT if it is of another version (m->version tells which; nothing else is filled). */
+/* Reads one message from the front of in. Returns its size and points *payload into in; 0 if it is not complete yet;
+ * -EBADMSG if it is damaged; -EPROTONOSUPPORT if it is of another version (m->version tells which; nothing else is
+ * filled). */
 ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uint8_t **payload);
 
 /* Payload of a hello. Returns bytes written, or 0 if there are too many pairs or no room. */

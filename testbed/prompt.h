@@ -18,17 +18,17 @@
 #include "moe/tokenizer.h"
 
 /* What the shipped model was made for (moe/train/corpus.py): for --help. */
-#define PROMPT_FORMS                                                                                                       \
-	"The shipped model knows ten forms of prompt (notes/model.md), for example\n"                                      \
-	"  joe key, tom fork, ian ball. fork?              who or what, in a list\n"                                        \
-	"  ann went to the hill. ann took the rope. ann went to the shop. where is the rope?\n"                             \
-	"  86+41=                                          82-14=\n"                                                         \
-	"  reverse ECVDBL:                                 rotate KVOTCINB:\n"                                               \
-	"  b=9 y=b+3 x=y+4 print x:\n"                                                                                       \
-	"  ann is sad. eat plum, go to the hill, read?     what helps best\n"                                               \
-	"  zu: old mill took black inn:                    a made-up language\n"                                            \
-	"  smallest of rat, bag, pig:                      which is a color: pink, leo, rice, pig?\n"                            \
-	"  19,12,20,13,21,14,                              what comes next\n"                                               \
+#define PROMPT_FORMS                                                                                                   \
+	"The shipped model knows ten forms of prompt (notes/model.md), for example\n"                                  \
+	"  joe key, tom fork, ian ball. fork?              who or what, in a list\n"                                   \
+	"  ann went to the hill. ann took the rope. ann went to the shop. where is the rope?\n"                        \
+	"  86+41=                                          82-14=\n"                                                   \
+	"  reverse ECVDBL:                                 rotate KVOTCINB:\n"                                         \
+	"  b=9 y=b+3 x=y+4 print x:\n"                                                                                 \
+	"  ann is sad. eat plum, go to the hill, read?     what helps best\n"                                          \
+	"  zu: old mill took black inn:                    a made-up language\n"                                       \
+	"  smallest of rat, bag, pig:                      which is a color: pink, leo, rice, pig?\n"                  \
+	"  19,12,20,13,21,14,                              what comes next\n"                                          \
 	"  min 194,90,15:                                  mid, max"
 
 struct prompt {

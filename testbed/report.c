@@ -53,8 +53,15 @@ static bool is_of(const struct layer_record *r, int which)
 
 static struct latency summarise(const struct layer_record *layers, size_t n, int which)
 {
-	struct latency x = { .mean = NAN, .p50 = NAN, .p95 = NAN, .p99 = NAN, .max = NAN,
-			     .waiting = NAN, .downlink = NAN, .compute = NAN, .uplink = NAN };
+	struct latency x = { .mean = NAN,
+		             .p50 = NAN,
+		             .p95 = NAN,
+		             .p99 = NAN,
+		             .max = NAN,
+		             .waiting = NAN,
+		             .downlink = NAN,
+		             .compute = NAN,
+		             .uplink = NAN };
 	double *ms = calloc(n + 1, sizeof *ms);
 	double waiting = 0, downlink = 0, compute = 0, uplink = 0;
 	for (size_t i = 0; ms && i < n; i++) {
@@ -88,10 +95,11 @@ json_t *report_latency_json(const struct layer_record *layers, size_t n, int whi
 {
 	struct latency x = summarise(layers, n, which);
 	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)x.n, "mean_ms",
-			 json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms", json_real_or_null(x.p95),
-			 "p99_ms", json_real_or_null(x.p99), "max_ms", json_real_or_null(x.max), "waiting_ms",
-			 json_real_or_null(x.waiting), "downlink_ms", json_real_or_null(x.downlink), "compute_ms",
-			 json_real_or_null(x.compute), "uplink_ms", json_real_or_null(x.uplink));
+	                 json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms",
+	                 json_real_or_null(x.p95), "p99_ms", json_real_or_null(x.p99), "max_ms",
+	                 json_real_or_null(x.max), "waiting_ms", json_real_or_null(x.waiting), "downlink_ms",
+	                 json_real_or_null(x.downlink), "compute_ms", json_real_or_null(x.compute), "uplink_ms",
+	                 json_real_or_null(x.uplink));
 }
 
 /* ---- devices ---- */
@@ -122,9 +130,9 @@ static struct device_row device_row(struct lockstep *l, size_t k)
 static json_t *direction_json(const struct device_row *r, int dir)
 {
 	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "snr_db", json_real_or_null(r->snr_db[dir]), "mcs_mean",
-			 json_real_or_null(r->mcs[dir]), "bler", json_real_or_null(r->bler[dir]), "blocks",
-			 (json_int_t)r->blocks[dir], "blocks_lost", (json_int_t)r->lost[dir], "bytes_on_air",
-			 (json_int_t)r->bytes[dir]);
+	                 json_real_or_null(r->mcs[dir]), "bler", json_real_or_null(r->bler[dir]), "blocks",
+	                 (json_int_t)r->blocks[dir], "blocks_lost", (json_int_t)r->lost[dir], "bytes_on_air",
+	                 (json_int_t)r->bytes[dir]);
 }
 
 static json_t *experts_json(const struct moe_model *m, const struct config *c, size_t k)
@@ -142,11 +150,12 @@ static json_t *device_json(struct lockstep *l, const struct config *c, size_t k)
 	struct device_stats d = device_stats(lockstep_device(l, k));
 	struct cell_device_stats b = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
 	return json_pack("{s:I, s:s, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
-			 device_state_name(device_state(lockstep_device(l, k))), "experts", experts_json(lockstep_model(l), c, k),
-			 "expert_calls", (json_int_t)r.calls, "expert_rows", (json_int_t)r.rows, "compute_s",
-			 json_real_or_null(r.busy_s), "attaches", (json_int_t)b.attaches, "losses", (json_int_t)b.losses,
-			 "slots_non_finite", (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink",
-			 direction_json(&r, CELL_UL));
+	                 device_state_name(device_state(lockstep_device(l, k))), "experts",
+	                 experts_json(lockstep_model(l), c, k), "expert_calls", (json_int_t)r.calls, "expert_rows",
+	                 (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
+	                 (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite",
+	                 (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink",
+	                 direction_json(&r, CELL_UL));
 }
 
 /* What was dropped instead of being believed; results: with the losses. */
@@ -162,9 +171,10 @@ static json_t *refused_json(struct lockstep *l)
 		calls += w.refused + w.non_finite;
 		preambles += c.accesses_false;
 	}
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "hellos", (json_int_t)bs.refused, "messages", (json_int_t)messages,
-			 "calls_stale", (json_int_t)dropped, "calls", (json_int_t)calls, "preambles", (json_int_t)preambles,
-			 "slots_non_finite", (json_int_t)cell_stats(bs_cell(lockstep_bs(l))).non_finite);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "hellos", (json_int_t)bs.refused, "messages",
+	                 (json_int_t)messages, "calls_stale", (json_int_t)dropped, "calls", (json_int_t)calls,
+	                 "preambles", (json_int_t)preambles, "slots_non_finite",
+	                 (json_int_t)cell_stats(bs_cell(lockstep_bs(l))).non_finite);
 }
 
 /* ---- the whole ---- */
@@ -187,26 +197,28 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 	for (size_t k = 0; k < lockstep_n_devices(l); k++)
 		json_array_append_new(devices, device_json(l, c, k));
 	json_t *losses = json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "first_transmissions",
-				   (json_int_t)x.first_transmissions, "first_transmissions_lost", (json_int_t)x.first_lost,
-				   "first_transmission_loss", json_real_or_null(per((double)x.first_lost, x.first_transmissions)),
-				   "blocks_lost", (json_int_t)x.blocks_lost, "grants_lost", (json_int_t)x.grants_lost, "acks_lost",
-				   (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
-				   (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
+	                           (json_int_t)x.first_transmissions, "first_transmissions_lost",
+	                           (json_int_t)x.first_lost, "first_transmission_loss",
+	                           json_real_or_null(per((double)x.first_lost, x.first_transmissions)), "blocks_lost",
+	                           (json_int_t)x.blocks_lost, "grants_lost", (json_int_t)x.grants_lost, "acks_lost",
+	                           (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
+	                           (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
-	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "schema", 1, "version",
-			 cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed, "virtual_time_s",
-			 json_real_or_null(lockstep_time_s(l)), "attached_s", json_real_or_null(session_attached_s(s)),
-			 "generation_s", json_real_or_null(time_s), "time_per_token_ms", json_real_or_null(per(1e3 * time_s, n_tokens)),
-			 "bytes_on_air_per_token", json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency,
-			 "expert_rows", (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "refused",
-			 refused_json(l), "devices", devices, "config", config_json(c, false));
+	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "schema",
+	                 1, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed, "virtual_time_s",
+	                 json_real_or_null(lockstep_time_s(l)), "attached_s", json_real_or_null(session_attached_s(s)),
+	                 "generation_s", json_real_or_null(time_s), "time_per_token_ms",
+	                 json_real_or_null(per(1e3 * time_s, n_tokens)), "bytes_on_air_per_token",
+	                 json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency, "expert_rows",
+	                 (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "refused",
+	                 refused_json(l), "devices", devices, "config", config_json(c, false));
 }
 
 static void print_latency(FILE *f, const char *name, const struct latency *x)
 {
 	if (x->n)
-		fprintf(f, "  %-7s %6zu %8.2f %8.2f %8.2f %8.2f | %8.2f %8.2f %8.2f %8.2f\n", name, x->n, x->mean, x->p50, x->p95,
-			x->p99, x->waiting, x->downlink, x->compute, x->uplink);
+		fprintf(f, "  %-7s %6zu %8.2f %8.2f %8.2f %8.2f | %8.2f %8.2f %8.2f %8.2f\n", name, x->n, x->mean,
+		        x->p50, x->p95, x->p99, x->waiting, x->downlink, x->compute, x->uplink);
 }
 
 /* "-" for what there is none of. */
@@ -223,7 +235,8 @@ static void print_device(FILE *f, struct lockstep *l, size_t k)
 	struct device_row r = device_row(l, k);
 	fprintf(f, "  %3zu", k);
 	for (int dir = CELL_DL; dir <= CELL_UL; dir++)
-		fprintf(f, " %9s %5s %7s", FIGURE(1, r.snr_db[dir], ""), FIGURE(1, r.mcs[dir], ""), FIGURE(1, 100 * r.bler[dir], "%"));
+		fprintf(f, " %9s %5s %7s", FIGURE(1, r.snr_db[dir], ""), FIGURE(1, r.mcs[dir], ""),
+		        FIGURE(1, 100 * r.bler[dir], "%"));
 	fprintf(f, " %8llu %8llu %9.3f\n", (unsigned long long)r.calls, (unsigned long long)r.rows, r.busy_s);
 }
 
@@ -234,23 +247,23 @@ void report_print(FILE *f, struct session *s, size_t n_tokens, double time_s)
 	size_t n;
 	const struct layer_record *layers = session_layers(s, &n);
 	fprintf(f, "tokens %zu, virtual time %s (attached after %s), %s a token\n", n_tokens, FIGURE(3, time_s, " s"),
-		FIGURE(3, session_attached_s(s), " s"), FIGURE(2, per(1e3 * time_s, n_tokens), " ms"));
+	        FIGURE(3, session_attached_s(s), " s"), FIGURE(2, per(1e3 * time_s, n_tokens), " ms"));
 	fprintf(f, "layer latency, ms; the split is that of the call that finished last\n");
-	fprintf(f, "  %-7s %6s %8s %8s %8s %8s | %8s %8s %8s %8s\n", "", "layers", "mean", "p50", "p95", "p99", "waiting", "downlink",
-		"compute", "uplink");
+	fprintf(f, "  %-7s %6s %8s %8s %8s %8s | %8s %8s %8s %8s\n", "", "layers", "mean", "p50", "p95", "p99",
+	        "waiting", "downlink", "compute", "uplink");
 	for (int which = 0; which < KINDS; which++) {
 		struct latency latency = summarise(layers, n, which);
 		print_latency(f, kind_names[which], &latency);
 	}
 	fprintf(f,
-		"on air %s bytes a token down, %s up; first transmissions lost %s, blocks lost for good %llu, "
-		"grants %llu, acknowledgements %llu\n",
-		FIGURE(0, per((double)x.bytes_on_air[CELL_DL], n_tokens), ""),
-		FIGURE(0, per((double)x.bytes_on_air[CELL_UL], n_tokens), ""),
-		FIGURE(1, 100 * per((double)x.first_lost, x.first_transmissions), " %"), (unsigned long long)x.blocks_lost,
-		(unsigned long long)x.grants_lost, (unsigned long long)x.acks_lost);
-	fprintf(f, "  %3s %9s %5s %7s %9s %5s %7s %8s %8s %9s\n", "dev", "DL SNR dB", "MCS", "BLER", "UL SNR dB", "MCS", "BLER", "calls",
-		"rows", "busy s");
+	        "on air %s bytes a token down, %s up; first transmissions lost %s, blocks lost for good %llu, "
+	        "grants %llu, acknowledgements %llu\n",
+	        FIGURE(0, per((double)x.bytes_on_air[CELL_DL], n_tokens), ""),
+	        FIGURE(0, per((double)x.bytes_on_air[CELL_UL], n_tokens), ""),
+	        FIGURE(1, 100 * per((double)x.first_lost, x.first_transmissions), " %"),
+	        (unsigned long long)x.blocks_lost, (unsigned long long)x.grants_lost, (unsigned long long)x.acks_lost);
+	fprintf(f, "  %3s %9s %5s %7s %9s %5s %7s %8s %8s %9s\n", "dev", "DL SNR dB", "MCS", "BLER", "UL SNR dB", "MCS",
+	        "BLER", "calls", "rows", "busy s");
 	for (size_t k = 0; k < lockstep_n_devices(l); k++)
 		print_device(f, l, k);
 }

@@ -71,8 +71,9 @@ static int log_states(struct session *s)
 		enum device_state now = device_state(lockstep_device(s->lockstep, k));
 		if (now == s->state[k])
 			continue;
-		rc = journal_event(s->journal, "{\"event\": \"device\", \"slot\": %" PRIu64 ", \"device\": %zu, \"state\": \"%s\"}",
-				   lockstep_n_slots(s->lockstep) - 1, k, device_state_name(now));
+		rc = journal_event(s->journal,
+		                   "{\"event\": \"device\", \"slot\": %" PRIu64 ", \"device\": %zu, \"state\": \"%s\"}",
+		                   lockstep_n_slots(s->lockstep) - 1, k, device_state_name(now));
 		s->state[k] = now;
 	}
 	return rc;
@@ -81,13 +82,14 @@ static int log_states(struct session *s)
 static int log_layer(struct session *s, const struct layer_record *r)
 {
 	return journal_event(s->journal,
-			     "{\"event\": \"layer\", \"index\": %" PRIu64 ", \"layer\": %u, \"tokens\": %u, \"prompt\": %s, "
-			     "\"start_s\": %.9g, \"latency_s\": %.9g, \"waiting_s\": %.9g, \"downlink_s\": %.9g, "
-			     "\"compute_s\": %.9g, \"uplink_s\": %.9g, \"calls\": %u, \"rows\": %u, \"dropped\": %u, "
-			     "\"last_device\": %u, \"predicted_s\": %.9g, \"theta\": %.9g, \"kept_weight\": %.9g}",
-			     r->index, r->layer, r->n_tokens, r->prompt ? "true" : "false", r->t_start_s, r->latency_s,
-			     r->waiting_s, r->downlink_s, r->compute_s, r->uplink_s, r->n_calls, r->n_rows, r->n_dropped,
-			     r->last_device, r->predicted_s, r->theta, r->kept_weight);
+	                     "{\"event\": \"layer\", \"index\": %" PRIu64
+	                     ", \"layer\": %u, \"tokens\": %u, \"prompt\": %s, "
+	                     "\"start_s\": %.9g, \"latency_s\": %.9g, \"waiting_s\": %.9g, \"downlink_s\": %.9g, "
+	                     "\"compute_s\": %.9g, \"uplink_s\": %.9g, \"calls\": %u, \"rows\": %u, \"dropped\": %u, "
+	                     "\"last_device\": %u, \"predicted_s\": %.9g, \"theta\": %.9g, \"kept_weight\": %.9g}",
+	                     r->index, r->layer, r->n_tokens, r->prompt ? "true" : "false", r->t_start_s, r->latency_s,
+	                     r->waiting_s, r->downlink_s, r->compute_s, r->uplink_s, r->n_calls, r->n_rows,
+	                     r->n_dropped, r->last_device, r->predicted_s, r->theta, r->kept_weight);
 }
 
 static int keep_layers(struct session *s)
@@ -137,7 +139,8 @@ static void name_missing(struct session *s, char *err, size_t err_len)
 	for (size_t k = 0; k < lockstep_n_devices(s->lockstep); k++)
 		if (cell_state(bs_cell(lockstep_bs(s->lockstep)), (unsigned)k) != CELL_ATTACHED) {
 			snprintf(err, err_len, "device %zu is not attached after %.0f ms: its state is %s", k,
-				 s->config->timers.attach_timeout_ms, device_state_name(device_state(lockstep_device(s->lockstep, k))));
+			         s->config->timers.attach_timeout_ms,
+			         device_state_name(device_state(lockstep_device(s->lockstep, k))));
 			return;
 		}
 	snprintf(err, err_len, "the attached devices do not hold all experts");
@@ -167,8 +170,8 @@ int session_attach(struct session *s, char *err, size_t err_len)
 	return 0;
 }
 
-int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options, char *err,
-		   size_t err_len)
+int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options,
+                   char *err, size_t err_len)
 {
 	struct inference *inf = bs_inference(lockstep_bs(s->lockstep));
 	s->start_s = lockstep_time_s(s->lockstep);

@@ -29,19 +29,20 @@ void session_set_journal(struct session *s, struct journal *journal);
 /* Called after every slot; NULL for none. */
 void session_on_slot(struct session *s, void (*fn)(void *arg, struct session *s), void *arg);
 
-/* Runs until the experts are all attached. 0; -ETIMEDOUT (a line names who is missing), -EINTR, or the journal's error. */
+/* Runs until the experts are all attached. 0; -ETIMEDOUT (a line names who is missing), -EINTR, or the journal's error.
+ */
 int session_attach(struct session *s, char *err, size_t err_len);
 
-/* Runs one prompt to its end. 0; -EINVAL (tokens), -ENOSPC (longer than the context), -EIO (the run failed: the line says where),
- * -EINTR, or the journal's error. What was done so far stays readable. */
-int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options, char *err,
-		   size_t err_len);
+/* Runs one prompt to its end. 0; -EINVAL (tokens), -ENOSPC (longer than the context), -EIO (the run failed: the line
+ * says where), -EINTR, or the journal's error. What was done so far stays readable. */
+int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options,
+                   char *err, size_t err_len);
 
 /* Lets n slots pass with nothing to do, so that what is on its way arrives. */
 int session_settle(struct session *s, size_t n_slots);
 
 struct lockstep *session_lockstep(struct session *s);
-double session_attached_s(const struct session *s);   /* virtual time at which the last device was there; NAN before */
+double session_attached_s(const struct session *s); /* virtual time at which the last device was there; NAN before */
 double session_prompt_start_s(const struct session *s); /* of the prompt begun last */
 /* Records of all layers so far, in order. */
 const struct layer_record *session_layers(const struct session *s, size_t *n);

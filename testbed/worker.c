@@ -88,7 +88,8 @@ static enum message_status work(struct worker *w, const struct message *call, co
 	const struct codec *down = codec_by_id(call->codec), *up = codec_by_id(call->reply_codec);
 	size_t rows = call->rows;
 	*n_result = 0;
-	if (!down || !up || !rows || rows > w->params.rows_max || call->n_payload != rows * codec_bytes(down, w->n_embd) ||
+	if (!down || !up || !rows || rows > w->params.rows_max ||
+	    call->n_payload != rows * codec_bytes(down, w->n_embd) ||
 	    MESSAGE_HEADER + rows * codec_bytes(up, w->n_embd) > w->message_max)
 		return MESSAGE_BAD_CALL;
 	for (size_t r = 0; r < rows; r++)

@@ -4,10 +4,10 @@
  *     while ((n = worker_poll(w, t_s, &result)))              results that are ready by now, as messages
  *             arq_send(arq, result, n);
  *
- * Calls are worked on one after another, in the order of arrival. The arithmetic is real; the time it takes is charged from the
- * device's compute profile (compute.h), so a result appears when that device would have had it. Times are seconds of virtual time of the
- * device's own clock. A call with a sequence number not above the last one's is dropped; one that cannot be served is answered
- * with a status. One thread at a time.
+ * Calls are worked on one after another, in the order of arrival. The arithmetic is real; the time it takes is charged
+ * from the device's compute profile (compute.h), so a result appears when that device would have had it. Times are
+ * seconds of virtual time of the device's own clock. A call with a sequence number not above the last one's is dropped;
+ * one that cannot be served is answered with a status. One thread at a time.
  */
 #ifndef TESTBED_WORKER_H
 #define TESTBED_WORKER_H
@@ -24,7 +24,7 @@ struct worker_params {
 	const struct moe_model *model; /* at least the experts that calls will name; outlives the worker */
 	struct compute_profile profile;
 	uint64_t seed;
-	size_t rows_max; /* rows of the largest call, 1 .. 1024 */
+	size_t rows_max;  /* rows of the largest call, 1 .. 1024 */
 	size_t calls_max; /* calls waiting or worked on at once */
 };
 
@@ -46,10 +46,12 @@ void worker_reset(struct worker *w); /* forgets all calls; statistics are kept *
 /* May one more call be taken? */
 bool worker_has_room(const struct worker *w);
 
-/* slot: in which the call was complete, told in the result. 0, -EALREADY (dropped) or -ENOBUFS (too many calls waiting). */
+/* slot: in which the call was complete, told in the result. 0, -EALREADY (dropped) or -ENOBUFS (too many calls
+ * waiting). */
 int worker_take(struct worker *w, const struct message *call, const uint8_t *payload, uint32_t slot, double t_s);
 
-/* Size of the next result ready at t_s, 0 for none; *message is valid until the next call of worker_take or worker_reset. */
+/* Size of the next result ready at t_s, 0 for none; *message is valid until the next call of worker_take or
+ * worker_reset. */
 size_t worker_poll(struct worker *w, double t_s, const uint8_t **message);
 /* Bytes of the results still to come that should be ready at t_s, as far as the device's profile tells. */
 size_t worker_expects(const struct worker *w, double t_s);

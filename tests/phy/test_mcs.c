@@ -63,8 +63,7 @@ static void block_sizes_are_legal_within_the_rate_and_lose_little_to_rounding(vo
 			double room = (double)n_re * m->bits * (double)m->rate / 8;
 			assert_int_equal(tb_size_fit(n_bytes), n_bytes);
 			if (n_bytes)
-				assert_true((double)(n_bytes + TB_CRC_BYTES) <= room &&
-				            n_bytes >= MCS_TBS_MIN_BYTES);
+				assert_true((double)(n_bytes + TB_CRC_BYTES) <= room && n_bytes >= MCS_TBS_MIN_BYTES);
 			else
 				assert_true(room < MCS_TBS_MIN_BYTES + TB_CRC_BYTES);
 			if (n_bytes)

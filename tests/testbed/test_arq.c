@@ -111,13 +111,15 @@ static void a_clean_link_repeats_nothing(void **state)
 static void losses_the_sender_knows_of_are_repaired(void **state)
 {
 	(void)state;
-	exchange((struct channel){ .seed = 1, .lost_percent = 30 }, (struct channel){ .seed = 2, .lost_percent = 30 }, 200, 997);
+	exchange((struct channel){ .seed = 1, .lost_percent = 30 }, (struct channel){ .seed = 2, .lost_percent = 30 },
+	         200, 997);
 }
 
 static void losses_taken_for_success_are_repaired(void **state)
 {
 	(void)state;
-	exchange((struct channel){ .seed = 4, .lied_percent = 10 }, (struct channel){ .seed = 5, .lied_percent = 10 }, 200, 997);
+	exchange((struct channel){ .seed = 4, .lied_percent = 10 }, (struct channel){ .seed = 5, .lied_percent = 10 },
+	         200, 997);
 }
 
 static void a_lost_tail_is_sent_again_by_the_timer(void **state)
@@ -186,7 +188,7 @@ static void a_verdict_has_the_lost_block_sent_again_at_once_and_no_other(void **
 	struct arq *a = arq_create(CAPACITY), *b = arq_create(CAPACITY);
 	uint8_t tb[TB];
 	size_t n;
-	send_segments(a, b, 4, 0x2);   /* 1 arrived; 0 is given up, 2 may still come, 3 was granted later */
+	send_segments(a, b, 4, 0x2);    /* 1 arrived; 0 is given up, 2 may still come, 3 was granted later */
 	arq_block_done(a, 0, true, 12); /* for all that a knows */
 	arq_tell_lost(b, 1u << 2, 13);
 	assert_true(arq_backlog(b, 13) > 0);
