@@ -9,8 +9,8 @@
  * and lag the sender's clock, counted from the first sample of its slot, minus the receiver's, counted from
  * t_slot_samples, both at the instant t_ref: a window that opens late shows as a phase slope. cfo is the sender's
  * carrier minus the receiver's, its phase 0 at time 0. f_tx and phi_tx are frequency and phase at t_ref of a sender
- * that turns its samples (the NCO of a device; 0 for the base station), A the amplitude of a sent data RE. All of it is
- * stated for raw samples, before the receiver's own frequency correction. Downlink: h holds midway between the two
+ * that turns its samples (the NCO of a device; 0 for the base station), A the amplitude of a sent data RE. All of it
+ * is stated for raw samples, before the receiver's own frequency correction. Downlink: h holds midway between the two
  * pilot symbols. Uplink: in the middle of the sounding symbol. testbed/truth.h computes the right side from the ether.
  */
 #ifndef PHY_CSI_H

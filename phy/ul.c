@@ -393,8 +393,8 @@ int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot
 }
 
 /* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. A
- * device whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the three,
- * the tilt that adds up best. */
+ * device whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the
+ * three, the tilt that adds up best. */
 static float sounding_cfo_hz(const struct ul_rx *rx, const struct link *link, const float complex *h)
 {
 	uint64_t slots = rx->when.slot - link->slot;

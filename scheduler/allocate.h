@@ -16,7 +16,8 @@
  *     all the backlog, the lowest that does is taken. A grant carries at least min_bytes: a larger one is made, a
  *     higher MCS forced, or none given.
  *   - No more than grants_max grants. equal and round-robin begin one device later every slot; minmax and deadline
- * leave out those that would finish first if each had the band for itself.
+ *   leave
+ *     out those that would finish first if each had the band for itself.
  *
  * Methods
  *   equal        n_rb / n_devices RBs for each device, loaded or not, for the whole layer: RBs i, i + K, i + 2K ..
@@ -107,8 +108,8 @@ const struct alloc_method *alloc_methods(size_t *n);
 /* The continuous problem inside minmax: min over x of max over d of need[d] / rate_d(x[d]) + tail[d], sum x <=
  * rb_budget, x >= 0. need in bytes, tail in slots, T in slots. rate[d][n]: bytes a slot on n = 0 .. n_rb RBs, never
  * falling, taken as straight lines between whole n (from 0 to the first n that carries anything, too). Devices with
- * need 0 get x = 0 and no say. Returns T, exact to 1e-9 relative; INFINITY when a device in need has rate 0 throughout:
- * such devices are left out of x. */
+ * need 0 get x = 0 and no say. Returns T, exact to 1e-9 relative; INFINITY when a device in need has rate 0
+ * throughout: such devices are left out of x. */
 double alloc_minmax_solve(size_t n_devices, size_t n_rb, double rb_budget, const double *need, const double *tail,
                           const float (*rate)[PHY_RB_MAX + 1], double *x);
 

@@ -14,15 +14,17 @@
  * A transport block holds protocol data units (PDU), network byte order, then zeros:
  *     1 data    u8 type, u32 offset in the stream, u16 length, bytes
  *     2 status  u8 type, u32 everything below this offset has arrived, u8 ranges, {u32 offset, u32 length} received
- * beyond it 3 verdict u8 type, u32 slot, u16 blocks: right behind a status. Of what its receiver put into blocks before
- * that slot, only what is in these blocks (bit i: block i) may still arrive; the rest, as far as the status does not
- * list it, is lost A block given up below is queued again at once. The end that has the HARQ bookkeeping of both
- * directions gives the other a verdict when it gives up one of its blocks (arq_tell_lost), so that this end need not
- * wait for its timer. A status with four ranges may leave out some: a verdict then speaks of nothing beyond the last. A
- * block believed delivered that was not (a NACK read as ACK) shows as a hole in the next status; the last bytes of a
- * stream, which no status would ever show missing, are sent again by a timer. Status rides along with data and costs a
- * block of its own only when nothing else was sent for ARQ_STATUS_SLOTS. Offsets wrap. One thread at a time. The idea
- * is that of RLC acknowledged mode (TS 38.322) on TCP's byte offsets.
+ *               beyond it
+ *     3 verdict u8 type, u32 slot, u16 blocks: right behind a status. Of what its receiver put into blocks before that
+ *               slot, only what is in these blocks (bit i: block i) may still arrive; the rest, as far as the status
+ *               does not list it, is lost
+ * A block given up below is queued again at once. The end that has the HARQ bookkeeping of both directions gives the
+ * other a verdict when it gives up one of its blocks (arq_tell_lost), so that this end need not wait for its timer. A
+ * status with four ranges may leave out some: a verdict then speaks of nothing beyond the last. A block believed
+ * delivered that was not (a NACK read as ACK) shows as a hole in the next status; the last bytes of a stream, which
+ * no status would ever show missing, are sent again by a timer. Status rides along with data and costs a block of its
+ * own only when nothing else was sent for ARQ_STATUS_SLOTS. Offsets wrap. One thread at a time. The idea is that of
+ * RLC acknowledged mode (TS 38.322) on TCP's byte offsets.
  */
 #ifndef TESTBED_ARQ_H
 #define TESTBED_ARQ_H
@@ -36,7 +38,7 @@ enum {
 	ARQ_BLOCKS = 16,       /* transport blocks in flight, named 0 .. ARQ_BLOCKS - 1 */
 	ARQ_STATUS_SLOTS = 16, /* a receiver's news waits this long for a ride */
 	ARQ_RESEND_SLOTS = 60, /* nothing sent or acknowledged for this long: the oldest unacknowledged bytes go again,
-	                        * whatever the HARQ below has to say; longer than it ever needs */
+	                         * whatever the HARQ below has to say; longer than it ever needs */
 };
 
 struct arq_stats {
@@ -53,8 +55,7 @@ struct arq_stats {
 
 struct arq;
 
-/* capacity: bytes of unacknowledged or unsent stream, a power of two, 4096 .. 2^24. NULL with errno EINVAL or ENOMEM.
- */
+/* capacity: bytes of unacknowledged or unsent stream, a power of two, 4096 .. 2^24. NULL with errno EINVAL or ENOMEM. */
 struct arq *arq_create(size_t capacity);
 void arq_destroy(struct arq *a);
 void arq_reset(struct arq *a); /* as just created: both ends do this when a device attaches; statistics are kept */
@@ -63,8 +64,8 @@ void arq_reset(struct arq *a); /* as just created: both ends do this when a devi
 int arq_send(struct arq *a, const void *message, size_t n);
 size_t arq_room(const struct arq *a); /* bytes that arq_send would take now */
 
-/* Bytes that a grant would have to carry for everything now waiting: data with headers, and status when due at `slot`.
- */
+/* Bytes that a grant would have to carry for everything now waiting: data with headers, and status when due at
+ * `slot`. */
 size_t arq_backlog(const struct arq *a, uint64_t slot);
 /* The same, were n bytes more in the stream. */
 size_t arq_backlog_with(const struct arq *a, uint64_t slot, size_t n);
@@ -76,8 +77,8 @@ size_t arq_fill(struct arq *a, uint8_t *tb, size_t n, unsigned block, uint64_t s
 /* What became of a block. Unknown names and blocks already reported are ignored. */
 void arq_block_done(struct arq *a, unsigned block, bool delivered, uint64_t slot);
 
-/* The HARQ below gave up a block of the peer: a verdict is due, at once. Of what the peer filled before `slot` only the
- * blocks of the mask `open` (bit i: block i) may still arrive. */
+/* The HARQ below gave up a block of the peer: a verdict is due, at once. Of what the peer filled before `slot` only
+ * the blocks of the mask `open` (bit i: block i) may still arrive. */
 void arq_tell_lost(struct arq *a, uint32_t open, uint64_t slot);
 
 /* Takes in a block that passed its CRC. */

@@ -67,9 +67,9 @@ struct cell_params {
 /* What the upper layer knows of a device's share of the layer in work, for the allocators. */
 struct cell_load {
 	bool loaded;
-	double remaining_bytes[2]; /* still to be carried for the layer, by direction, what waits at the device included
-	                            */
-	double tail_s;             /* from the last downlink byte to the layer's end: compute and uplink */
+	double remaining_bytes
+	        [2];   /* still to be carried for the layer, by direction, what waits at the device included */
+	double tail_s; /* from the last downlink byte to the layer's end: compute and uplink */
 };
 
 struct cell_device_stats {
@@ -115,8 +115,8 @@ enum cell_device_state cell_state(const struct cell *c, unsigned device);
 /* Stream offsets: the next byte cell_send will queue, and the first one never yet put in a block. */
 uint32_t cell_queued(const struct cell *c, unsigned device);
 uint32_t cell_sent(const struct cell *c, unsigned device);
-/* First uplink slot >= slot for which the device was granted a new block; UINT64_MAX if none yet. Looks back 64 grants.
- */
+/* First uplink slot >= slot for which the device was granted a new block; UINT64_MAX if none yet. Looks back 64
+ * grants. */
 uint64_t cell_ul_grant_after(const struct cell *c, unsigned device, uint64_t slot);
 /* Bytes the device last reported waiting, less what was granted since. */
 uint32_t cell_ul_backlog(const struct cell *c, unsigned device);

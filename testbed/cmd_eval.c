@@ -1,5 +1,5 @@
-/* wdmoe eval tasks: how many held-out items a model gets right, with the experts that the router wants or with others,
- * here or over the air. */
+/* wdmoe eval tasks: how many held-out items a model gets right, with the experts that the router wants or with
+ * others, here or over the air. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>

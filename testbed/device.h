@@ -10,8 +10,8 @@
  *     }
  *
  * What a device knows when it starts: its number, its experts, the numerology, the cell's number and the carriers.
- * Timing, carrier offset, path loss and slot number it finds out. It asks neither what time it is nor whether the radio
- * is real: its clock is the sample count of its radio, and its next slot lies where its tracker puts it.
+ * Timing, carrier offset, path loss and slot number it finds out. It asks neither what time it is nor whether the
+ * radio is real: its clock is the sample count of its radio, and its next slot lies where its tracker puts it.
  *
  *     search     looks for the sync sequence
  *     listen     follows a cell; waits for system information
@@ -24,9 +24,9 @@
  * Connected and not welcomed for welcome_slots, or attached and not addressed for lost_after_slots, leads back to
  * access.
  *
- * Buffer status is given ahead: from report to answering grant are four slots, so a result is announced as soon as the
- * device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the report is
- * repeated.
+ * Buffer status is given ahead: from report to answering grant are four slots, so a result is announced as soon as
+ * the device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the
+ * report is repeated.
  */
 #ifndef TESTBED_DEVICE_H
 #define TESTBED_DEVICE_H
@@ -77,8 +77,8 @@ struct device_tx {
 	const float complex *samples; /* slot_len; valid until the next device_slot */
 };
 
-/* How an uplink slot was sent, for tests and logs: its samples were turned by exp(j (nco_rad + 2 pi nco_hz n / rate)),
- * n = 0 at its first one. */
+/* How an uplink slot was sent, for tests and logs: its samples were turned by exp(j (nco_rad + 2 pi nco_hz n /
+ * rate)), n = 0 at its first one. */
 struct device_sent {
 	uint64_t slot;
 	uint64_t t_samples; /* own clock */

@@ -11,13 +11,15 @@
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
  * latency predicted for each device; hidden states coded and sent as calls of at most call_rows_max rows; results
  * combined in router order when all are there. A call whose device is away waits for it to come back, until
- * call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and device.
- * Time is virtual: of the base station's clock, its own computing charged from a profile.
+ * call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and
+ * device. Time is virtual: of the base station's clock, its own computing charged from a profile.
  *
  * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished
- * last: waiting    for the first downlink slot; at the device for its turn; for the first uplink slot downlink   first
- * slot with a byte of the call to the slot in which the device had all of it, as the device says compute    as the
- * device says uplink     first uplink slot granted once the result was ready to the slot in which all of it was here
+ * last:
+ *     waiting    for the first downlink slot; at the device for its turn; for the first uplink slot
+ *     downlink   first slot with a byte of the call to the slot in which the device had all of it, as the device says
+ *     compute    as the device says
+ *     uplink     first uplink slot granted once the result was ready to the slot in which all of it was here
  */
 #ifndef TESTBED_INFERENCE_H
 #define TESTBED_INFERENCE_H
@@ -69,8 +71,7 @@ struct inference_stats {
 	uint64_t layers, calls, rows, dropped;
 	uint64_t calls_sent_again; /* after a device was lost */
 	uint64_t stale;            /* results that no call waits for */
-	uint64_t refused; /* results whose contents contradict the call or are not finite, and calls answered with a
-	                     status */
+	uint64_t refused; /* results that contradict their call or are not finite, and calls answered with a status */
 	uint64_t bytes_down, bytes_up; /* of messages */
 	double bs_compute_s;
 };

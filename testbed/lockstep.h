@@ -7,9 +7,9 @@
  *     lockstep_destroy(l);
  *
  * Nothing passes between the nodes but samples, through the radio interface of each. What a slot does: every device
- * takes the slots that are complete on its own clock by now, and sends; then the base station takes its uplink slot and
- * sends the downlink slot CELL_AHEAD later. Devices are worked on by `threads` threads; the outcome is the same for any
- * number.
+ * takes the slots that are complete on its own clock by now, and sends; then the base station takes its uplink slot
+ * and sends the downlink slot CELL_AHEAD later. Devices are worked on by `threads` threads; the outcome is the same
+ * for any number.
  *
  * The scenario's mean SNR of a device, with the powers and noise figures, gives its path loss; where its clock starts
  * is drawn from the seed.
@@ -27,8 +27,8 @@
 
 struct lockstep;
 
-/* Opens the model, makes all nodes. 0 and *out, or negative errno and one line in err. config must outlive the object.
- */
+/* Opens the model, makes all nodes. 0 and *out, or negative errno and one line in err. config must outlive the
+ * object. */
 int lockstep_create(const struct config *config, struct lockstep **out, char *err, size_t err_len);
 void lockstep_destroy(struct lockstep *l); /* NULL is fine */
 

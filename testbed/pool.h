@@ -2,7 +2,7 @@
  *
  *     struct pool *p = pool_create(4);
  *     pool_run(p, work, arg, n);        calls work(arg, i) once for every i < n, on any thread; returns when all are
- * done
+ *                                       done
  *
  * Pieces must not depend on each other; then the result does not depend on the number of threads.
  */

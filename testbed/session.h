@@ -29,8 +29,8 @@ void session_set_journal(struct session *s, struct journal *journal);
 /* Called after every slot; NULL for none. */
 void session_on_slot(struct session *s, void (*fn)(void *arg, struct session *s), void *arg);
 
-/* Runs until the experts are all attached. 0; -ETIMEDOUT (a line names who is missing), -EINTR, or the journal's error.
- */
+/* Runs until the experts are all attached. 0; -ETIMEDOUT (a line names who is missing), -EINTR, or the journal's
+ * error. */
 int session_attach(struct session *s, char *err, size_t err_len);
 
 /* Runs one prompt to its end. 0; -EINVAL (tokens), -ENOSPC (longer than the context), -EIO (the run failed: the line

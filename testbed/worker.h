@@ -4,10 +4,10 @@
  *     while ((n = worker_poll(w, t_s, &result)))              results that are ready by now, as messages
  *             arq_send(arq, result, n);
  *
- * Calls are worked on one after another, in the order of arrival. The arithmetic is real; the time it takes is charged
- * from the device's compute profile (compute.h), so a result appears when that device would have had it. Times are
- * seconds of virtual time of the device's own clock. A call with a sequence number not above the last one's is dropped;
- * one that cannot be served is answered with a status. One thread at a time.
+ * Calls are worked on one after another, in the order of arrival. The arithmetic is real; the time it takes is
+ * charged from the device's compute profile (compute.h), so a result appears when that device would have had it.
+ * Times are seconds of virtual time of the device's own clock. A call with a sequence number not above the last one's
+ * is dropped; one that cannot be served is answered with a status. One thread at a time.
  */
 #ifndef TESTBED_WORKER_H
 #define TESTBED_WORKER_H
