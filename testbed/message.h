@@ -17,9 +17,8 @@
  * refuse   BS -> device  it is not: status says why
  * call     BS -> device  run expert (layer, expert) on `rows` hidden states, coded as `codec`
  * result   device -> BS  of the call with the same seq, layer, expert, rows; slot: in which the call was complete at
- *          the
- *                        device; queue_us, compute_us: how long it waited there and was worked on; status not 0: no
- *                        payload, it failed
+ *                        the device; queue_us, compute_us: how long it waited there and was worked on; status not 0:
+ *                        no payload, it failed
  *
  * Sizes are checked before anything is used. A header that does not parse means that the streams no longer agree: the
  * caller drops the connection.
