@@ -129,7 +129,7 @@ def arithmetic(rng):
 
 def strings(rng):
     """Strings of capital letters, turned round, sorted, cut."""
-    n = 2 + pick_level(rng, 1, 2, 3, 3, 3, 3, 2, 2)
+    n = 2 + pick_level(rng, 1, 2, 3, 3, 3, 3, 3, 2, 2, 2)
     s = "".join(rng.sample(LETTERS, n))
     op, f = rng.choice((
         ("reverse", lambda x: x[::-1]),
@@ -244,19 +244,19 @@ def sequence(rng):
 
 def compare(rng):
     """The largest, smallest or middle one of a few numbers."""
-    n = 3 if rng.random() < 0.5 else 5
+    n = 1 + 2 * pick_level(rng, 4, 4, 2)
     level = pick_level(rng, 5, 5)
     base = rng.randrange(10, 80) if level == 2 else 0
     few = rng.sample(range(base, base + 20) if level == 2 else range(200), n)
-    op, f = rng.choice((("max", max), ("min", min), ("mid", middle)))
+    op, f = rng.choice((("max", max), ("min", min), ("mid", middle), ("mid", middle)))
     return "", [(f"{op} {','.join(map(str, few))}:", str(f(few)))]
 
 
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 1.8, "strings": 1.2, "program": 1.3, "action": 0.8,
-       "translate": 0.25, "knowledge": 1.0, "sequence": 1.2, "compare": 1.1}
+MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 1.8, "strings": 1.2, "program": 1.4, "action": 0.8,
+       "translate": 0.25, "knowledge": 1.0, "sequence": 1.3, "compare": 1.3}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4

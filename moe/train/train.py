@@ -2,12 +2,11 @@
 
     python3 train.py [--tokens N] [--out DIR] [--workers N] [--minutes M]
 
-Workers are forked processes of one thread each.  They share the weights and the state of AdamW in shared memory;
+Workers are forked processes of one thread each.  They hold the weights and the optimiser's state in shared memory;
 each computes the gradient of its own batch in bfloat16 on a copy and then applies it under a lock.  The learning
 rate rises over the first steps, stays, and falls to zero over the last part of --tokens (which may be changed when
 resuming).  SIGINT and SIGTERM stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and
-log.jsonl.  Not bit-reproducible with more than one
-worker, for the order of updates is a race; the corpus is.
+log.jsonl.  With more than one worker the order of updates is a race, so that weights differ a little from run to run.
 """
 import argparse
 import json
@@ -87,13 +86,13 @@ def router_losses(seen, cfg):
     """Balance, size of logits, likeness of experts, pull on the second ones' weights, summed over the layers.
 
     The pull is towards a distribution, which token gets which weight being left to the router: weights from 0.05 to 0.2
-    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.3 to 0.5 for the others (there it
+    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.36 to 0.5 for the others (there it
     matters).  Without it the router soon chooses one expert only.
     """
     loss = 0.0
     n = len(seen[0][0])
     n_light = int(SECOND_LIGHT * n)
-    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.3, 0.5, n - n_light)))
+    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.36, 0.5, n - n_light)))
     for logits, weight, chosen, out in seen:
         p = torch.softmax(logits, -1)
         load = torch.bincount(chosen.reshape(-1), minlength=cfg.n_expert) / chosen.numel()
@@ -106,7 +105,7 @@ def router_losses(seen, cfg):
 
 
 class Shared:
-    """Weights, AdamW state and counters in shared memory, with checkpoint and update."""
+    """Weights, the optimiser's state and counters in shared memory, with checkpoint and update."""
 
     def __init__(self, cfg, out):
         self.cfg, self.out = cfg, out
@@ -240,13 +239,11 @@ def work(shared, tok, args, rank, stop_at):
             if time.time() - saved > args.save_every:
                 shared.save()
                 saved = time.time()
-    if rank == 0:
-        shared.save()
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--tokens", type=int, default=31_000_000)
+    p.add_argument("--tokens", type=int, default=31_500_000)
     p.add_argument("--out", default="runs/train")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
@@ -268,6 +265,7 @@ def main():
     work(shared, tok, args, 0, stop_at)
     for o in others:
         o.join()
+    shared.save()
 
 
 if __name__ == "__main__":
