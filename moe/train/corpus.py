@@ -2,9 +2,9 @@
 
 Everything is generated from a seed; no outside data is used.  A family is a function rng -> (context, questions) with
 questions a list of (question, answer): a prompt is context and first question, the other questions on the same
-context only help training.  Items come in levels from easy to hard, so that no family is all or nothing.  Whether a prompt belongs to the
-held-out set or to training is decided by a hash of the prompt alone: no seed can bring a held-out prompt into
-training, and two sets can never overlap.
+context only help training.  Items come in levels from easy to hard, so that no family is all or nothing.  Whether a
+prompt belongs to the held-out set or to training is decided by a hash of the prompt alone: no seed can bring a
+held-out prompt into training, and two sets can never overlap.
 
     python3 corpus.py FILE.jsonl     writes the held-out sets, 500 items a family
     python3 corpus.py --show         prints a few items of each family
@@ -66,7 +66,7 @@ def recall(rng):
     """Facts are told in the prompt; one is asked for: who has what, with or without color, in short or in sentences.
     Things of one kind but of several colors are told apart by their color only."""
     form = rng.random()
-    n = 1 + pick_level(rng, 3, 4, 3) + (form < 0.25)
+    n = 1 + pick_level(rng, 2, 4, 3, 2) + (form < 0.25)
     names = rng.sample(NAMES, n)
     if form < 0.25:
         goods = rng.sample(THINGS, n)
@@ -118,8 +118,8 @@ def story(rng):
 
 def arithmetic(rng):
     """Addition and subtraction of whole numbers."""
-    level = pick_level(rng, 1, 5, 4)
-    top = (20, 100, 500)[level - 1]
+    level = pick_level(rng, 1, 4, 4, 2)
+    top = (20, 100, 500, 1000)[level - 1]
     a, b = rng.randrange(top), rng.randrange(top)
     if rng.random() < 0.5:
         return "", [(f"{a}+{b}=", str(a + b))]
@@ -142,7 +142,7 @@ def strings(rng):
 
 def program(rng):
     """A few assignments, then one variable is printed."""
-    n = 1 + pick_level(rng, 5, 4, 1)
+    n = 1 + pick_level(rng, 3, 5, 2)
     names = rng.sample("abcxyz", n)
     value, lines = {}, []
     for k, name in enumerate(names):
@@ -201,8 +201,8 @@ def knowledge(rng):
     """What the model must know by heart: sizes and kinds of things."""
     kind = rng.random()
     if kind < 0.65:
-        word, f = rng.choice((("biggest", max), ("smallest", min), ("mid", middle)))
-        few = rng.sample(SIZES, rng.choice((3, 5)) if f is middle else 2 + pick_level(rng, 2, 3, 3, 3))
+        word, f = rng.choice((("biggest", max), ("smallest", min), ("mid", middle), ("mid", middle)))
+        few = rng.sample(SIZES, rng.choice((3, 5, 5)) if f is middle else 2 + pick_level(rng, 2, 3, 3, 3))
         return "", [(f"{word} of {', '.join(few)}:", f(few, key=SIZES.index))]
     one, other = rng.sample(list(KINDS), 2)
     if kind < 0.8:
@@ -219,7 +219,7 @@ def knowledge(rng):
 
 def sequence(rng):
     """How does it go on?"""
-    level = pick_level(rng, 3, 4, 2, 2)
+    level = pick_level(rng, 2, 5, 3, 2)
     if level == 1:
         start, step, period = rng.randrange(26), rng.choice((1, 2, 3)), rng.choice((0, 2, 3))
         cycle = rng.sample(LETTERS, period) if period else [LETTERS[(start + i * step) % 26] for i in range(5)]
@@ -255,8 +255,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 1.8, "strings": 1.2, "program": 1.4, "action": 0.8,
-       "translate": 0.25, "knowledge": 1.0, "sequence": 1.3, "compare": 1.3}
+MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 2.0, "strings": 1.2, "program": 1.8, "action": 0.4,
+       "translate": 0.25, "knowledge": 1.0, "sequence": 1.4, "compare": 1.3}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4

@@ -2,8 +2,8 @@
 
     python3 evaluate.py WEIGHTS [--n ITEMS] [--experts top2,top1,drop<0.2,random,dead:0] [--json FILE]
 
-WEIGHTS is a checkpoint or a GGUF file.  An answer is right when greedy text equals it, which is so when, along the right
-answer, the most likely token is the right one each time, <eos> included: one pass tells, without generating.
+WEIGHTS is a checkpoint or a GGUF file.  An answer is right when greedy text equals it, which is so when, along the
+right answer, the most likely token is the right one each time, <eos> included: one pass tells, without generating.
 Perplexity is over the tokens of answers, <eos> included, and over all tokens of the items after <s>.
 
 Expert policies, as of `wdmoe eval tasks`: top2 as trained; top1 without the second expert; drop<W without the second

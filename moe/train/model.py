@@ -173,8 +173,8 @@ def forward(weights, cfg, ids, mask=None, route=top2, seen=None, pick=None):
     """Logits [rows, n, n_vocab] (float32) for ids [rows, n].
 
     mask: added to attention scores, causal if None.  route: logits, layer -> (weights, chosen).  seen: a list that
-    collects (router logits, weights, chosen, the experts' outputs) of every layer.  pick: indices into rows * n; only their logits are
-    computed, [len(pick), n_vocab].
+    collects (router logits, weights, chosen, the experts' outputs) of every layer.  pick: indices into rows * n; only
+    their logits are computed, [len(pick), n_vocab].
     """
     rows, n = ids.shape
     if mask is None:

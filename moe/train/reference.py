@@ -5,7 +5,8 @@
                                                    float32; WEIGHTS is a checkpoint or a GGUF file
     python3 reference.py compare FILE.gguf A.f32   largest difference between logits in a file and torch on FILE.gguf
 
-Logits are little-endian float32 [n_tokens][n_vocab].  Accuracy and perplexity are over the held-out items as evaluate.py defines it.
+Logits are little-endian float32 [n_tokens][n_vocab].  Accuracy and perplexity are over the held-out items as
+evaluate.py defines them.
 """
 import json
 import sys

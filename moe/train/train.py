@@ -86,13 +86,13 @@ def router_losses(seen, cfg):
     """Balance, size of logits, likeness of experts, pull on the second ones' weights, summed over the layers.
 
     The pull is towards a distribution, which token gets which weight being left to the router: weights from 0.05 to 0.2
-    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.36 to 0.5 for the others (there it
+    for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.4 to 0.5 for the others (there it
     matters).  Without it the router soon chooses one expert only.
     """
     loss = 0.0
     n = len(seen[0][0])
     n_light = int(SECOND_LIGHT * n)
-    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.36, 0.5, n - n_light)))
+    wanted = torch.cat((torch.linspace(0.05, DROP_BELOW, n_light), torch.linspace(0.4, 0.5, n - n_light)))
     for logits, weight, chosen, out in seen:
         p = torch.softmax(logits, -1)
         load = torch.bincount(chosen.reshape(-1), minlength=cfg.n_expert) / chosen.numel()
@@ -243,7 +243,7 @@ def work(shared, tok, args, rank, stop_at):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--tokens", type=int, default=31_500_000)
+    p.add_argument("--tokens", type=int, default=32_500_000)
     p.add_argument("--out", default="runs/train")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
