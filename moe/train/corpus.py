@@ -129,7 +129,7 @@ def arithmetic(rng):
 
 def strings(rng):
     """Strings of capital letters, turned round, sorted, cut."""
-    n = 2 + pick_level(rng, 1, 2, 3, 3, 3, 3, 3, 2, 2, 2)
+    n = 2 + pick_level(rng, 1, 1, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3)
     s = "".join(rng.sample(LETTERS, n))
     op, f = rng.choice((
         ("reverse", lambda x: x[::-1]),
@@ -200,12 +200,17 @@ def translate(rng):
 def knowledge(rng):
     """What the model must know by heart: sizes and kinds of things."""
     kind = rng.random()
-    if kind < 0.65:
+    if kind < 0.3:
+        one, *few = rng.sample(SIZES, 4 + pick_level(rng, 1, 1, 1))
+        bigger = [x for x in few if SIZES.index(x) > SIZES.index(one)]
+        if bigger:
+            return "", [(f"bigger than {one}: {', '.join(few)}?", ", ".join(bigger))]
+    if kind < 0.7:
         word, f = rng.choice((("biggest", max), ("smallest", min), ("mid", middle), ("mid", middle)))
-        few = rng.sample(SIZES, rng.choice((3, 5, 5)) if f is middle else 2 + pick_level(rng, 2, 3, 3, 3))
+        few = rng.sample(SIZES, rng.choice((3, 5, 7)) if f is middle else 2 + pick_level(rng, 2, 3, 3, 3))
         return "", [(f"{word} of {', '.join(few)}:", f(few, key=SIZES.index))]
     one, other = rng.sample(list(KINDS), 2)
-    if kind < 0.8:
+    if kind < 0.85:
         few = [rng.choice(KINDS[one])] + rng.sample(KINDS[other], 3)
         answer = few[0]
         rng.shuffle(few)
@@ -219,7 +224,7 @@ def knowledge(rng):
 
 def sequence(rng):
     """How does it go on?"""
-    level = pick_level(rng, 2, 5, 3, 2)
+    level = pick_level(rng, 1, 4, 4, 3)
     if level == 1:
         start, step, period = rng.randrange(26), rng.choice((1, 2, 3)), rng.choice((0, 2, 3))
         cycle = rng.sample(LETTERS, period) if period else [LETTERS[(start + i * step) % 26] for i in range(5)]
@@ -235,7 +240,7 @@ def sequence(rng):
         da, db = rng.randrange(1, 6), rng.randrange(1, 6)
         s = [str((a + i // 2 * da) if i % 2 == 0 else (b + i // 2 * db)) for i in range(7)]
     else:
-        s = [rng.randrange(1, 10), rng.randrange(1, 10)]
+        s = [rng.randrange(1, 30), rng.randrange(1, 30)]
         for _ in range(4):
             s.append(s[-1] + s[-2])
         s = [str(x) for x in s]
@@ -244,7 +249,7 @@ def sequence(rng):
 
 def compare(rng):
     """The largest, smallest or middle one of a few numbers."""
-    n = 1 + 2 * pick_level(rng, 4, 4, 2)
+    n = 1 + 2 * pick_level(rng, 3, 4, 3, 2)
     level = pick_level(rng, 5, 5)
     base = rng.randrange(10, 80) if level == 2 else 0
     few = rng.sample(range(base, base + 20) if level == 2 else range(200), n)
@@ -255,8 +260,8 @@ def compare(rng):
 FAMILIES = {f.__name__: f for f in (recall, story, arithmetic, strings, program, action, translate, knowledge,
                                     sequence, compare)}
 # How often each family is drawn for training: more where more is left to learn.
-MIX = {"recall": 2.0, "story": 1.5, "arithmetic": 2.0, "strings": 1.2, "program": 1.8, "action": 0.4,
-       "translate": 0.25, "knowledge": 1.0, "sequence": 1.4, "compare": 1.3}
+MIX = {"recall": 1.8, "story": 1.4, "arithmetic": 1.4, "strings": 1.6, "program": 1.6, "action": 0.3,
+       "translate": 0.3, "knowledge": 1.6, "sequence": 1.6, "compare": 1.3}
 HELDOUT_BUCKETS = 12
 N_HELDOUT = 500
 MAX_QUESTIONS = 4

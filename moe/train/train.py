@@ -243,7 +243,7 @@ def work(shared, tok, args, rank, stop_at):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--tokens", type=int, default=32_500_000)
+    p.add_argument("--tokens", type=int, default=35_000_000)
     p.add_argument("--out", default="runs/train")
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
