@@ -7,6 +7,7 @@ import array
 import glob
 import json
 import os
+import struct
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,32 @@ def tokenizer_files():
     return {"files": total, "equal": right}
 
 
+def metadata_keys(path):
+    """The keys of a GGUF file, without their values."""
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    with open(path, "rb") as f:
+        number = lambda fmt: struct.unpack("<" + fmt, f.read(struct.calcsize("<" + fmt)))[0]
+        string = lambda: f.read(number("Q"))
+
+        def skip(kind):
+            if kind == 8:
+                string()
+            elif kind == 9:
+                of, n = number("I"), number("Q")
+                for _ in range(n):
+                    skip(of)
+            else:
+                f.read(sizes[kind])
+
+        assert f.read(4) == b"GGUF" and number("I") == 3
+        number("Q")
+        keys = set()
+        for _ in range(number("Q")):
+            keys.add(string().decode())
+            skip(number("I"))
+    return keys
+
+
 def torch_model():
     """The shipped weights once more as F32, here and in torch; and the perplexity of the shipped file against that of the float32 weights
     it was made from, which torch left in tests/moe/data when it was exported."""
@@ -97,4 +124,7 @@ models, tokenizer, torch = reference_models(), tokenizer_files(), torch_model()
 passed = all(max(m["against_float64"], m["against_llama_cpp"]) <= m["tolerance"] for m in models.values())
 passed &= tokenizer["files"] > 0 and tokenizer["equal"] == tokenizer["files"]
 passed &= torch["passed"]
-gate.finish("engine", {"shipped": SHIPPED}, {"reference_models": models, "tokenizer": tokenizer, "torch": torch}, passed)
+reference_keys, shipped_keys = metadata_keys(f"{ORACLE}/mixtral-f32.gguf"), metadata_keys(os.path.join(gate.SOURCE, SHIPPED))
+keys = {"missing": sorted(reference_keys - shipped_keys), "more": sorted(shipped_keys - reference_keys)}
+passed &= not keys["missing"]
+gate.finish("engine", {"shipped": SHIPPED}, {"reference_models": models, "tokenizer": tokenizer, "torch": torch, "metadata_keys": keys}, passed)
