@@ -13,7 +13,7 @@ ARGS ?=
 
 packages = gcc libc6-dev cmake ninja-build pkgconf libfftw3-dev libliquid-dev libopenblas-pthread-dev libsodium-dev \
 	libjansson-dev libyaml-dev libcmocka-dev
-gate_packages = python3
+test_packages = python3
 train_packages = python3-torch python3-numpy
 
 # Installs those of the Debian packages $(1) that are not there. On other systems it is the user's task.
@@ -52,11 +52,12 @@ run: build
 	@$(BUILD)/wdmoe run $(ARGS)
 
 test: configure
+	$(call need,$(test_packages))
 	@cmake --build $(BUILD)
 	@ctest --test-dir $(BUILD) -LE accept --output-on-failure
 
 accept: configure
-	$(call need,$(gate_packages))
+	$(call need,$(test_packages))
 	@cmake --build $(BUILD) --target accept
 	@ctest --test-dir $(BUILD) -L accept --output-on-failure
 
