@@ -2,18 +2,11 @@
 
 #include <math.h>
 
-/* splitmix64 (Steele, Lea, Flood 2014). */
-static uint64_t next(uint64_t *state)
-{
-	uint64_t z = *state += 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
-}
+#include "testbed/splitmix.h"
 
 static double uniform(uint64_t *state)
 {
-	return ((double)(next(state) >> 11) + 0.5) * 0x1p-53;
+	return ((double)(splitmix(*state += SPLITMIX_STEP) >> 11) + 0.5) * 0x1p-53;
 }
 
 void compute_clock_init(struct compute_clock *c, const struct compute_profile *profile, uint64_t seed)

@@ -10,6 +10,7 @@
 #include "phy/power.h"
 #include "testbed/cli.h"
 #include "testbed/pool.h"
+#include "testbed/splitmix.h"
 
 /* Full scale above the mean power of a full band: room for the peaks of OFDM. */
 #define PEAK_ROOM_DB 12.0
@@ -54,13 +55,10 @@ static double dl_re_dbm(const struct lockstep *l)
 	return l->config->bs.tx_power_dbm - 10 * log10((double)l->num.n_sc);
 }
 
-/* splitmix64: one well-mixed number for each (seed, stream). */
+/* One well-mixed number for each (seed, stream). */
 static uint64_t mix(uint64_t seed, uint64_t stream)
 {
-	uint64_t z = seed + (stream + 1) * 0x9e3779b97f4a7c15u;
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return z ^ z >> 31;
+	return splitmix(seed + (stream + 1) * SPLITMIX_STEP);
 }
 
 enum { STREAM_ETHER, STREAM_BS, STREAM_START = 100, STREAM_DEVICE = 200 };

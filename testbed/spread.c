@@ -4,14 +4,13 @@
 #include <stdlib.h>
 
 #include "testbed/cli.h"
+#include "testbed/splitmix.h"
 #include "testbed/stats.h"
 
 double spread_uniform(uint64_t seed, uint64_t stream)
 {
-	uint64_t z = seed * 0xd1342543de82ef95u + (stream + 1) * 0x9e3779b97f4a7c15u; /* splitmix64 */
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-	return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+	uint64_t z = splitmix(seed * 0xd1342543de82ef95u + (stream + 1) * SPLITMIX_STEP);
+	return (double)(z >> 11) * 0x1p-53;
 }
 
 double spread_ppm(uint64_t seed, uint64_t stream, double cfo_hz, double carrier_hz)
