@@ -39,6 +39,7 @@ struct ldpc_graph {
 	const struct ldpc_edge *edges; /* row by row, columns ascending */
 };
 
+extern const struct ldpc_graph ldpc_bg1; /* table 5.3.2-2: 46 rows, 68 columns, 22 of information */
 extern const struct ldpc_graph ldpc_bg2; /* table 5.3.2-3: 42 rows, 52 columns, 10 of information */
 
 struct ldpc_code { /* a base graph lifted by z */

@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
-enum { CODEWORD_MAX = LDPC_COLS_MAX * LDPC_Z_MAX, N_SIZES = 51 };
+enum { CODEWORD_MAX = LDPC_COLS_MAX * LDPC_Z_MAX, N_SIZES = 51, N_GRAPHS = 2 };
+
+static const struct ldpc_graph *const graphs[N_GRAPHS] = { &ldpc_bg1, &ldpc_bg2 };
 
 /* Table 5.3.2-1, as printed. */
 static const uint16_t lifting_table[LDPC_SETS][8] = {
@@ -43,13 +45,29 @@ static void lifting_sizes_are_those_of_the_table(void **state)
 	}
 }
 
-static void base_graph_2_is_the_table_entry_by_entry(void **state)
+/* Column by column, one line of the file against one row of the graph. */
+static void assert_row_is(const struct ldpc_graph *g, size_t row, int set, char *line)
+{
+	const struct ldpc_edge *e = &g->edges[g->row_start[row]], *end = &g->edges[g->row_start[row + 1]];
+
+	for (size_t col = 0; col < g->n_cols; col++) {
+		long v = strtol(line, &line, 10);
+		bool edge = e < end && e->col == col;
+		assert_int_equal(v, edge ? e->shift[set] : -1);
+		e += edge;
+	}
+	assert_ptr_equal(e, end);
+}
+
+static void the_graphs_are_the_tables_entry_by_entry(void **state)
 {
 	(void)state;
-	for (int set = 0; set < LDPC_SETS; set++) {
+	for (int k = 0; k < N_GRAPHS * LDPC_SETS; k++) {
+		const struct ldpc_graph *g = graphs[k / LDPC_SETS];
+		int set = k % LDPC_SETS;
 		char path[512], line[4096];
-		int row = 0;
-		snprintf(path, sizeof path, "%s/ldpc/nr_bg2_set%d.txt", SHARED_DATA_DIR, set);
+		size_t row = 0;
+		snprintf(path, sizeof path, "%s/ldpc/nr_bg%d_set%d.txt", SHARED_DATA_DIR, 1 + k / LDPC_SETS, set);
 		FILE *file = fopen(path, "r");
 		if (!file) {
 			print_message("%s is not there: not compared\n", path);
@@ -58,31 +76,34 @@ static void base_graph_2_is_the_table_entry_by_entry(void **state)
 		while (fgets(line, sizeof line, file)) {
 			if (line[0] == '#')
 				continue;
-			char *at = line;
-			const struct ldpc_edge *e = &ldpc_bg2.edges[ldpc_bg2.row_start[row]];
-			for (int col = 0; col < ldpc_bg2.n_cols; col++) {
-				long v = strtol(at, &at, 10);
-				bool edge = e < &ldpc_bg2.edges[ldpc_bg2.row_start[row + 1]] && e->col == col;
-				assert_int_equal(v, edge ? e->shift[set] : -1);
-				e += edge;
-			}
-			row++;
+			assert_true(row < g->n_rows);
+			assert_row_is(g, row++, set, line);
 		}
 		fclose(file);
-		assert_int_equal(row, ldpc_bg2.n_rows);
+		assert_int_equal(row, g->n_rows);
 	}
 }
 
-static void base_graph_2_has_42_rows_52_columns_and_197_edges(void **state)
+/* Sizes as section 5.3.2 gives them; the number of ones in table 5.3.2-2 and -3. */
+static void the_graphs_have_the_sizes_of_the_standard(void **state)
 {
+	static const struct {
+		uint8_t n_rows, n_cols, n_info;
+		uint16_t n_edges;
+	} size[N_GRAPHS] = { { 46, 68, 22, 316 }, { 42, 52, 10, 197 } };
+
 	(void)state;
-	assert_int_equal(ldpc_bg2.n_rows, 42);
-	assert_int_equal(ldpc_bg2.n_cols, 52);
-	assert_int_equal(ldpc_bg2.n_info, 10);
-	assert_int_equal(ldpc_bg2.row_start[42], 197);
-	for (size_t r = 0; r < 42; r++)
-		for (size_t e = ldpc_bg2.row_start[r]; e + 1 < ldpc_bg2.row_start[r + 1]; e++)
-			assert_true(ldpc_bg2.edges[e].col < ldpc_bg2.edges[e + 1].col);
+	for (int k = 0; k < N_GRAPHS; k++) {
+		const struct ldpc_graph *g = graphs[k];
+		assert_int_equal(g->n_rows, size[k].n_rows);
+		assert_int_equal(g->n_cols, size[k].n_cols);
+		assert_int_equal(g->n_info, size[k].n_info);
+		assert_int_equal(g->row_start[0], 0);
+		assert_int_equal(g->row_start[g->n_rows], size[k].n_edges);
+		for (size_t r = 0; r < g->n_rows; r++)
+			for (size_t e = g->row_start[r]; e + 1 < g->row_start[r + 1]; e++)
+				assert_true(g->edges[e].col < g->edges[e + 1].col);
+	}
 }
 
 /* H of a lifted code as dense rows of bits. */
@@ -130,12 +151,13 @@ static void the_parity_check_matrix_has_full_rank(void **state)
 	static const size_t sizes[] = { 2, 3, 5, 7, 9, 11, 13, 15, 16, 24 }; /* one of each set and two larger */
 
 	(void)state;
-	for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+	for (size_t k = 0; k < N_GRAPHS * sizeof sizes / sizeof sizes[0]; k++) {
+		const struct ldpc_graph *g = graphs[k % N_GRAPHS];
+		size_t z = sizes[k / N_GRAPHS], n_words = (g->n_cols * z + 63) / 64;
 		struct ldpc_code code;
-		assert_int_equal(ldpc_code_init(&code, &ldpc_bg2, sizes[k]), 0);
-		size_t n_words = (ldpc_bg2.n_cols * sizes[k] + 63) / 64;
+		assert_int_equal(ldpc_code_init(&code, g, z), 0);
 		uint64_t *h = dense(&code, n_words);
-		assert_int_equal(rank(h, ldpc_bg2.n_rows * sizes[k], n_words), ldpc_bg2.n_rows * sizes[k]);
+		assert_int_equal(rank(h, g->n_rows * z, n_words), g->n_rows * z);
 		free(h);
 	}
 }
@@ -165,34 +187,39 @@ static void encoded_words_satisfy_every_check_at_every_lifting_size(void **state
 	struct awgn g = { 5 };
 
 	(void)state;
-	for (size_t z = ldpc_lifting_size(1); z; z = ldpc_lifting_size(z + 1)) {
-		struct ldpc_code code;
-		assert_int_equal(ldpc_code_init(&code, &ldpc_bg2, z), 0);
-		for (int k = 0; k < 3; k++) {
+	for (size_t z = ldpc_lifting_size(1); z; z = ldpc_lifting_size(z + 1))
+		for (int k = 0; k < 3 * N_GRAPHS; k++) {
+			struct ldpc_code code;
+			assert_int_equal(ldpc_code_init(&code, graphs[k % N_GRAPHS], z), 0);
 			random_codeword(&code, &g, c);
-			assert_checks_hold(&code, c, ldpc_bg2.n_rows);
+			assert_checks_hold(&code, c, code.graph->n_rows);
 		}
+}
+
+static void assert_fewer_rows_give_the_same_parity(const struct ldpc_graph *graph, size_t z, struct awgn *g)
+{
+	static uint8_t whole[CODEWORD_MAX], part[CODEWORD_MAX];
+	struct ldpc_code code;
+
+	ldpc_code_init(&code, graph, z);
+	random_codeword(&code, g, whole);
+	for (size_t rows = 4; rows <= graph->n_rows; rows++) {
+		memset(part, 7, sizeof part);
+		memcpy(part, whole, graph->n_info * z);
+		ldpc_encode(&code, part, rows);
+		assert_memory_equal(part, whole, (graph->n_info + rows) * z);
+		for (size_t i = (graph->n_info + rows) * z; i < sizeof part; i++)
+			assert_int_equal(part[i], 7);
 	}
 }
 
 static void fewer_rows_give_the_same_parity_and_leave_the_rest_alone(void **state)
 {
-	static uint8_t whole[CODEWORD_MAX], part[CODEWORD_MAX];
 	struct awgn g = { 6 };
-	struct ldpc_code code;
-	size_t z = 26;
 
 	(void)state;
-	ldpc_code_init(&code, &ldpc_bg2, z);
-	random_codeword(&code, &g, whole);
-	for (size_t rows = 4; rows <= ldpc_bg2.n_rows; rows++) {
-		memset(part, 7, sizeof part);
-		memcpy(part, whole, ldpc_bg2.n_info * z);
-		ldpc_encode(&code, part, rows);
-		assert_memory_equal(part, whole, (ldpc_bg2.n_info + rows) * z);
-		for (size_t i = (ldpc_bg2.n_info + rows) * z; i < sizeof part; i++)
-			assert_int_equal(part[i], 7);
-	}
+	for (int k = 0; k < N_GRAPHS; k++)
+		assert_fewer_rows_give_the_same_parity(graphs[k], 26, &g);
 }
 
 static void a_lift_that_is_no_lifting_size_is_refused(void **state)
@@ -223,7 +250,8 @@ static void receive(const struct ldpc_code *code, const uint8_t *c, size_t n_col
 }
 
 /* Of n random codewords, those not decoded rightly. */
-static int count_errors(size_t z, size_t n_cols, double ebn0_db, unsigned iterations, int n, uint64_t random_seed)
+static int count_errors(const struct ldpc_graph *graph, size_t z, size_t n_cols, double ebn0_db, unsigned iterations,
+                        int n, uint64_t random_seed)
 {
 	static uint8_t c[CODEWORD_MAX], bits[CODEWORD_MAX];
 	static int8_t llr[CODEWORD_MAX];
@@ -233,26 +261,29 @@ static int count_errors(size_t z, size_t n_cols, double ebn0_db, unsigned iterat
 	int errors = 0;
 
 	assert_non_null(d);
-	assert_int_equal(ldpc_code_init(&code, &ldpc_bg2, z), 0);
+	assert_int_equal(ldpc_code_init(&code, graph, z), 0);
 	for (int k = 0; k < n; k++) {
 		random_codeword(&code, &g, c);
 		receive(&code, c, n_cols, ebn0_db, &g, llr);
 		int rc = ldpc_decode(d, &code, llr, bits, iterations);
-		errors += rc < 0 || memcmp(bits, c, ldpc_bg2.n_info * z) != 0;
+		errors += rc < 0 || memcmp(bits, c, graph->n_info * z) != 0;
 	}
 	ldpc_decoder_destroy(d);
 	return errors;
 }
 
-static void every_lifting_size_decodes_at_rates_a_fifth_and_a_half_and_four_fifths(void **state)
+static void every_lifting_size_decodes_at_low_middle_and_high_rates(void **state)
 {
 	(void)state;
 	for (size_t z = ldpc_lifting_size(1); z; z = ldpc_lifting_size(z + 1)) {
 		/* Far above the waterfall, and the shorter the code the farther. */
 		double ebn0_db = z < 16 ? 12 : 5;
-		assert_int_equal(count_errors(z, 52, ebn0_db, 20, 4, z), 0);
-		assert_int_equal(count_errors(z, 22, ebn0_db, 20, 4, z), 0);
-		assert_int_equal(count_errors(z, 15, ebn0_db + 2, 20, 4, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg2, z, 52, ebn0_db, 20, 4, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg2, z, 22, ebn0_db, 20, 4, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg2, z, 15, ebn0_db + 2, 20, 4, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg1, z, 68, ebn0_db, 20, 2, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg1, z, 35, ebn0_db, 20, 2, z), 0);
+		assert_int_equal(count_errors(&ldpc_bg1, z, 27, ebn0_db + 2, 20, 2, z), 0);
 	}
 }
 
@@ -261,9 +292,9 @@ static void every_lifting_size_decodes_at_rates_a_fifth_and_a_half_and_four_fift
 static void the_waterfall_at_rate_a_half_is_where_it_belongs(void **state)
 {
 	(void)state;
-	assert_true(count_errors(384, 22, 0.2, 20, 50, 1) >= 49);
-	assert_true(count_errors(384, 22, 1.6, 20, 200, 2) <= 4);
-	assert_true(count_errors(384, 22, 1.9, 8, 200, 3) <= 6);
+	assert_true(count_errors(&ldpc_bg2, 384, 22, 0.2, 20, 50, 1) >= 49);
+	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.6, 20, 200, 2) <= 4);
+	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.9, 8, 200, 3) <= 6);
 }
 
 static void a_clean_word_takes_few_iterations_and_noise_takes_all_and_fails(void **state)
@@ -322,13 +353,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(lifting_sizes_are_those_of_the_table),
-		cmocka_unit_test(base_graph_2_is_the_table_entry_by_entry),
-		cmocka_unit_test(base_graph_2_has_42_rows_52_columns_and_197_edges),
+		cmocka_unit_test(the_graphs_are_the_tables_entry_by_entry),
+		cmocka_unit_test(the_graphs_have_the_sizes_of_the_standard),
 		cmocka_unit_test(the_parity_check_matrix_has_full_rank),
 		cmocka_unit_test(encoded_words_satisfy_every_check_at_every_lifting_size),
 		cmocka_unit_test(fewer_rows_give_the_same_parity_and_leave_the_rest_alone),
 		cmocka_unit_test(a_lift_that_is_no_lifting_size_is_refused),
-		cmocka_unit_test(every_lifting_size_decodes_at_rates_a_fifth_and_a_half_and_four_fifths),
+		cmocka_unit_test(every_lifting_size_decodes_at_low_middle_and_high_rates),
 		cmocka_unit_test(the_waterfall_at_rate_a_half_is_where_it_belongs),
 		cmocka_unit_test(a_clean_word_takes_few_iterations_and_noise_takes_all_and_fails),
 		cmocka_unit_test(what_was_decoded_before_leaves_no_trace),
