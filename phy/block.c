@@ -122,11 +122,12 @@ int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t 
 		return -EINVAL;
 	unsigned qm = mcs_get(g->mcs)->bits;
 	for (size_t i = 0; i < n_re; i++) {
-		size_t l = b->re[i] / n_sc, k = b->re[i] - l * n_sc;
 		b->y[i] = grid[b->re[i]];
-		b->h[i] = channel->h[k] * channel->turn[l];
+		b->h[i] = channel->h[b->re[i]];
 	}
-	equalize(b->y, b->h, channel->noise_var, n_re, b->z, b->var);
+	equalize(b->y, b->h, 1, n_re, b->z, b->var);
+	for (size_t i = 0; i < n_re; i++)
+		b->var[i] *= channel->noise_var[b->re[i] % n_sc / PHY_RB_SC];
 	modem_demap(qm, b->z, b->var, b->llr, n_re);
 	if (info) {
 		info->snr_db = mean_snr_db(b->var, n_re);

@@ -1,8 +1,7 @@
 /* block.h - one transport block between its bytes and its resource elements: what downlink and uplink data share.
  *
  * Sending: encode, scramble, map onto the REs of a list. Receiving: equalise those REs, soft bits, descramble, decode.
- * The caller names the REs (phy/layout.h) and, at the receiver, the channel: h[k] of each subcarrier times turn[l] of
- * each symbol.
+ * The caller names the REs (phy/layout.h) and, at the receiver, the channel of each.
  */
 #ifndef PHY_BLOCK_H
 #define PHY_BLOCK_H
@@ -35,9 +34,8 @@ int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_r
                size_t n_bytes, float complex *grid);
 
 struct block_channel {
-	const float complex *h;    /* n_sc */
-	const float complex *turn; /* n_symbols */
-	float noise_var;           /* of a received RE, estimation error included */
+	const float complex *h; /* n_symbols * n_sc: of every RE; read at the REs of the list alone */
+	const float *noise_var; /* n_rb: of a received RE, estimation error included, > 0; read at the RBs granted */
 };
 
 /* soft: what earlier transmissions of this block left, to which this one adds; NULL: this one alone. tb: room for

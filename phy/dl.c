@@ -62,6 +62,8 @@ struct dl_rx {
 	uint64_t slot;
 	float complex h[PHY_SC_MAX];            /* of the samples as given, midway between the pilot symbols */
 	float complex turn[PHY_SYMBOLS_MAX];    /* what becomes of it in each symbol */
+	float complex *channel;                 /* h times turn: of every RE; that of granted RBs is filled */
+	float rb_noise[PHY_RB_MAX];             /* of a received RE, estimation error included */
 	float complex at_pilots[3][PILOTS_MAX]; /* received over sent: first, second pilot symbol, mean */
 	float cfo_hz;
 	bool cce_lit[LAYOUT_CCE_MAX]; /* has energy */
@@ -275,7 +277,8 @@ struct dl_rx *dl_rx_create(const struct layout *layout, uint16_t cell_id, uint8_
 	}
 	rx->device = device;
 	rx->chest = make_chest(&rx->c);
-	if (!rx->chest) {
+	rx->channel = calloc(rx->c.num.n_symbols * rx->c.num.n_sc, sizeof *rx->channel);
+	if (!rx->chest || !rx->channel) {
 		dl_rx_destroy(rx);
 		errno = ENOMEM;
 		return NULL;
@@ -291,6 +294,7 @@ void dl_rx_destroy(struct dl_rx *rx)
 {
 	if (!rx)
 		return;
+	free(rx->channel);
 	chest_destroy(rx->chest);
 	common_free(&rx->c);
 	free(rx);
@@ -513,6 +517,20 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 	return 0;
 }
 
+/* The channel of every RE of the granted RBs. */
+static void fill_channel(struct dl_rx *rx, const struct rb_set *rbs)
+{
+	size_t n_sc = rx->c.num.n_sc;
+	for (size_t rb = 0; rb < rx->c.num.n_rb; rb++) {
+		if (!rb_set_has(rbs, rb))
+			continue;
+		rx->rb_noise[rb] = rx->noise_var * (1 + 0.5f * rx->mean_gain);
+		for (size_t l = 0; l < rx->c.num.n_symbols; l++)
+			for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++)
+				rx->channel[l * n_sc + k] = rx->h[k] * rx->turn[l];
+	}
+}
+
 int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
                struct rx_info *info)
 {
@@ -522,9 +540,8 @@ int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, ui
 	if (!rx->valid)
 		return -ENODATA;
 	size_t n_re = layout_dl_data(c->layout, rx->slot, &g->rbs, block_re(c->block));
-	struct block_channel channel = { .h = rx->h,
-		                         .turn = rx->turn,
-		                         .noise_var = rx->noise_var * (1 + 0.5f * rx->mean_gain) };
+	fill_channel(rx, &g->rbs);
+	struct block_channel channel = { .h = rx->channel, .noise_var = rx->rb_noise };
 	int rc = block_receive(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, rx->device + 1u), n_re, c->grid,
 	                       &channel, soft, tb, n_bytes, info);
 	if (info)

@@ -232,7 +232,8 @@ struct ul_rx {
 	float complex at_dmrs[3][DMRS_MAX]; /* received over sent: first, second DMRS symbol, mean; granted RBs only */
 	float complex h[PHY_SC_MAX];        /* of granted RBs, midway between the DMRS symbols */
 	float complex tilt[PHY_SC_MAX];     /* what undoes a delay of one sample */
-	float complex turn[PHY_SYMBOLS_MAX];
+	float complex *channel;             /* of every RE; that of granted RBs is filled */
+	float rb_noise[PHY_RB_MAX];         /* of a received RE, estimation error included */
 	float complex y[UCI_RE_MAX], hy[UCI_RE_MAX], z[UCI_RE_MAX];
 	float var[UCI_RE_MAX], llr[2 * UCI_RE_MAX];
 	struct ul_rx_stats stats;
@@ -310,7 +311,8 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 	rx->block = block_create(&rx->num);
 	rx->access = access_detector_create(&rx->num, cell_id);
 	rx->grid = calloc(rx->num.n_symbols * rx->num.n_sc, sizeof *rx->grid);
-	int rc = rx->ofdm && rx->cw && rx->block && rx->access && rx->grid ? 0 : -ENOMEM;
+	rx->channel = calloc(rx->num.n_symbols * rx->num.n_sc, sizeof *rx->channel);
+	int rc = rx->ofdm && rx->cw && rx->block && rx->access && rx->grid && rx->channel ? 0 : -ENOMEM;
 	for (uint8_t c = 0; !rc && c < LAYOUT_COMB_STEP; c++)
 		rc = make_comb(rx, &rx->comb[c], c);
 	for (size_t rb = 0; !rc && rb < rx->num.n_rb; rb++)
@@ -331,6 +333,7 @@ void ul_rx_destroy(struct ul_rx *rx)
 			chest_destroy(rx->rb_chest[rb][w]);
 	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
 		chest_destroy(rx->comb[c].chest);
+	free(rx->channel);
 	free(rx->grid);
 	access_detector_destroy(rx->access);
 	block_destroy(rx->block);
@@ -554,6 +557,28 @@ static float data_energy(const struct ul_rx *rx, size_t n_re)
 	return energy > (1.1f + 4 / sqrtf((float)n_re)) * rx->floor ? energy : 0;
 }
 
+/* Samples from the first DMRS symbol to the second. */
+static double dmrs_distance(const struct numerology *num)
+{
+	return numerology_symbol_middle(num, layout_dmrs_symbols[1]) -
+	       numerology_symbol_middle(num, layout_dmrs_symbols[0]);
+}
+
+/* The channel of every data RE of the granted RBs, its phase on the straight line through both DMRS symbols. */
+static void fill_channel(struct ul_rx *rx, const struct rb_set *rbs, float phase_rad, float noise_var)
+{
+	double middle = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[0]) + 0.5 * dmrs_distance(&rx->num);
+	for (size_t l = 0; l < layout_n_ul_data_symbols; l++) {
+		double share = (numerology_symbol_middle(&rx->num, l) - middle) / dmrs_distance(&rx->num);
+		float complex turn = (float complex)cexp(I * share * (double)phase_rad);
+		for (size_t k = 0; k < rx->num.n_sc; k++)
+			if (rb_set_has(rbs, k / PHY_RB_SC))
+				rx->channel[l * rx->num.n_sc + k] = rx->h[k] * turn;
+	}
+	for (size_t rb = 0; rb < rx->num.n_rb; rb++)
+		rx->rb_noise[rb] = noise_var;
+}
+
 int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct tb_soft *soft, uint8_t *tb,
                size_t *n_bytes, struct rx_info *info)
 {
@@ -571,17 +596,12 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct t
 	float known = fmaxf(link->noise.dof ? link->noise.value : 0, rx->floor), dof = (float)n_pilots - 0.5f;
 	float noise_var = (data_noise_dof * known + 0.5f * difference) / (data_noise_dof + dof);
 	noise_var = fmaxf(noise_var, least_noise * energy);
-	double first = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[0]);
-	double second = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[1]);
-	for (size_t l = 0; l < layout_n_ul_data_symbols; l++) {
-		double share = (numerology_symbol_middle(&rx->num, l) - 0.5 * (first + second)) / (second - first);
-		rx->turn[l] = (float complex)cexp(I * share * (double)phase_rad);
-	}
-	struct block_channel channel = { .h = rx->h, .turn = rx->turn, .noise_var = noise_var * (1 + gain) };
+	fill_channel(rx, &g->rbs, phase_rad, noise_var * (1 + gain));
+	struct block_channel channel = { .h = rx->channel, .noise_var = rx->rb_noise };
 	uint32_t seed = sequence_seed(SEQUENCE_DATA, rx->cell_id, device + 1u);
 	int rc = block_receive(rx->block, g, seed, n_re, rx->grid, &channel, soft, tb, n_bytes, info);
 	if (info)
-		info->cfo_hz = (float)((double)phase_rad / (2 * M_PI * (second - first) / rx->num.rate_hz));
+		info->cfo_hz = (float)((double)phase_rad / (2 * M_PI * dmrs_distance(&rx->num) / rx->num.rate_hz));
 	rx->stats.blocks_ok += rc == 0;
 	rx->stats.blocks_bad += rc == -EBADMSG;
 	return rc;
