@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-	N_RE = ACCESS_SYMBOLS * ACCESS_SC,
+	RE_MAX = ACCESS_SYMBOLS_MAX * ACCESS_SC,
 	BASIS_MAX = 24, /* dimensions of what channels inside the window can make: about 72 * cp / n_fft, and a few */
 };
 
@@ -19,22 +19,23 @@ static const float threshold = 36;
 
 struct access_detector {
 	struct numerology num;
-	size_t n_delays;      /* -backoff .. cp - backoff  */
-	float complex *tone;  /* ACCESS_SC rows of n_delays: what undoes that delay on that subcarrier */
-	float *profile;       /* n_delays: statistic of each delay */
-	float complex *match; /* n_delays: scratch */
+	size_t n_delays;        /* -backoff .. cp - backoff  */
+	float complex *tone;    /* ACCESS_SC rows of n_delays: what undoes that delay on that subcarrier */
+	float *profile;         /* n_delays: statistic of each delay */
+	float complex *match;   /* n_delays: scratch */
+	size_t n_symbols, n_re; /* of a preamble */
 	size_t n_basis;
 	float complex basis[BASIS_MAX][ACCESS_SC]; /* orthonormal; spans what paths inside the window can make */
-	float complex sequence[PHY_DEVICES_MAX][N_RE];
-	float complex received[N_RE]; /* the slot's RE, less the devices found so far */
-	float complex turned[N_RE];   /* the same, turned back by a candidate's sequence */
+	float complex sequence[PHY_DEVICES_MAX][RE_MAX];
+	float complex received[RE_MAX]; /* the slot's RE, less the devices found so far */
+	float complex turned[RE_MAX];   /* the same, turned back by a candidate's sequence */
 };
 
 void access_write(const struct numerology *num, uint32_t cell_id, unsigned device, float amplitude, float complex *grid)
 {
-	float complex sequence[N_RE];
-	gold_qpsk(sequence_seed(SEQUENCE_ACCESS, cell_id, device), sequence, N_RE);
-	for (size_t l = 0; l < ACCESS_SYMBOLS; l++)
+	float complex sequence[RE_MAX];
+	gold_qpsk(sequence_seed(SEQUENCE_ACCESS, cell_id, device), sequence, RE_MAX);
+	for (size_t l = 0; l < num->format->n_ul_data; l++)
 		for (size_t k = 0; k < ACCESS_SC; k++)
 			grid[l * num->n_sc + k] = amplitude * sequence[l * ACCESS_SC + k];
 }
@@ -105,6 +106,8 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 		return NULL;
 	d->num = *num;
 	d->n_delays = num->cp + 1;
+	d->n_symbols = num->format->n_ul_data;
+	d->n_re = d->n_symbols * ACCESS_SC;
 	d->tone = malloc(ACCESS_SC * d->n_delays * sizeof *d->tone);
 	d->profile = malloc(d->n_delays * sizeof *d->profile);
 	d->match = malloc(d->n_delays * sizeof *d->match);
@@ -119,7 +122,7 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 			                                                   delay_of(d, (double)i) / (double)num->n_fft);
 	make_basis(d);
 	for (unsigned device = 0; device < PHY_DEVICES_MAX; device++)
-		gold_qpsk(sequence_seed(SEQUENCE_ACCESS, cell_id, device), d->sequence[device], N_RE);
+		gold_qpsk(sequence_seed(SEQUENCE_ACCESS, cell_id, device), d->sequence[device], RE_MAX);
 	return d;
 }
 
@@ -136,7 +139,7 @@ void access_detector_destroy(struct access_detector *d)
 static void turn_back(struct access_detector *d, unsigned device)
 {
 	const float complex *sequence = d->sequence[device];
-	for (size_t i = 0; i < N_RE; i++)
+	for (size_t i = 0; i < d->n_re; i++)
 		d->turned[i] = d->received[i] * conjf(sequence[i]);
 }
 
@@ -146,7 +149,7 @@ static float best_delay(struct access_detector *d, double *step)
 	size_t n = d->n_delays;
 	float *restrict profile = d->profile;
 	memset(profile, 0, n * sizeof *profile);
-	for (size_t l = 0; l < ACCESS_SYMBOLS; l++) {
+	for (size_t l = 0; l < d->n_symbols; l++) {
 		const float complex *x = d->turned + l * ACCESS_SC;
 		float complex *restrict match = d->match;
 		memset(match, 0, n * sizeof *match);
@@ -180,23 +183,23 @@ static float best_delay(struct access_detector *d, double *step)
 static void measure_and_cancel(struct access_detector *d, struct access_found *found, size_t n_before)
 {
 	const float complex *sequence = d->sequence[found->device];
-	float all = energy(d->turned, N_RE);
-	for (size_t l = 0; l < ACCESS_SYMBOLS; l++)
+	float all = energy(d->turned, d->n_re);
+	for (size_t l = 0; l < d->n_symbols; l++)
 		reject(d, d->turned + l * ACCESS_SC);
-	float rest = energy(d->turned, N_RE);
+	float rest = energy(d->turned, d->n_re);
 	float spanned = (float)d->n_basis / ACCESS_SC; /* share of the noise that went with the signal */
-	float noise = fmaxf(rest / (1 - spanned), 1e-7f * all) / N_RE;
+	float noise = fmaxf(rest / (1 - spanned), 1e-7f * all) / (float)d->n_re;
 	float kept = powf(1 - spanned, 2 * (float)n_before);
-	found->power = fmaxf((all - rest) / N_RE - spanned * noise, 1e-7f * all / N_RE) / kept;
+	found->power = fmaxf((all - rest) / (float)d->n_re - spanned * noise, 1e-7f * all / (float)d->n_re) / kept;
 	found->snr_db = 10 * log10f(found->power / noise);
-	for (size_t i = 0; i < N_RE; i++)
+	for (size_t i = 0; i < d->n_re; i++)
 		d->received[i] = d->turned[i] * sequence[i];
 }
 
 size_t access_detect(struct access_detector *d, const float complex *grid, uint32_t candidates,
                      struct access_found *found)
 {
-	for (size_t l = 0; l < ACCESS_SYMBOLS; l++)
+	for (size_t l = 0; l < d->n_symbols; l++)
 		memcpy(d->received + l * ACCESS_SC, grid + l * d->num.n_sc, ACCESS_SC * sizeof *grid);
 	size_t n_found = 0;
 	candidates &= (UINT32_C(1) << PHY_DEVICES_MAX) - 1;

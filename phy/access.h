@@ -1,6 +1,6 @@
 /* access.h - the access preamble: how a device that nobody knows yet says that it is there.
  *
- * In access slots (slot % 10 == 5) a device without a connection sends its own sequence on RBs 0..5 of symbols 0..10:
+ * In access slots (slot % 10 == 5) a device without a connection sends its own sequence on RBs 0..5 of the data symbols:
  * 72 subcarriers, QPSK from the Gold sequence of (cell id, device), symbol after symbol.
  *
  *     access_write(&num, cell_id, device, amplitude, grid);                   device, before ofdm_modulate
@@ -25,7 +25,7 @@ enum {
 	ACCESS_SLOT = 5, /* slot % SYNC_PERIOD_SLOTS */
 	ACCESS_RB = 6,   /* RBs 0 .. 5 */
 	ACCESS_SC = ACCESS_RB * PHY_RB_SC,
-	ACCESS_SYMBOLS = 11, /* symbols 0 .. 10 */
+	ACCESS_SYMBOLS_MAX = 11, /* those of uplink data: slot_format.n_ul_data */
 };
 
 /* Writes the preamble of a device (< PHY_DEVICES_MAX) with RE amplitude `amplitude` into its RE of the grid; the others

@@ -13,14 +13,11 @@
 enum {
 	N_HYPOTHESES = 3,
 	FFT_PER_SYMBOL = 4, /* overlap-save block in symbols: each yields 3/4 of it and one candidates */
-	PILOT_SPACING = 3,
 	N_KNOWN = 3,
 	KNOWN_SYNC = 1,
-	PILOT_APART = 4,     /* symbols from the sync symbol to the pilots before and after */
 	MEMORY_PERIODS = 16, /* beyond, a period's weight is below 1 % */
 };
 
-static const uint8_t known_symbol[N_KNOWN] = { SYNC_SYMBOL - PILOT_APART, SYNC_SYMBOL, SYNC_SYMBOL + PILOT_APART };
 static const double hypothesis_sc[N_HYPOTHESES] = { 0, -0.5, 0.5 }; /* carrier offsets in subcarriers */
 static const float forget = 0.75f;                                  /* weight of the periods before, each period */
 static const double false_alarm = 1e-6;                             /* a period */
@@ -28,11 +25,12 @@ static const double false_alarm = 1e-6;                             /* a period 
 struct acquire {
 	struct numerology num;
 	uint32_t cell_id;
-	size_t period; /* samples from sync slot to sync slot */
+	size_t known_symbol[N_KNOWN]; /* pilots, sync, pilots: equally far apart */
+	size_t period;                /* samples from sync slot to sync slot */
 	size_t fft_len;
-	size_t n_lags;                             /* candidates a block */
-	float complex known_re[N_KNOWN][SYNC_LEN]; /* in the sync band; 0 where unknown */
-	float complex *known[N_KNOWN];             /* n_fft: the same symbols (whole band) in time, energy 1 */
+	size_t n_lags;                                 /* candidates a block */
+	float complex known_re[N_KNOWN][SYNC_LEN_MAX]; /* in the sync band; 0 where unknown */
+	float complex *known[N_KNOWN];                 /* n_fft: the same symbols (whole band) in time, energy 1 */
 	float complex *replica[N_HYPOTHESES]; /* fft_len: conjugate spectra of the symbol shifted by each hypothesis */
 	float *in_band;                       /* fft_len: 1 in the band of the sync signal, else 0; over fft_len */
 
@@ -87,9 +85,9 @@ static double sum_of_weights(unsigned n)
 static void make_thresholds(struct acquire *a)
 {
 	double p = false_alarm / (double)(a->period * N_HYPOTHESES);
-	a->threshold[0] = (float)(1 - pow(p, 1.0 / SYNC_LEN));
+	a->threshold[0] = (float)(1 - pow(p, 1.0 / (double)a->num.sync_len));
 	for (unsigned n = 2; n <= MEMORY_PERIODS; n++)
-		a->threshold[n - 1] = (float)(sum_exceeds(n, p) / (SYNC_LEN + 1));
+		a->threshold[n - 1] = (float)(sum_exceeds(n, p) / ((double)a->num.sync_len + 1));
 }
 
 /* Puts the symbols a receiver knows in advance into a->known_re and a->known. */
@@ -100,18 +98,18 @@ static void make_known(struct acquire *a)
 	for (size_t which = 0; which < N_KNOWN; which++) {
 		float complex re[PHY_SC_MAX] = { 0 };
 		if (which == KNOWN_SYNC) {
-			float sync[SYNC_LEN];
-			sequence_sync(a->cell_id, sync);
-			for (size_t i = 0; i < SYNC_LEN; i++)
+			float sync[SYNC_LEN_MAX];
+			sequence_sync(num, a->cell_id, sync);
+			for (size_t i = 0; i < num->sync_len; i++)
 				re[first + i] = sync[i];
 		} else {
-			float complex pilots[PHY_SC_MAX / PILOT_SPACING];
-			uint32_t seed = sequence_seed(SEQUENCE_PILOT, a->cell_id, known_symbol[which]);
-			gold_qpsk(seed, pilots, num->n_sc / PILOT_SPACING);
-			for (size_t i = 0; i < num->n_sc / PILOT_SPACING; i++)
-				re[i * PILOT_SPACING] = pilots[i];
+			float complex pilots[PHY_SC_MAX / PHY_PILOT_STEP_MIN];
+			uint32_t seed = sequence_seed(SEQUENCE_PILOT, a->cell_id, (uint32_t)a->known_symbol[which]);
+			gold_qpsk(seed, pilots, num->n_sc / num->pilot_step);
+			for (size_t i = 0; i < num->n_sc / num->pilot_step; i++)
+				re[i * num->pilot_step] = pilots[i];
 		}
-		memcpy(a->known_re[which], re + first, sizeof a->known_re[which]);
+		memcpy(a->known_re[which], re + first, num->sync_len * sizeof re[0]);
 		memset(a->product, 0, n * sizeof *a->product);
 		float energy = 0;
 		for (size_t k = 0; k < num->n_sc; k++) {
@@ -137,7 +135,7 @@ static void make_replicas(struct acquire *a)
 			a->replica[h][i] = conjf(a->spectrum[i]) / (float)a->fft_len;
 	}
 	/* one subcarrier of margin on either side: the band of all hypotheses */
-	size_t edge = (SYNC_LEN / 2 + 2) * a->fft_len / n;
+	size_t edge = (a->num.sync_len / 2 + 2) * a->fft_len / n;
 	for (size_t i = 0; i < a->fft_len; i++)
 		a->in_band[i] = i <= edge || i >= a->fft_len - edge ? 1 / (float)a->fft_len : 0;
 }
@@ -184,6 +182,9 @@ struct acquire *acquire_create(const struct numerology *num, uint32_t cell_id)
 		return NULL;
 	a->num = *num;
 	a->cell_id = cell_id;
+	a->known_symbol[0] = num->format->pilot[0];
+	a->known_symbol[KNOWN_SYNC] = num->format->sync;
+	a->known_symbol[2] = num->format->pilot[1];
 	a->period = SYNC_PERIOD_SLOTS * num->slot_len;
 	a->fft_len = FFT_PER_SYMBOL * num->n_fft;
 	a->n_lags = a->fft_len - num->n_fft + 1;
@@ -361,7 +362,7 @@ static size_t window_end(const struct acquire *a)
 static size_t first_slot(const struct acquire *a)
 {
 	size_t begin = (size_t)(a->t_period - a->t_history) - a->num.slot_len;
-	size_t sync_slot = (size_t)(a->t_best - a->t_history) - numerology_symbol_body(&a->num, SYNC_SYMBOL);
+	size_t sync_slot = (size_t)(a->t_best - a->t_history) - numerology_symbol_body(&a->num, a->num.format->sync);
 	return begin + (sync_slot - begin) % a->num.slot_len;
 }
 
@@ -377,7 +378,7 @@ static struct clue clue_of_halves(struct acquire *a)
 	for (size_t which = 0; which < N_KNOWN; which++) {
 		size_t step = which == KNOWN_SYNC ? a->period : num->slot_len;
 		size_t at = which == KNOWN_SYNC ? (size_t)(a->t_best - a->t_history)
-		                                : first_slot(a) + numerology_symbol_body(num, known_symbol[which]);
+		                                : first_slot(a) + numerology_symbol_body(num, a->known_symbol[which]);
 		for (; at + n <= end; at += step) {
 			float complex half[2] = { 0 };
 			for (size_t i = 0; i < n; i++)
@@ -401,7 +402,7 @@ static struct clue clue_of_prefixes(const struct acquire *a)
 	return make_clue((double complex)sum, (double)energy, (double)n_products, 1, 0);
 }
 
-/* Response of the channel on the sync band (SYNC_LEN subcarriers) in the symbol `apart` symbols after the winner's: the
+/* Response of the channel on the sync band (sync_len subcarriers) in the symbol `apart` symbols after the winner's: the
  * FFT of that symbol, its carrier turned back to the phase at the winner, times `known` conjugated. The window starts
  * half a prefix early, so that echoes ahead of the winner count too. */
 static void band_response(struct acquire *a, double offset_sc, int apart, const float complex *known, float complex *h)
@@ -412,7 +413,7 @@ static void band_response(struct acquire *a, double offset_sc, int apart, const 
 	for (int i = 0; i < n; i++)
 		a->block[i] = x[i] * (float complex)cexp(-I * 2 * M_PI * offset_sc * (from + i) / n);
 	fftwf_execute(a->symbol_forward);
-	for (size_t i = 0; i < SYNC_LEN; i++) {
+	for (size_t i = 0; i < a->num.sync_len; i++) {
 		size_t k = sync_first_sc(num) + i;
 		double cycles = (double)(numerology_offset(num, k) * early) / n;
 		h[i] = a->spectrum[numerology_bin(num, k)] * conjf(known[i]) *
@@ -428,14 +429,14 @@ static struct clue clue_of_pilots(struct acquire *a, double offset_sc, const flo
 	double complex sum = 0;
 	double energy = 0;
 	for (size_t which = 0; which < N_KNOWN; which++) {
-		int apart = known_symbol[which] - SYNC_SYMBOL;
+		int apart = (int)a->known_symbol[which] - (int)a->known_symbol[KNOWN_SYNC];
 		if (!apart)
 			continue;
-		float complex other[SYNC_LEN];
+		float complex other[SYNC_LEN_MAX];
 		band_response(a, offset_sc, apart, a->known_re[which], other);
 		float complex both = 0;
 		float here = 0, there = 0;
-		for (size_t i = 0; i < SYNC_LEN; i++) {
+		for (size_t i = 0; i < a->num.sync_len; i++) {
 			both += conjf(h[i]) * other[i];
 			here += a->known_re[which][i] != 0 ? power_of(h[i]) : 0;
 			there += power_of(other[i]);
@@ -443,16 +444,17 @@ static struct clue clue_of_pilots(struct acquire *a, double offset_sc, const flo
 		sum += (double complex)(apart > 0 ? both : conjf(both));
 		energy += (double)sqrtf(here * there);
 	}
-	double cycles = PILOT_APART * (double)(num->n_fft + num->cp) / (double)num->n_fft;
-	return make_clue(sum, energy, 2.0 * SYNC_LEN / PILOT_SPACING, cycles, offset_sc);
+	size_t apart = a->known_symbol[KNOWN_SYNC] - a->known_symbol[0];
+	double cycles = (double)(apart * (num->n_fft + num->cp)) / (double)num->n_fft;
+	return make_clue(sum, energy, 2.0 * (double)num->sync_len / (double)num->pilot_step, cycles, offset_sc);
 }
 
 /* Impulse response from that of the band, Hann-windowed, into a->output (n_fft, circular; index 0 is the winner). */
 static void impulse_response(struct acquire *a, const float complex *h)
 {
 	memset(a->product, 0, a->num.n_fft * sizeof *a->product);
-	for (size_t i = 0; i < SYNC_LEN; i++) {
-		double window = 0.5 - 0.5 * cos(2 * M_PI * (double)(i + 1) / (SYNC_LEN + 1));
+	for (size_t i = 0; i < a->num.sync_len; i++) {
+		double window = 0.5 - 0.5 * cos(2 * M_PI * (double)(i + 1) / (double)(a->num.sync_len + 1));
 		a->product[numerology_bin(&a->num, sync_first_sc(&a->num) + i)] = h[i] * (float)window;
 	}
 	fftwf_execute(a->symbol_inverse);
@@ -479,13 +481,13 @@ static void lock(struct acquire *a, float threshold)
 {
 	struct clue clues[3] = { clue_of_halves(a), clue_of_prefixes(a) };
 	double offset_sc = most_likely_offset(a, clues, 2);
-	float complex h[SYNC_LEN];
+	float complex h[SYNC_LEN_MAX];
 	band_response(a, offset_sc, 0, a->known_re[KNOWN_SYNC], h);
 	impulse_response(a, h);
 	double centre = energy_centre(a), whole = round(centre);
 	clues[2] = clue_of_pilots(a, offset_sc, h);
 	offset_sc = most_likely_offset(a, clues, 3);
-	uint64_t start = a->t_best - numerology_symbol_body(&a->num, SYNC_SYMBOL) + (uint64_t)(int64_t)whole;
+	uint64_t start = a->t_best - numerology_symbol_body(&a->num, a->num.format->sync) + (uint64_t)(int64_t)whole;
 	float weights = (float)sum_of_weights(a->n_periods);
 	float coefficient = fminf(a->best / weights, 0.9999f);
 	a->result = (struct acquired){

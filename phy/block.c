@@ -20,13 +20,13 @@ struct block {
 
 struct block *block_create(const struct numerology *num)
 {
-	size_t n_re = num->n_sc * (num->n_symbols - LAYOUT_CONTROL_SYMBOLS);
+	size_t n_re = num->n_sc * (size_t)(num->n_symbols - num->format->n_control);
 	size_t n_coded = n_re * MODEM_BITS_MAX;
 	struct block *b = calloc(1, sizeof *b);
 	if (!b)
 		return NULL;
 	b->num = *num;
-	b->coder = tb_coder_create(block_bytes_max(num->n_rb), n_coded);
+	b->coder = tb_coder_create(block_bytes_max(num), n_coded);
 	b->re = calloc(LAYOUT_RE_MAX, sizeof *b->re);
 	b->bits = calloc(n_coded, sizeof *b->bits);
 	b->y = calloc(n_re, sizeof *b->y);
@@ -61,21 +61,21 @@ uint32_t *block_re(struct block *b)
 	return b->re;
 }
 
-size_t block_bytes(const struct grant *g)
+size_t block_bytes(const struct numerology *num, const struct grant *g)
 {
 	const struct mcs *m = mcs_get(g->mcs);
-	return m ? mcs_tbs_bytes(m, rb_set_count(&g->rbs) * LAYOUT_NOMINAL_RE_PER_RB) : 0;
+	return m ? mcs_tbs_bytes(m, rb_set_count(&g->rbs) * layout_nominal_re_per_rb(num)) : 0;
 }
 
-size_t block_bytes_max(size_t n_rb)
+size_t block_bytes_max(const struct numerology *num)
 {
-	return mcs_tbs_bytes(mcs_get(mcs_count() - 1), n_rb * LAYOUT_NOMINAL_RE_PER_RB);
+	return mcs_tbs_bytes(mcs_get(mcs_count() - 1), num->n_rb * layout_nominal_re_per_rb(num));
 }
 
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
                size_t n_bytes, float complex *grid)
 {
-	if (!n_bytes || n_bytes != block_bytes(g))
+	if (!n_bytes || n_bytes != block_bytes(&b->num, g))
 		return -EINVAL;
 	unsigned qm = mcs_get(g->mcs)->bits;
 	struct tb_format f = { .n_bytes = n_bytes, .n_coded = n_re * qm, .qm = qm, .rv = g->rv };
@@ -117,7 +117,7 @@ int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t 
                   struct rx_info *info)
 {
 	size_t n_sc = b->num.n_sc;
-	*n_bytes = block_bytes(g);
+	*n_bytes = block_bytes(&b->num, g);
 	if (!*n_bytes)
 		return -EINVAL;
 	unsigned qm = mcs_get(g->mcs)->bits;

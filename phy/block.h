@@ -24,10 +24,10 @@ void block_destroy(struct block *b); /* NULL is fine */
 /* Room for LAYOUT_RE_MAX RE indices, for the caller to fill before block_send and block_receive. */
 uint32_t *block_re(struct block *b);
 
-/* Bytes of a grant's block: of its MCS and number of RBs alone (LAYOUT_NOMINAL_RE_PER_RB); 0 when none fits. */
-size_t block_bytes(const struct grant *g);
-/* Of the largest block on n_rb RBs. */
-size_t block_bytes_max(size_t n_rb);
+/* Bytes of a grant's block: of its MCS and number of RBs alone (layout_nominal_re_per_rb); 0 when none fits. */
+size_t block_bytes(const struct numerology *num, const struct grant *g);
+/* Of the largest block. */
+size_t block_bytes_max(const struct numerology *num);
 
 /* seed: of the scrambling. Writes amplitude * symbol into the grid. 0 or -EINVAL (size other than block_bytes). */
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,

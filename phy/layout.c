@@ -4,33 +4,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-const uint8_t layout_pilot_symbols[2] = { 3, 11 };
-const uint8_t layout_dmrs_symbols[2] = { 2, 8 };
-const uint8_t layout_uci_symbols[2] = { 11, 12 };
-const uint8_t layout_sounding_symbol = 13;
-const uint8_t layout_n_ul_data_symbols = 11;
-
 struct layout {
 	struct numerology num;
 	size_t n_cce;
 	uint32_t cce[LAYOUT_CCE_MAX][LAYOUT_CCE_RE];
 };
 
+size_t layout_nominal_re_per_rb(const struct numerology *num)
+{
+	const struct slot_format *f = num->format;
+	size_t dl = PHY_RB_SC * (f->n_symbols - f->n_control) - 2 * PHY_RB_SC / num->pilot_step;
+	size_t ul = PHY_RB_SC * f->n_ul_data - 2 * PHY_RB_SC / LAYOUT_DMRS_STEP;
+	return dl < ul ? dl : ul;
+}
+
 struct layout *layout_create(const struct numerology *num, char *err, size_t errlen)
 {
-	if (num->n_symbols != 14 || num->n_rb < PHY_RB_MIN || num->n_rb > PHY_RB_MAX) {
-		snprintf(err, errlen, "the slot layout is for 14 symbols and %d to %d resource blocks, not %zu and %zu",
-		         PHY_RB_MIN, PHY_RB_MAX, num->n_symbols, num->n_rb);
-		errno = EINVAL;
-		return NULL;
-	}
 	struct layout *l = calloc(1, sizeof *l);
 	if (!l) {
 		snprintf(err, errlen, "no memory for the slot layout");
 		return NULL;
 	}
 	l->num = *num;
-	l->n_cce = LAYOUT_CONTROL_SYMBOLS * num->n_sc / LAYOUT_CCE_RE;
+	l->n_cce = num->format->n_control * num->n_sc / LAYOUT_CCE_RE;
 	for (size_t cce = 0; cce < l->n_cce; cce++)
 		for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
 			l->cce[cce][i] = (uint32_t)(i * l->n_cce + cce);
@@ -79,11 +75,12 @@ static size_t add_symbol(const struct layout *l, size_t symbol, const struct rb_
 size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set *rbs, uint32_t *re)
 {
 	size_t n = 0;
-	for (size_t symbol = LAYOUT_CONTROL_SYMBOLS; symbol < l->num.n_symbols; symbol++) {
-		if (symbol == SYNC_SYMBOL && layout_is_sync_slot(slot))
+	const struct slot_format *f = l->num.format;
+	for (size_t symbol = f->n_control; symbol < l->num.n_symbols; symbol++) {
+		if (symbol == f->sync && layout_is_sync_slot(slot))
 			continue;
-		bool pilots = symbol == layout_pilot_symbols[0] || symbol == layout_pilot_symbols[1];
-		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_PILOT_STEP : 0, re ? re + n : NULL);
+		bool pilots = symbol == f->pilot[0] || symbol == f->pilot[1];
+		n += add_symbol(l, symbol, rbs, pilots ? (unsigned)l->num.pilot_step : 0, re ? re + n : NULL);
 	}
 	return n;
 }
@@ -91,8 +88,9 @@ size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set
 size_t layout_ul_data(const struct layout *l, const struct rb_set *rbs, uint32_t *re)
 {
 	size_t n = 0;
-	for (size_t symbol = 0; symbol < layout_n_ul_data_symbols; symbol++) {
-		bool pilots = symbol == layout_dmrs_symbols[0] || symbol == layout_dmrs_symbols[1];
+	const struct slot_format *f = l->num.format;
+	for (size_t symbol = 0; symbol < f->n_ul_data; symbol++) {
+		bool pilots = symbol == f->dmrs[0] || symbol == f->dmrs[1];
 		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_DMRS_STEP : 0, re ? re + n : NULL);
 	}
 	return n;

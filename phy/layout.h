@@ -18,28 +18,21 @@
 #include <stdint.h>
 
 enum {
-	LAYOUT_CONTROL_SYMBOLS = 3, /* downlink symbols 0..2 */
 	LAYOUT_CCE_RE = 54,
 	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
-	LAYOUT_PILOT_STEP = 3,
-	LAYOUT_NOMINAL_RE_PER_RB = 120, /* data REs an RB counts for a block's size, whatever the slot, so that a block
-	                                 * can be repeated in any slot */
 	LAYOUT_DMRS_STEP = 2,
 	LAYOUT_COMB_STEP = 8,
 	LAYOUT_COMB_MAX = PHY_SC_MAX / LAYOUT_COMB_STEP,
 	LAYOUT_RE_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX
 };
 
-/* Downlink pilot symbols, uplink DMRS, control and sounding symbols. */
-extern const uint8_t layout_pilot_symbols[2];  /* 3, 11 */
-extern const uint8_t layout_dmrs_symbols[2];   /* 2, 8 */
-extern const uint8_t layout_uci_symbols[2];    /* 11, 12 */
-extern const uint8_t layout_sounding_symbol;   /* 13 */
-extern const uint8_t layout_n_ul_data_symbols; /* 11: symbols 0..10 */
-
 struct layout;
 
-/* Slots of 14 symbols and PHY_RB_MIN RBs or more. NULL with errno EINVAL or ENOMEM and the reason in err. */
+/* Data REs that an RB counts for a block's size, whatever the slot and direction, so that a block can be repeated in any
+ * slot: those of the direction with fewer of them. */
+size_t layout_nominal_re_per_rb(const struct numerology *num);
+
+/* NULL with errno ENOMEM and the reason in err. */
 struct layout *layout_create(const struct numerology *num, char *err, size_t errlen);
 void layout_destroy(struct layout *l); /* NULL is fine */
 const struct numerology *layout_numerology(const struct layout *l);

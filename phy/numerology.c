@@ -5,7 +5,22 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { FFT_MIN = 128, FFT_MAX = 4096 };
+enum { FFT_MIN = 128, FFT_MAX = 4096, SYNC_LONG = 127, SYNC_SHORT = 63 };
+
+/* clang-format off */
+static const struct slot_format formats[] = {
+	{ .n_symbols = 14, .n_control = 3, .pilot = { 3, 11 }, .sync = 7, .n_ul_data = 11, .dmrs = { 2, 8 }, .uci = { 11, 12 }, .sounding = 13, .pilot_step = 3 },
+	{ .n_symbols = 7, .n_control = 2, .pilot = { 2, 6 }, .sync = 4, .n_ul_data = 4, .dmrs = { 0, 3 }, .uci = { 4, 5 }, .sounding = 6, .pilot_step = 6 },
+};
+/* clang-format on */
+
+const struct slot_format *slot_format_find(size_t n_symbols)
+{
+	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
+		if (formats[i].n_symbols == n_symbols)
+			return &formats[i];
+	return NULL;
+}
 
 static int refuse(char *err, size_t errlen, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
@@ -40,8 +55,9 @@ int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t 
 	if (ratio < FFT_MIN || ratio > FFT_MAX || !is_smooth((size_t)llround(ratio)))
 		return refuse(err, errlen, "rate / spacing = %.0f is no FFT length: %d .. %d with factors 2, 3, 5",
 		              ratio, FFT_MIN, FFT_MAX);
-	if (n_symbols != PHY_SYMBOLS_MAX)
-		return refuse(err, errlen, "%zu symbols a slot: the slot layout has %d", n_symbols, PHY_SYMBOLS_MAX);
+	const struct slot_format *format = slot_format_find(n_symbols);
+	if (!format)
+		return refuse(err, errlen, "%zu symbols a slot: 7 and 14 are possible", n_symbols);
 	if (n_rb < PHY_RB_MIN || n_rb > PHY_RB_MAX)
 		return refuse(err, errlen, "%zu resource blocks: from %d to %d are possible", n_rb, PHY_RB_MIN,
 		              PHY_RB_MAX);
@@ -50,7 +66,7 @@ int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t 
 	if (n_sc + 1 > n_fft)
 		return refuse(err, errlen, "%zu resource blocks are %zu subcarriers and DC: more than FFT length %zu",
 		              n_rb, n_sc, n_fft);
-	size_t prefixes = n_fft; /* the 15th symbol's time */
+	size_t prefixes = n_fft * n_symbols / PHY_SYMBOLS_MAX; /* the 15th symbol's time, or half of it */
 	size_t cp = prefixes / n_symbols;
 	*n = (struct numerology){
 		.rate_hz = rate_hz,
@@ -62,6 +78,9 @@ int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t 
 		.n_rb = n_rb,
 		.n_sc = n_sc,
 		.slot_len = n_symbols * n_fft + prefixes,
+		.pilot_step = format->pilot_step,
+		.sync_len = n_sc > SYNC_LONG ? SYNC_LONG : SYNC_SHORT,
+		.format = format,
 	};
 	return 0;
 }

@@ -7,7 +7,7 @@
  *     if (numerology_init(&num, 7.68e6, 30e3, 18, 14, why, sizeof why))
  *             fail(why);
  *
- * A slot of 14 symbols lasts 15 / scs, as in TS 38.211 section 4 (0.5 ms at 30 kHz); what the symbols leave is cyclic
+ * A slot of 14 symbols lasts 15 / scs, as in TS 38.211 section 4 (0.5 ms at 30 kHz), one of 7 half of that; what the symbols leave is cyclic
  * prefix, shared equally, the first symbol of a slot takes the remainder. Subcarrier k = 0 .. n_sc-1 runs from the
  * lowest frequency to the highest and skips DC.
  */
@@ -22,10 +22,27 @@ enum {
 	PHY_RB_SC = 12, /* subcarriers of a resource block */
 	PHY_RB_MAX = 110,
 	PHY_SC_MAX = PHY_RB_MAX * PHY_RB_SC,
-	PHY_RB_MIN = 11, /* the sync sequence needs 127 subcarriers */
+	PHY_RB_MIN = 6, /* the access preamble needs 72 subcarriers */
 	PHY_SYMBOLS_MAX = 14,
 	PHY_DEVICES_MAX = 16,
+	PHY_PILOT_STEP_MIN = 2, /* the densest pilots: every second subcarrier */
 };
+
+/* Which symbol of a slot is for what: one row for each number of symbols a slot can have (notes/phy.md). */
+struct slot_format {
+	uint8_t n_symbols;
+	uint8_t n_control;  /* downlink control: symbols 0 .. n_control - 1 */
+	uint8_t pilot[2];   /* downlink pilots */
+	uint8_t sync;       /* the sync sequence, in sync slots: midway between the pilot symbols */
+	uint8_t n_ul_data;  /* uplink data and access preambles: symbols 0 .. n_ul_data - 1 */
+	uint8_t dmrs[2];    /* uplink data pilots */
+	uint8_t uci[2];     /* uplink control */
+	uint8_t sounding;   /* uplink sounding */
+	uint8_t pilot_step; /* usual distance of downlink pilots in subcarriers */
+};
+
+/* The row of 7 or 14 symbols; NULL for another number. */
+const struct slot_format *slot_format_find(size_t n_symbols);
 
 struct numerology {
 	double rate_hz;   /* complex samples a second */
@@ -35,12 +52,15 @@ struct numerology {
 	size_t cp;        /* of the other symbols */
 	size_t n_symbols; /* a slot */
 	size_t n_rb;
-	size_t n_sc;     /* used subcarriers: 12 a resource block */
-	size_t slot_len; /* samples of a slot */
+	size_t n_sc;       /* used subcarriers: 12 a resource block */
+	size_t slot_len;   /* samples of a slot */
+	size_t pilot_step; /* downlink pilots on every pilot_step-th subcarrier: 2, 3, 4 or 6 */
+	size_t sync_len;   /* subcarriers of the sync sequence: 127, or 63 in a band too narrow for it */
+	const struct slot_format *format;
 };
 
-/* rate_hz / scs_hz: the FFT length, a whole number 128 .. 4096 of small prime factors (2, 3, 5). n_rb: 11 .. 110, and
- * 12 * n_rb + 1 <= FFT length. n_symbols: 14, what the slot layout is made for. Returns 0, or -EINVAL and one line of
+/* rate_hz / scs_hz: the FFT length, a whole number 128 .. 4096 of small prime factors (2, 3, 5). n_rb: 6 .. 110, and
+ * 12 * n_rb + 1 <= FFT length. n_symbols: 7 or 14. Returns 0, or -EINVAL and one line of
  * reason in err (err may be NULL). */
 int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
                     size_t errlen);

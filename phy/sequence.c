@@ -2,16 +2,19 @@
 
 #include <math.h>
 
-void sequence_sync(uint32_t cell_id, float seq[SYNC_LEN])
+/* Primitive polynomials: x^7 + x^4 + 1 as TS 38.211 has it, x^6 + x + 1; a third of the length from cell to cell. */
+void sequence_sync(const struct numerology *num, uint32_t cell_id, float seq[SYNC_LEN_MAX])
 {
-	unsigned x[SYNC_LEN] = { 0, 1, 1, 0, 1, 1, 1 };
-	for (size_t i = 0; i + 7 < SYNC_LEN; i++)
-		x[i + 7] = x[i + 4] ^ x[i];
-	for (size_t n = 0; n < SYNC_LEN; n++)
-		seq[n] = x[(n + 43 * (cell_id % 3)) % SYNC_LEN] ? -1.0f : 1.0f;
+	bool longer = num->sync_len == SYNC_LEN_MAX;
+	size_t len = num->sync_len, degree = longer ? 7 : 6, tap = longer ? 4 : 1, apart = longer ? 43 : 21;
+	unsigned x[SYNC_LEN_MAX] = { 0, 1, 1, 0, 1, 1, 1 };
+	for (size_t i = 0; i + degree < len; i++)
+		x[i + degree] = x[i + tap] ^ x[i];
+	for (size_t n = 0; n < len; n++)
+		seq[n] = x[(n + apart * (cell_id % 3)) % len] ? -1.0f : 1.0f;
 }
 
 float sync_boost(const struct numerology *num)
 {
-	return sqrtf((float)num->n_sc / SYNC_LEN);
+	return sqrtf((float)num->n_sc / (float)num->sync_len);
 }

@@ -1,6 +1,6 @@
 /* sequence.h - the known sequences of the air interface: sync, pilots, DMRS, sounding, access.
  *
- * The sync sequence is the m-sequence of TS 38.211 section 7.4.2.2. All others are QPSK points of the length-31 Gold
+ * The sync sequence is the m-sequence of TS 38.211 section 7.4.2.2, or one of length 63 in a narrow band. All others are QPSK points of the length-31 Gold
  * sequence (phy/gold.h): gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, symbol), out, n).
  */
 #ifndef PHY_SEQUENCE_H
@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-enum { SYNC_LEN = 127, SYNC_SYMBOL = 7, SYNC_PERIOD_SLOTS = 10, CELL_ID_MAX = 65535 };
+enum { SYNC_LEN_MAX = 127, SYNC_PERIOD_SLOTS = 10, CELL_ID_MAX = 65535 };
 
 /* What a Gold sequence is for. The numbers are part of the air interface: they go into the seed. */
 enum sequence_kind {
@@ -35,13 +35,13 @@ static inline uint32_t sequence_seed(enum sequence_kind kind, uint32_t cell_id, 
 	return x ^ x >> 15;
 }
 
-/* The sync sequence of the cell: +1 and -1 for the SYNC_LEN subcarriers from sync_first_sc(num) on. */
-void sequence_sync(uint32_t cell_id, float seq[SYNC_LEN]);
+/* The sync sequence of the cell: +1 and -1 for the num->sync_len subcarriers from sync_first_sc(num) on. */
+void sequence_sync(const struct numerology *num, uint32_t cell_id, float seq[SYNC_LEN_MAX]);
 
-/* The middle of the band, DC between sequence positions 62 and 63. */
+/* The middle of the band, DC between sequence positions sync_len / 2 - 1 and sync_len / 2. */
 static inline size_t sync_first_sc(const struct numerology *num)
 {
-	return num->n_sc / 2 - SYNC_LEN / 2;
+	return num->n_sc / 2 - num->sync_len / 2;
 }
 
 /* Amplitude of a sync RE relative to a data RE: the symbol as strong as a full one. */

@@ -2,9 +2,6 @@
 
 #include <math.h>
 
-/* The pilots a measurement comes from: every third subcarrier of symbols 3 and 11. */
-enum { PILOT_SPACING = 3, PILOT_SYMBOLS_APART = 8 };
-
 /* Model of what is tracked. A slot's walk of the carrier covers oscillators and acceleration; Doppler spread moves
  * single measurements by up to this much. The energy's centre wanders with fading by about a delay spread. */
 static const double cfo_start_sd_hz = 300, cfo_walk_hz = 0.5, cfo_fading_hz = 10;
@@ -136,10 +133,11 @@ static double angle_var(double n, double snr)
 static void correct(struct track *t, const struct track_measurement *m)
 {
 	const struct numerology *num = &t->num;
-	double n_pilots = (double)(num->n_sc / PILOT_SPACING);
-	double apart_s = PILOT_SYMBOLS_APART * (double)(num->n_fft + num->cp) / num->rate_hz;
+	double n_pilots = (double)(num->n_sc / num->pilot_step);
+	double apart_s = (double)((size_t)(num->format->pilot[1] - num->format->pilot[0]) * (num->n_fft + num->cp)) /
+	                 num->rate_hz;
 	double hz_per_rad = 1 / (2 * M_PI * apart_s);
-	double samples_per_rad = (double)num->n_fft / (2 * M_PI * PILOT_SPACING);
+	double samples_per_rad = (double)num->n_fft / (2 * M_PI * (double)num->pilot_step);
 	double snr = m->snr;
 
 	double cfo_var = hz_per_rad * hz_per_rad * angle_var(n_pilots, snr) + cfo_fading_hz * cfo_fading_hz;

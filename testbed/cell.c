@@ -14,7 +14,6 @@
 enum {
 	ARQ_CAPACITY = 1 << 23,
 	TB_MAX = 1 << 14,
-	RE_PER_RB = LAYOUT_NOMINAL_RE_PER_RB,
 	MIN_TB_BYTES = 12,
 	SLOTS_REMEMBERED = 16, /* grants by slot */
 	GRANTS_REMEMBERED = 64,
@@ -137,7 +136,7 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->predict_config.slot_s = numerology_slot_s(c->num);
 	c->predict_config.target_bler = p->bler_target;
 	c->allocator = alloc_method_find(p->allocator);
-	if (!c->allocator || rate_table_init(&c->rates, c->num->n_rb, RE_PER_RB, p->mcs_margin_db)) {
+	if (!c->allocator || rate_table_init(&c->rates, c->num->n_rb, layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
 		errno = EINVAL;
 		snprintf(err, err_len, "cell: no allocator \"%s\" for %zu resource blocks", p->allocator, c->num->n_rb);
 		cell_destroy(c);

@@ -63,20 +63,19 @@ static inline void fill_downlink(const struct numerology *num, uint32_t cell_id,
 			for (size_t k = b * PHY_RB_SC; k < (b + 1) * PHY_RB_SC; k++)
 				grid[l * num->n_sc + k] = used ? rng_qpsk(r) : 0;
 		}
-	static const uint32_t pilot_symbols[] = { 3, 11 };
 	float complex pilots[PHY_SC_MAX];
 	for (size_t i = 0; i < 2; i++) {
-		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, pilot_symbols[i]), pilots, num->n_sc / 3);
-		for (size_t p = 0; p < num->n_sc / 3; p++)
-			grid[pilot_symbols[i] * num->n_sc + 3 * p] = pilots[p];
+		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, num->format->pilot[i]), pilots, num->n_sc / num->pilot_step);
+		for (size_t p = 0; p < num->n_sc / num->pilot_step; p++)
+			grid[num->format->pilot[i] * num->n_sc + num->pilot_step * p] = pilots[p];
 	}
 	if (slot % SYNC_PERIOD_SLOTS)
 		return;
-	float sync[SYNC_LEN];
-	sequence_sync(cell_id, sync);
-	float complex *row = grid + SYNC_SYMBOL * num->n_sc;
+	float sync[SYNC_LEN_MAX];
+	sequence_sync(num, cell_id, sync);
+	float complex *row = grid + num->format->sync * num->n_sc;
 	memset(row, 0, num->n_sc * sizeof *row);
-	for (size_t i = 0; i < SYNC_LEN; i++)
+	for (size_t i = 0; i < num->sync_len; i++)
 		row[sync_first_sc(num) + i] = sync_boost(num) * sync[i];
 }
 

@@ -112,7 +112,7 @@ static void noise_raises_a_false_alarm_in_fewer_than_1e5_slots_a_device(void **s
 	struct rng r = { 1 };
 	size_t alarms = 0;
 	for (size_t slot = 0; slot < 20000; slot++) { /* 320000 chances */
-		for (size_t l = 0; l < ACCESS_SYMBOLS; l++)
+		for (size_t l = 0; l < num.format->n_ul_data; l++)
 			for (size_t k = 0; k < ACCESS_SC; k++)
 				grid[l * num.n_sc + k] = rng_normal(&r);
 		alarms += access_detect(detector, grid, EVERYBODY, found);

@@ -83,8 +83,8 @@ static void impossible_shapes_are_refused_with_the_reason(void **state)
 		{ 1.92e6, 30e3, 11, 14, "FFT length" }, /* 64 */
 		{ 7.83e6, 30e3, 18, 14, "FFT length" }, /* 261 = 9 * 29 */
 		{ 1e15, 1, 18, 14, "FFT length" },
-		{ 7.68e6, 30e3, 18, 7, "symbols" },
-		{ 7.68e6, 30e3, 10, 14, "10 resource blocks" },
+		{ 7.68e6, 30e3, 18, 12, "symbols" },
+		{ 7.68e6, 30e3, 5, 14, "5 resource blocks" },
 		{ 7.68e6, 30e3, 22, 14, "FFT length 256" }, /* 264 subcarriers */
 		{ 122.88e6, 30e3, 111, 14, "111 resource blocks" },
 	};

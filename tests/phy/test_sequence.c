@@ -12,53 +12,73 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A wide band has the sequence of 127, a narrow one (9 RBs) that of 63. */
+static struct numerology num_of(bool wide)
+{
+	struct numerology num;
+	assert_int_equal(wide ? numerology_init(&num, 7.68e6, 30e3, 18, 14, NULL, 0)
+	                      : numerology_init(&num, 1.92e6, 15e3, 9, 14, NULL, 0),
+	                 0);
+	assert_int_equal(num.sync_len, wide ? 127 : 63);
+	return num;
+}
+
 static void the_sync_sequence_starts_as_ts_38_211_says(void **state)
 {
 	(void)state;
 	/* x(0..6) = 0110111 and x(i+7) = x(i+4) + x(i): 7.4.2.2 worked out to x(20) */
 	static const char bits[] = "011011110011100101011";
-	float seq[SYNC_LEN];
-	sequence_sync(0, seq);
+	struct numerology num = num_of(true);
+	float seq[SYNC_LEN_MAX];
+	sequence_sync(&num, 0, seq);
 	for (size_t i = 0; i + 7 < sizeof bits - 1; i++)
 		assert_int_equal((bits[i + 7] - '0'), (bits[i + 4] - '0') ^ (bits[i] - '0'));
 	for (size_t i = 0; i < sizeof bits - 1; i++)
 		assert_true(seq[i] == (bits[i] == '1' ? -1.0f : 1.0f));
 }
 
-static void it_has_the_autocorrelation_of_an_m_sequence(void **state)
+static void both_have_the_autocorrelation_of_an_m_sequence(void **state)
 {
 	(void)state;
-	float seq[SYNC_LEN];
-	sequence_sync(0, seq);
-	for (size_t shift = 0; shift < SYNC_LEN; shift++) {
-		float sum = 0;
-		for (size_t i = 0; i < SYNC_LEN; i++)
-			sum += seq[i] * seq[(i + shift) % SYNC_LEN];
-		assert_true(sum == (shift ? -1.0f : 127.0f));
+	for (int wide = 0; wide < 2; wide++) {
+		struct numerology num = num_of(wide);
+		float seq[SYNC_LEN_MAX];
+		sequence_sync(&num, 0, seq);
+		for (size_t shift = 0; shift < num.sync_len; shift++) {
+			float sum = 0;
+			for (size_t i = 0; i < num.sync_len; i++)
+				sum += seq[i] * seq[(i + shift) % num.sync_len];
+			assert_true(sum == (shift ? -1.0f : (float)num.sync_len));
+		}
 	}
 }
 
-static void the_three_cells_are_shifts_by_43(void **state)
+static void the_three_cells_are_shifts_by_a_third(void **state)
 {
 	(void)state;
-	float zero[SYNC_LEN], seq[SYNC_LEN];
-	sequence_sync(0, zero);
-	for (uint32_t cell = 0; cell < 9; cell++) {
-		sequence_sync(cell, seq);
-		for (size_t i = 0; i < SYNC_LEN; i++)
-			assert_true(seq[i] == zero[(i + 43 * (cell % 3)) % SYNC_LEN]);
+	for (int wide = 0; wide < 2; wide++) {
+		struct numerology num = num_of(wide);
+		float zero[SYNC_LEN_MAX], seq[SYNC_LEN_MAX];
+		sequence_sync(&num, 0, zero);
+		for (uint32_t cell = 0; cell < 9; cell++) {
+			sequence_sync(&num, cell, seq);
+			for (size_t i = 0; i < num.sync_len; i++)
+				assert_true(seq[i] == zero[(i + (wide ? 43 : 21) * (cell % 3)) % num.sync_len]);
+		}
 	}
 }
 
 static void it_lies_in_the_middle_with_the_power_of_a_full_symbol(void **state)
 {
 	(void)state;
-	struct numerology num;
-	assert_int_equal(numerology_init(&num, 7.68e6, 30e3, 18, 14, NULL, 0), 0);
-	size_t first = sync_first_sc(&num);
-	assert_int_equal(numerology_offset(&num, first), -63);
-	assert_int_equal(numerology_offset(&num, first + SYNC_LEN - 1), 64);
-	assert_true(fabsf(SYNC_LEN * sync_boost(&num) * sync_boost(&num) - 216) < 1e-3f);
+	for (int wide = 0; wide < 2; wide++) {
+		struct numerology num = num_of(wide);
+		size_t first = sync_first_sc(&num);
+		int half = (int)num.sync_len / 2;
+		assert_int_equal(numerology_offset(&num, first), -half);
+		assert_int_equal(numerology_offset(&num, first + num.sync_len - 1), half + 1);
+		assert_true(fabsf((float)num.sync_len * sync_boost(&num) * sync_boost(&num) - (float)num.n_sc) < 1e-3f);
+	}
 }
 
 static int by_value(const void *a, const void *b)
@@ -117,8 +137,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_sync_sequence_starts_as_ts_38_211_says),
-		cmocka_unit_test(it_has_the_autocorrelation_of_an_m_sequence),
-		cmocka_unit_test(the_three_cells_are_shifts_by_43),
+		cmocka_unit_test(both_have_the_autocorrelation_of_an_m_sequence),
+		cmocka_unit_test(the_three_cells_are_shifts_by_a_third),
 		cmocka_unit_test(it_lies_in_the_middle_with_the_power_of_a_full_symbol),
 		cmocka_unit_test(seeds_of_all_uses_cells_and_indices_differ),
 		cmocka_unit_test(sequences_of_neighbouring_indices_are_as_unlike_as_random_ones),

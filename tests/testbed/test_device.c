@@ -61,7 +61,7 @@ static void listen(struct wire *w, const struct device_tx *tx)
 		for (size_t k = 0; k < w->num.n_sc; k++) {
 			float complex re = grid[symbol * w->num.n_sc + k];
 			double power = (double)(crealf(re) * crealf(re) + cimagf(re) * cimagf(re));
-			*(symbol < ACCESS_SYMBOLS && k < ACCESS_SC ? &l->wanted : &l->stray) += power;
+			*(symbol < w->num.format->n_ul_data && k < ACCESS_SC ? &l->wanted : &l->stray) += power;
 		}
 }
 

@@ -34,151 +34,6 @@ static const float noise_dof_max = 300;  /* memory of the noise estimates, degre
 static const float noise_prior_dof = 20; /* what the band's noise floor counts against a device's own first slots */
 static const float data_noise_dof = 12;  /* what a device's noise from control counts against the DMRS of one slot */
 
-size_t ul_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
-{
-	struct rb_set allowed = layout_ul_rbs(l, slot);
-	if (g->rbs.bits[0] & ~allowed.bits[0] || g->rbs.bits[1] & ~allowed.bits[1])
-		return 0;
-	return block_bytes(g);
-}
-
-/* ---- device ---- */
-
-struct ul_tx {
-	const struct layout *layout;
-	struct numerology num;
-	uint16_t cell_id;
-	uint8_t device;
-	size_t n_comb;
-	uint16_t comb[LAYOUT_COMB_MAX];
-	float complex dmrs[2][DMRS_MAX];
-	float complex sounding[PHY_SC_MAX];
-	struct ofdm *ofdm;
-	struct cw_coder *cw;
-	struct block *block;
-	float complex *grid; /* unit amplitudes until ul_tx_finish */
-	uint64_t slot;
-	bool has_data, has_control, has_access;
-	uint8_t bits[2 * UCI_RE_MAX];
-	float complex symbols[UCI_RE_MAX];
-};
-
-struct ul_tx *ul_tx_create(const struct layout *layout, uint16_t cell_id, uint8_t device)
-{
-	if (device >= PHY_DEVICES_MAX || cell_id >= CELLS) {
-		errno = EINVAL;
-		return NULL;
-	}
-	struct ul_tx *tx = calloc(1, sizeof *tx);
-	if (!tx)
-		return NULL;
-	tx->layout = layout;
-	tx->num = *layout_numerology(layout);
-	tx->cell_id = cell_id;
-	tx->device = device;
-	tx->n_comb = layout_comb(layout, device, tx->comb);
-	for (size_t s = 0; s < 2; s++)
-		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, layout_dmrs_symbols[s]), tx->dmrs[s],
-		          tx->num.n_sc / LAYOUT_DMRS_STEP);
-	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, layout_sounding_symbol), tx->sounding, tx->num.n_sc);
-	tx->ofdm = ofdm_create(&tx->num, numerology_backoff(&tx->num));
-	tx->cw = cw_create(UCI_BITS, 2 * UCI_RE_MAX);
-	tx->block = block_create(&tx->num);
-	tx->grid = calloc(tx->num.n_symbols * tx->num.n_sc, sizeof *tx->grid);
-	if (tx->ofdm && tx->cw && tx->block && tx->grid)
-		return tx;
-	ul_tx_destroy(tx);
-	errno = ENOMEM;
-	return NULL;
-}
-
-void ul_tx_destroy(struct ul_tx *tx)
-{
-	if (!tx)
-		return;
-	free(tx->grid);
-	block_destroy(tx->block);
-	cw_destroy(tx->cw);
-	ofdm_destroy(tx->ofdm);
-	free(tx);
-}
-
-void ul_tx_begin(struct ul_tx *tx, uint64_t slot)
-{
-	tx->slot = slot;
-	tx->has_data = tx->has_control = tx->has_access = false;
-	memset(tx->grid, 0, tx->num.n_symbols * tx->num.n_sc * sizeof *tx->grid);
-}
-
-int ul_tx_data(struct ul_tx *tx, const struct grant *g, const uint8_t *tb, size_t n_bytes)
-{
-	if (tx->has_data || tx->has_access)
-		return -EBUSY;
-	if (!n_bytes || n_bytes != ul_tb_bytes(tx->layout, tx->slot, g))
-		return -EINVAL;
-	size_t n_re = layout_ul_data(tx->layout, &g->rbs, block_re(tx->block));
-	uint32_t seed = sequence_seed(SEQUENCE_DATA, tx->cell_id, tx->device + 1u);
-	int rc = block_send(tx->block, g, seed, n_re, 1, tb, n_bytes, tx->grid);
-	if (rc)
-		return rc;
-	for (size_t s = 0; s < 2; s++)
-		for (size_t k = 0; k < tx->num.n_sc; k += LAYOUT_DMRS_STEP)
-			if (rb_set_has(&g->rbs, k / PHY_RB_SC))
-				tx->grid[layout_dmrs_symbols[s] * tx->num.n_sc + k] = tx->dmrs[s][k / LAYOUT_DMRS_STEP];
-	tx->has_data = true;
-	return 0;
-}
-
-int ul_tx_control(struct ul_tx *tx, const struct uci *uci)
-{
-	uint8_t payload[UCI_BYTES];
-	size_t n_bits = 4 * tx->n_comb, n_sc = tx->num.n_sc;
-	int rc = uci_pack(uci, payload);
-	if (!rc)
-		rc = cw_encode(tx->cw, payload, tx->device + 1u, tx->bits, n_bits);
-	if (rc)
-		return rc;
-	gold_xor_bits(sequence_seed(SEQUENCE_UPLINK_CONTROL, tx->cell_id, tx->device + 1u), tx->bits, n_bits);
-	modem_map(2, tx->bits, tx->symbols, 2 * tx->n_comb);
-	for (size_t i = 0; i < tx->n_comb; i++) {
-		for (size_t s = 0; s < 2; s++)
-			tx->grid[layout_uci_symbols[s] * n_sc + tx->comb[i]] = tx->symbols[s * tx->n_comb + i];
-		tx->grid[layout_sounding_symbol * n_sc + tx->comb[i]] = tx->sounding[tx->comb[i]];
-	}
-	tx->has_control = true;
-	return 0;
-}
-
-int ul_tx_access(struct ul_tx *tx)
-{
-	if (!layout_is_access_slot(tx->slot))
-		return -EINVAL;
-	if (tx->has_data || tx->has_access)
-		return -EBUSY;
-	access_write(&tx->num, tx->cell_id, tx->device, 1, tx->grid);
-	tx->has_access = true;
-	return 0;
-}
-
-bool ul_tx_finish(struct ul_tx *tx, const struct ul_amplitudes *amplitudes, float complex *samples)
-{
-	if (!tx->has_data && !tx->has_control && !tx->has_access) {
-		memset(samples, 0, tx->num.slot_len * sizeof *samples);
-		return false;
-	}
-	for (size_t l = 0; l < tx->num.n_symbols; l++) {
-		float a = l >= layout_n_ul_data_symbols ? amplitudes->comb
-		          : tx->has_access              ? amplitudes->access
-		                                        : amplitudes->data;
-		for (size_t k = 0; k < tx->num.n_sc; k++)
-			tx->grid[l * tx->num.n_sc + k] *= a;
-	}
-	ofdm_modulate(tx->ofdm, tx->grid, samples);
-	return true;
-}
-
-/* ---- base station ---- */
-
 /* A running mean that weighs each value by its degrees of freedom and forgets after noise_dof_max of them. */
 struct smooth {
 	float value, dof;
@@ -300,9 +155,9 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 	rx->cell_id = cell_id;
 	rx->empty = true;
 	for (size_t s = 0; s < 2; s++)
-		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, layout_dmrs_symbols[s]), rx->dmrs[s],
+		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, rx->num.format->dmrs[s]), rx->dmrs[s],
 		          rx->num.n_sc / LAYOUT_DMRS_STEP);
-	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, layout_sounding_symbol), rx->sounding, rx->num.n_sc);
+	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, rx->num.format->sounding), rx->sounding, rx->num.n_sc);
 	for (size_t k = 0; k < rx->num.n_sc; k++)
 		rx->tilt[k] =
 		        (float complex)cexp(2 * M_PI * I * numerology_offset(&rx->num, k) / (double)rx->num.n_fft);
@@ -346,13 +201,13 @@ void ul_rx_destroy(struct ul_rx *rx)
 static void read_comb(struct ul_rx *rx, struct comb *c)
 {
 	size_t n_sc = rx->num.n_sc;
-	const float complex *sounded = rx->grid + layout_sounding_symbol * n_sc;
+	const float complex *sounded = rx->grid + rx->num.format->sounding * n_sc;
 	float energy = 0;
 	for (size_t i = 0; i < c->n; i++) {
 		size_t k = c->k[i];
 		c->p[i] = sounded[k] * conjf(rx->sounding[k]);
-		energy += power_of(sounded[k]) + power_of(rx->grid[layout_uci_symbols[0] * n_sc + k]) +
-		          power_of(rx->grid[layout_uci_symbols[1] * n_sc + k]);
+		energy += power_of(sounded[k]) + power_of(rx->grid[rx->num.format->uci[0] * n_sc + k]) +
+		          power_of(rx->grid[rx->num.format->uci[1] * n_sc + k]);
 	}
 	c->energy = energy / (float)(3 * c->n);
 	chest_estimate(c->chest, c->p, c->h);
@@ -435,7 +290,7 @@ static void empty_csi(const struct ul_rx *rx, struct csi *csi)
 static void fill_csi(const struct ul_rx *rx, const struct comb *c, const struct link *link, struct csi *csi)
 {
 	const struct numerology *num = &rx->num;
-	size_t middle = numerology_symbol_body(num, layout_sounding_symbol) + num->n_fft / 2 - numerology_backoff(num);
+	size_t middle = numerology_symbol_body(num, num->format->sounding) + num->n_fft / 2 - numerology_backoff(num);
 	double turned = rx->when.nco_rad + 2 * M_PI * rx->when.nco_hz * (double)middle / num->rate_hz;
 	const float share = 1.0f / LAYOUT_COMB_STEP; /* a data RE's power over a sounding RE's */
 	float complex scale = (float complex)cexp(I * turned) * sqrtf(share);
@@ -462,7 +317,7 @@ static int read_uci(struct ul_rx *rx, const struct comb *c, const struct link *l
 	size_t n_re = 2 * c->n, n_bits = 2 * n_re;
 	for (size_t i = 0; i < n_re; i++) {
 		size_t k = c->k[i % c->n];
-		rx->y[i] = rx->grid[layout_uci_symbols[i / c->n] * rx->num.n_sc + k];
+		rx->y[i] = rx->grid[rx->num.format->uci[i / c->n] * rx->num.n_sc + k];
 		rx->hy[i] = c->h[k];
 	}
 	equalize(rx->y, rx->hy, link->noise.value * (1 + c->pilot_gain), n_re, rx->z, rx->var);
@@ -513,7 +368,7 @@ static float read_dmrs(struct ul_rx *rx, const struct rb_set *rbs, float *differ
 		if (!rb_set_has(rbs, k / PHY_RB_SC))
 			continue;
 		for (size_t s = 0; s < 2; s++)
-			rx->at_dmrs[s][i] = rx->grid[layout_dmrs_symbols[s] * n_sc + k] * conjf(rx->dmrs[s][i]);
+			rx->at_dmrs[s][i] = rx->grid[rx->num.format->dmrs[s] * n_sc + k] * conjf(rx->dmrs[s][i]);
 		common += rx->at_dmrs[1][i] * conjf(rx->at_dmrs[0][i]);
 		++*n_pilots;
 	}
@@ -560,22 +415,23 @@ static float data_energy(const struct ul_rx *rx, size_t n_re)
 /* Samples from the first DMRS symbol to the second. */
 static double dmrs_distance(const struct numerology *num)
 {
-	return numerology_symbol_middle(num, layout_dmrs_symbols[1]) -
-	       numerology_symbol_middle(num, layout_dmrs_symbols[0]);
+	return numerology_symbol_middle(num, num->format->dmrs[1]) -
+	       numerology_symbol_middle(num, num->format->dmrs[0]);
 }
 
 /* The channel of every data RE of the granted RBs, its phase on the straight line through both DMRS symbols. */
 static void fill_channel(struct ul_rx *rx, const struct rb_set *rbs, float phase_rad, float noise_var)
 {
-	double middle = numerology_symbol_middle(&rx->num, layout_dmrs_symbols[0]) + 0.5 * dmrs_distance(&rx->num);
-	for (size_t l = 0; l < layout_n_ul_data_symbols; l++) {
-		double share = (numerology_symbol_middle(&rx->num, l) - middle) / dmrs_distance(&rx->num);
+	const struct numerology *num = &rx->num;
+	double middle = numerology_symbol_middle(num, num->format->dmrs[0]) + 0.5 * dmrs_distance(num);
+	for (size_t l = 0; l < num->format->n_ul_data; l++) {
+		double share = (numerology_symbol_middle(num, l) - middle) / dmrs_distance(num);
 		float complex turn = (float complex)cexp(I * share * (double)phase_rad);
-		for (size_t k = 0; k < rx->num.n_sc; k++)
+		for (size_t k = 0; k < num->n_sc; k++)
 			if (rb_set_has(rbs, k / PHY_RB_SC))
-				rx->channel[l * rx->num.n_sc + k] = rx->h[k] * turn;
+				rx->channel[l * num->n_sc + k] = rx->h[k] * turn;
 	}
-	for (size_t rb = 0; rb < rx->num.n_rb; rb++)
+	for (size_t rb = 0; rb < num->n_rb; rb++)
 		rx->rb_noise[rb] = noise_var;
 }
 

@@ -1,22 +1,17 @@
-#include "phy/dl.h"
+#include "phy/dl_common.h"
 
-#include "phy/block.h"
 #include "phy/chest.h"
-#include "phy/cw.h"
 #include "phy/equalize.h"
 #include "phy/finite.h"
 #include "phy/gold.h"
 #include "phy/measure.h"
 #include "phy/modem.h"
-#include "phy/ofdm.h"
 #include "phy/sequence.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CCE_BITS = 2 * LAYOUT_CCE_RE, LEVEL_MAX = 8, CELLS = 1024, PILOTS_MAX = PHY_SC_MAX / LAYOUT_PILOT_STEP };
 
 static const unsigned levels[] = { 8, 4, 2, 1 }; /* tried in this order: a long message costs few failed attempts */
 /* A right guess at good SNR decodes at once, a wrong one never: first all guesses quickly, then the rest thoroughly. */
@@ -25,34 +20,8 @@ static const float snr_min = 0.2f;      /* -7 dB over the band is a signal; nois
 static const float noise_slots = 16;    /* memory of the noise estimate */
 static const float least_noise = 1e-9f; /* of the signal's power: keeps noiseless signals calculable */
 
-/* What sender and receiver share. */
-struct common {
-	const struct layout *layout;
-	struct numerology num;
-	uint16_t cell_id;
-	size_t n_pilots;
-	float complex pilots[2][PILOTS_MAX]; /* of the two pilot symbols */
-	size_t n_cce;
-	struct ofdm *ofdm;
-	struct cw_coder *cw;
-	struct block *block;
-	float complex *grid;
-};
-
-struct dl_tx {
-	struct common c;
-	float amplitude;
-	float sync[SYNC_LEN];
-	uint64_t slot;
-	struct rb_set taken;
-	bool cce_taken[LAYOUT_CCE_MAX];
-	uint8_t bits[LEVEL_MAX * CCE_BITS];
-	uint8_t scramble[LAYOUT_CCE_MAX * CCE_BITS]; /* of the whole control region */
-	float complex symbols[LEVEL_MAX * LAYOUT_CCE_RE];
-};
-
 struct dl_rx {
-	struct common c;
+	struct dl_common c;
 	uint8_t device;
 	struct chest *chest;
 	float rb_gain[PHY_RB_MAX]; /* noise gain of the estimate, mean over an RB, one pilot symbol */
@@ -60,201 +29,26 @@ struct dl_rx {
 	float noise_var, noise_weight; /* smoothed; weight in slots, 0: nothing yet */
 	bool valid;                    /* the state below describes the slot last given */
 	uint64_t slot;
-	float complex h[PHY_SC_MAX];            /* of the samples as given, midway between the pilot symbols */
-	float complex turn[PHY_SYMBOLS_MAX];    /* what becomes of it in each symbol */
-	float complex *channel;                 /* h times turn: of every RE; that of granted RBs is filled */
-	float rb_noise[PHY_RB_MAX];             /* of a received RE, estimation error included */
-	float complex at_pilots[3][PILOTS_MAX]; /* received over sent: first, second pilot symbol, mean */
+	float complex h[PHY_SC_MAX];               /* of the samples as given, midway between the pilot symbols */
+	float complex turn[PHY_SYMBOLS_MAX];       /* what becomes of it in each symbol */
+	float complex *channel;                    /* h times turn: of every RE; that of granted RBs is filled */
+	float rb_noise[PHY_RB_MAX];                /* of a received RE, estimation error included */
+	float complex at_pilots[3][DL_PILOTS_MAX]; /* received over sent: first, second pilot symbol, mean */
 	float cfo_hz;
 	bool cce_lit[LAYOUT_CCE_MAX]; /* has energy */
 	float cce_energy[LAYOUT_CCE_MAX], cce_signal[LAYOUT_CCE_MAX];
 	float complex y[LAYOUT_CCE_RE], hy[LAYOUT_CCE_RE], z[LAYOUT_CCE_RE];
 	float var[LAYOUT_CCE_RE];
-	float llr[LAYOUT_CCE_MAX * CCE_BITS];
+	float llr[LAYOUT_CCE_MAX * DL_CCE_BITS];
 	struct dl_rx_stats stats;
 };
 
-static void common_free(struct common *c)
-{
-	free(c->grid);
-	block_destroy(c->block);
-	cw_destroy(c->cw);
-	ofdm_destroy(c->ofdm);
-}
-
-static int common_init(struct common *c, const struct layout *layout, uint16_t cell_id)
-{
-	if (cell_id >= CELLS)
-		return -EINVAL;
-	c->layout = layout;
-	c->num = *layout_numerology(layout);
-	c->cell_id = cell_id;
-	c->n_pilots = c->num.n_sc / LAYOUT_PILOT_STEP;
-	for (size_t s = 0; s < 2; s++)
-		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, layout_pilot_symbols[s]), c->pilots[s], c->n_pilots);
-	c->n_cce = layout_n_cce(layout);
-	c->ofdm = ofdm_create(&c->num, numerology_backoff(&c->num));
-	c->cw = cw_create(dci_n_bits(c->num.n_rb), LEVEL_MAX * CCE_BITS);
-	c->block = block_create(&c->num);
-	c->grid = calloc(c->num.n_symbols * c->num.n_sc, sizeof *c->grid);
-	if (c->ofdm && c->cw && c->block && c->grid)
-		return 0;
-	common_free(c);
-	return -ENOMEM;
-}
-
-size_t dl_tb_bytes(const struct layout *l, const struct grant *g)
-{
-	return rb_set_within(&g->rbs, layout_numerology(l)->n_rb) ? block_bytes(g) : 0;
-}
-
-size_t dl_tb_bytes_max(const struct layout *l)
-{
-	return block_bytes_max(layout_numerology(l)->n_rb);
-}
-
-/* ---- base station ---- */
-
-struct dl_tx *dl_tx_create(const struct layout *layout, uint16_t cell_id, float re_amplitude)
-{
-	if (!(re_amplitude > 0) || !isfinite(re_amplitude)) {
-		errno = EINVAL;
-		return NULL;
-	}
-	struct dl_tx *tx = calloc(1, sizeof *tx);
-	if (!tx)
-		return NULL;
-	int rc = common_init(&tx->c, layout, cell_id);
-	if (rc) {
-		free(tx);
-		errno = -rc;
-		return NULL;
-	}
-	tx->amplitude = re_amplitude;
-	sequence_sync(cell_id, tx->sync);
-	gold_xor_bits(sequence_seed(SEQUENCE_CONTROL, cell_id, 0), tx->scramble, tx->c.n_cce * CCE_BITS);
-	return tx;
-}
-
-void dl_tx_destroy(struct dl_tx *tx)
-{
-	if (!tx)
-		return;
-	common_free(&tx->c);
-	free(tx);
-}
-
-void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
-{
-	struct common *c = &tx->c;
-	tx->slot = slot;
-	tx->taken = (struct rb_set){ { 0 } };
-	memset(tx->cce_taken, 0, sizeof tx->cce_taken);
-	memset(c->grid, 0, c->num.n_symbols * c->num.n_sc * sizeof *c->grid);
-	for (size_t s = 0; s < 2; s++)
-		for (size_t i = 0; i < c->n_pilots; i++)
-			c->grid[layout_pilot_symbols[s] * c->num.n_sc + i * LAYOUT_PILOT_STEP] =
-			        tx->amplitude * c->pilots[s][i];
-	if (!layout_is_sync_slot(slot))
-		return;
-	float complex *row = c->grid + SYNC_SYMBOL * c->num.n_sc + sync_first_sc(&c->num);
-	float boost = sync_boost(&c->num);
-	for (size_t i = 0; i < SYNC_LEN; i++)
-		row[i] = tx->amplitude * boost * tx->sync[i];
-}
-
-static bool cces_free(const struct dl_tx *tx, size_t first, size_t level)
-{
-	for (size_t i = first; i < first + level; i++)
-		if (tx->cce_taken[i])
-			return false;
-	return true;
-}
-
-/* First CCE of a free aligned run, or -ENOSPC. Short messages go to the end, so that room for long ones stays together.
- */
-static int find_cces(const struct dl_tx *tx, size_t level)
-{
-	for (size_t start = tx->c.n_cce / level * level; start >= level; start -= level)
-		if (cces_free(tx, start - level, level))
-			return (int)(start - level);
-	return -ENOSPC;
-}
-
-static int send_control(struct dl_tx *tx, const uint8_t *payload, uint32_t address, unsigned level)
-{
-	if (level != 1 && level != 2 && level != 4 && level != 8)
-		return -EINVAL;
-	int first = find_cces(tx, level);
-	if (first < 0)
-		return first;
-	int rc = cw_encode(tx->c.cw, payload, address, tx->bits, level * CCE_BITS);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < level * CCE_BITS; i++)
-		tx->bits[i] ^= tx->scramble[first * CCE_BITS + i];
-	modem_map(2, tx->bits, tx->symbols, level * LAYOUT_CCE_RE);
-	for (size_t e = 0; e < level; e++) {
-		const uint32_t *re = layout_cce(tx->c.layout, first + e);
-		for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
-			tx->c.grid[re[i]] = tx->amplitude * tx->symbols[e * LAYOUT_CCE_RE + i];
-		tx->cce_taken[first + e] = true;
-	}
-	return 0;
-}
-
-int dl_tx_sysinfo(struct dl_tx *tx, const struct sysinfo *si, unsigned level)
-{
-	uint8_t payload[DCI_BYTES_MAX];
-	int rc = sysinfo_pack(si, tx->c.num.n_rb, payload);
-	return rc ? rc : send_control(tx, payload, DCI_ADDRESS_ALL, level);
-}
-
-int dl_tx_dci(struct dl_tx *tx, const struct dci *dci, unsigned level)
-{
-	uint8_t payload[DCI_BYTES_MAX];
-	int rc = dci_pack(dci, tx->c.num.n_rb, payload);
-	return rc ? rc : send_control(tx, payload, dci->device + 1u, level);
-}
-
-size_t dl_tx_cce_left(const struct dl_tx *tx)
-{
-	size_t left = 0;
-	for (size_t i = 0; i < tx->c.n_cce; i++)
-		left += !tx->cce_taken[i];
-	return left;
-}
-
-int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const uint8_t *tb, size_t n_bytes)
-{
-	struct common *c = &tx->c;
-	if (device >= PHY_DEVICES_MAX || !rb_set_within(&g->rbs, c->num.n_rb))
-		return -EINVAL;
-	if (rb_set_overlap(&g->rbs, &tx->taken))
-		return -EBUSY;
-	size_t n_re = layout_dl_data(c->layout, tx->slot, &g->rbs, block_re(c->block));
-	int rc = block_send(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, device + 1u), n_re, tx->amplitude, tb,
-	                    n_bytes, c->grid);
-	if (rc)
-		return rc;
-	tx->taken.bits[0] |= g->rbs.bits[0];
-	tx->taken.bits[1] |= g->rbs.bits[1];
-	return 0;
-}
-
-void dl_tx_finish(struct dl_tx *tx, float complex *samples)
-{
-	ofdm_modulate(tx->c.ofdm, tx->c.grid, samples);
-}
-
-/* ---- device ---- */
-
-static struct chest *make_chest(const struct common *c)
+static struct chest *make_chest(const struct dl_common *c)
 {
 	struct chest_prior prior = chest_default_prior(&c->num);
-	uint16_t pilots[PILOTS_MAX], outs[PHY_SC_MAX];
+	uint16_t pilots[DL_PILOTS_MAX], outs[PHY_SC_MAX];
 	for (size_t i = 0; i < c->n_pilots; i++)
-		pilots[i] = (uint16_t)(i * LAYOUT_PILOT_STEP);
+		pilots[i] = (uint16_t)(i * c->num.pilot_step);
 	for (size_t k = 0; k < c->num.n_sc; k++)
 		outs[k] = (uint16_t)k;
 	return chest_create(&c->num, &prior, pilots, c->n_pilots, outs, c->num.n_sc);
@@ -269,7 +63,7 @@ struct dl_rx *dl_rx_create(const struct layout *layout, uint16_t cell_id, uint8_
 	struct dl_rx *rx = calloc(1, sizeof *rx);
 	if (!rx)
 		return NULL;
-	int rc = common_init(&rx->c, layout, cell_id);
+	int rc = dl_common_init(&rx->c, layout, cell_id);
 	if (rc) {
 		free(rx);
 		errno = -rc;
@@ -296,7 +90,7 @@ void dl_rx_destroy(struct dl_rx *rx)
 		return;
 	free(rx->channel);
 	chest_destroy(rx->chest);
-	common_free(&rx->c);
+	dl_common_free(&rx->c);
 	free(rx);
 }
 
@@ -314,12 +108,12 @@ struct pilot_sums {
 /* Both pilot symbols to least-squares estimates, their phase difference shared out, and their mean. */
 static struct pilot_sums read_pilots(struct dl_rx *rx)
 {
-	struct common *c = &rx->c;
+	struct dl_common *c = &rx->c;
 	float complex common = 0;
 	for (size_t s = 0; s < 2; s++) {
-		const float complex *row = c->grid + layout_pilot_symbols[s] * c->num.n_sc;
+		const float complex *row = c->grid + c->num.format->pilot[s] * c->num.n_sc;
 		for (size_t i = 0; i < c->n_pilots; i++)
-			rx->at_pilots[s][i] = row[i * LAYOUT_PILOT_STEP] * conjf(c->pilots[s][i]);
+			rx->at_pilots[s][i] = row[i * c->num.pilot_step] * conjf(c->pilots[s][i]);
 	}
 	for (size_t i = 0; i < c->n_pilots; i++)
 		common += rx->at_pilots[1][i] * conjf(rx->at_pilots[0][i]);
@@ -347,8 +141,8 @@ static void smooth_noise(struct dl_rx *rx, float noise_var)
 static void set_turns(struct dl_rx *rx, float phase_rad)
 {
 	const struct numerology *num = &rx->c.num;
-	double first = numerology_symbol_middle(num, layout_pilot_symbols[0]);
-	double second = numerology_symbol_middle(num, layout_pilot_symbols[1]);
+	double first = numerology_symbol_middle(num, num->format->pilot[0]);
+	double second = numerology_symbol_middle(num, num->format->pilot[1]);
 	for (size_t l = 0; l < num->n_symbols; l++) {
 		double share = (numerology_symbol_middle(num, l) - 0.5 * (first + second)) / (second - first);
 		rx->turn[l] = (float complex)cexp(I * share * (double)phase_rad);
@@ -358,8 +152,8 @@ static void set_turns(struct dl_rx *rx, float phase_rad)
 static void fill_csi(const struct dl_rx *rx, const struct slot_time *when, float slot_noise_var, struct csi *csi)
 {
 	const struct numerology *num = &rx->c.num;
-	size_t middle = (numerology_symbol_body(num, layout_pilot_symbols[0]) +
-	                 numerology_symbol_body(num, layout_pilot_symbols[1])) /
+	size_t middle = (numerology_symbol_body(num, num->format->pilot[0]) +
+	                 numerology_symbol_body(num, num->format->pilot[1])) /
 	                        2 +
 	                num->n_fft / 2 - numerology_backoff(num);
 	double turned = when->nco_rad + 2 * M_PI * when->nco_hz * (double)middle / num->rate_hz;
@@ -408,7 +202,7 @@ static void soften_cce(struct dl_rx *rx, size_t e)
 		rx->hy[i] = rx->h[re[i] % n_sc] * rx->turn[re[i] / n_sc];
 	}
 	equalize(rx->y, rx->hy, rx->noise_var * (1 + 0.5f * rx->mean_gain), LAYOUT_CCE_RE, rx->z, rx->var);
-	modem_demap(2, rx->z, rx->var, rx->llr + e * CCE_BITS, LAYOUT_CCE_RE);
+	modem_demap(2, rx->z, rx->var, rx->llr + e * DL_CCE_BITS, LAYOUT_CCE_RE);
 }
 
 /* All its CCEs lit, and together the energy of a message. */
@@ -447,7 +241,8 @@ static void try_level(struct dl_rx *rx, size_t level, unsigned iterations, struc
 		if (!is_candidate(rx, first, level))
 			continue;
 		rx->stats.candidates++;
-		if (cw_decode(rx->c.cw, rx->llr + first * CCE_BITS, level * CCE_BITS, iterations, payload, &address) ||
+		if (cw_decode(rx->c.cw, rx->llr + first * DL_CCE_BITS, level * DL_CCE_BITS, iterations, payload,
+		              &address) ||
 		    address > PHY_DEVICES_MAX)
 			continue;
 		take_message(rx, payload, address, res);
@@ -467,7 +262,7 @@ static void find_messages(struct dl_rx *rx, struct dl_result *res)
 	}
 	if (!any)
 		return;
-	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, rx->c.cell_id, 0), rx->llr, rx->c.n_cce * CCE_BITS);
+	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, rx->c.cell_id, 0), rx->llr, rx->c.n_cce * DL_CCE_BITS);
 	for (size_t a = 0; a < sizeof attempts / sizeof attempts[0]; a++)
 		for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
 			try_level(rx, levels[i], attempts[a], res);
@@ -475,7 +270,7 @@ static void find_messages(struct dl_rx *rx, struct dl_result *res)
 
 int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot_time *when, struct dl_result *res)
 {
-	struct common *c = &rx->c;
+	struct dl_common *c = &rx->c;
 	const struct numerology *num = &c->num;
 	memset(res, 0, sizeof *res);
 	res->csi.slot = when->slot;
@@ -507,8 +302,8 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
 		return 0;
 	}
 	set_turns(rx, sums.phase_rad);
-	track_measure(num, rx->at_pilots[0], layout_pilot_symbols[0], rx->at_pilots[1], layout_pilot_symbols[1],
-	              c->n_pilots, 0, LAYOUT_PILOT_STEP, &res->track);
+	track_measure(num, rx->at_pilots[0], num->format->pilot[0], rx->at_pilots[1], num->format->pilot[1],
+	              c->n_pilots, 0, num->pilot_step, &res->track);
 	rx->cfo_hz = res->track.cfo_hz;
 	res->csi.timing_samples = res->track.timing_samples;
 	rx->valid = true;
@@ -534,7 +329,7 @@ static void fill_channel(struct dl_rx *rx, const struct rb_set *rbs)
 int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
                struct rx_info *info)
 {
-	struct common *c = &rx->c;
+	struct dl_common *c = &rx->c;
 	if (!rb_set_within(&g->rbs, c->num.n_rb))
 		return -EINVAL;
 	if (!rx->valid)
