@@ -43,44 +43,79 @@ static bool is_smooth(size_t n)
 	return n == 1;
 }
 
-int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
-                    size_t errlen)
+static size_t slot_samples(size_t n_fft, size_t n_symbols)
 {
-	if (!(isfinite(rate_hz) && isfinite(scs_hz) && rate_hz > 0 && scs_hz > 0))
-		return refuse(err, errlen, "sample rate %g and subcarrier spacing %g must be positive", rate_hz,
-		              scs_hz);
-	double ratio = rate_hz / scs_hz;
+	return n_fft * (PHY_SYMBOLS_MAX + 1) * n_symbols / PHY_SYMBOLS_MAX;
+}
+
+static int check_spectrum(const struct numerology_config *c, char *err, size_t errlen)
+{
+	if (!(isfinite(c->rate_hz) && isfinite(c->scs_hz) && c->rate_hz > 0 && c->scs_hz > 0))
+		return refuse(err, errlen, "sample rate %g and subcarrier spacing %g must be positive", c->rate_hz,
+		              c->scs_hz);
+	double ratio = c->rate_hz / c->scs_hz;
 	if (fabs(ratio - round(ratio)) > 1e-9 * ratio)
-		return refuse(err, errlen, "rate %.0f Hz is no whole multiple of the spacing %.0f Hz", rate_hz, scs_hz);
+		return refuse(err, errlen, "rate %.10g Hz is no whole multiple of the spacing %.10g Hz", c->rate_hz,
+		              c->scs_hz);
 	if (ratio < FFT_MIN || ratio > FFT_MAX || !is_smooth((size_t)llround(ratio)))
 		return refuse(err, errlen, "rate / spacing = %.0f is no FFT length: %d .. %d with factors 2, 3, 5",
 		              ratio, FFT_MIN, FFT_MAX);
-	const struct slot_format *format = slot_format_find(n_symbols);
-	if (!format)
-		return refuse(err, errlen, "%zu symbols a slot: 7 and 14 are possible", n_symbols);
-	if (n_rb < PHY_RB_MIN || n_rb > PHY_RB_MAX)
-		return refuse(err, errlen, "%zu resource blocks: from %d to %d are possible", n_rb, PHY_RB_MIN,
+	if (c->n_rb < PHY_RB_MIN || c->n_rb > PHY_RB_MAX)
+		return refuse(err, errlen, "%zu resource blocks: from %d to %d are possible", c->n_rb, PHY_RB_MIN,
 		              PHY_RB_MAX);
+	if (c->n_rb * PHY_RB_SC + 1 > (size_t)llround(ratio))
+		return refuse(err, errlen, "%zu resource blocks are %zu subcarriers and DC: more than FFT length %.0f",
+		              c->n_rb, c->n_rb * PHY_RB_SC, ratio);
+	return 0;
+}
 
-	size_t n_fft = (size_t)llround(ratio), n_sc = n_rb * PHY_RB_SC;
-	if (n_sc + 1 > n_fft)
-		return refuse(err, errlen, "%zu resource blocks are %zu subcarriers and DC: more than FFT length %zu",
-		              n_rb, n_sc, n_fft);
-	size_t prefixes = n_fft * n_symbols / PHY_SYMBOLS_MAX; /* the 15th symbol's time, or half of it */
-	size_t cp = prefixes / n_symbols;
+static int check_slot(const struct numerology_config *c, char *err, size_t errlen)
+{
+	size_t n_fft = (size_t)llround(c->rate_hz / c->scs_hz);
+	if (!slot_format_find(c->n_symbols))
+		return refuse(err, errlen, "%zu symbols a slot: 7 and 14 are possible", c->n_symbols);
+	if (n_fft * (PHY_SYMBOLS_MAX + 1) * c->n_symbols % PHY_SYMBOLS_MAX)
+		return refuse(err, errlen, "a slot of %zu symbols of FFT length %zu would be %zu and a half samples",
+		              c->n_symbols, n_fft, slot_samples(n_fft, c->n_symbols));
+	if (c->pilot_step != 0 && c->pilot_step != 2 && c->pilot_step != 3 && c->pilot_step != 4 && c->pilot_step != 6)
+		return refuse(err, errlen, "pilots on every %zu. subcarrier: 2, 3, 4 and 6 are possible",
+		              c->pilot_step);
+	return 0;
+}
+
+int numerology_create(struct numerology *n, const struct numerology_config *c, char *err, size_t errlen)
+{
+	if (check_spectrum(c, err, errlen) || check_slot(c, err, errlen))
+		return -EINVAL;
+	const struct slot_format *format = slot_format_find(c->n_symbols);
+	size_t n_fft = (size_t)llround(c->rate_hz / c->scs_hz), n_sc = c->n_rb * PHY_RB_SC;
+	size_t slot_len = slot_samples(n_fft, c->n_symbols), prefixes = slot_len - c->n_symbols * n_fft;
+	size_t cp = prefixes / c->n_symbols;
 	*n = (struct numerology){
-		.rate_hz = rate_hz,
-		.scs_hz = scs_hz,
+		.rate_hz = c->rate_hz,
+		.scs_hz = c->scs_hz,
 		.n_fft = n_fft,
-		.cp_first = prefixes - (n_symbols - 1) * cp,
+		.cp_first = prefixes - (c->n_symbols - 1) * cp,
 		.cp = cp,
-		.n_symbols = n_symbols,
-		.n_rb = n_rb,
+		.n_symbols = c->n_symbols,
+		.n_rb = c->n_rb,
 		.n_sc = n_sc,
-		.slot_len = n_symbols * n_fft + prefixes,
-		.pilot_step = format->pilot_step,
+		.slot_len = slot_len,
+		.pilot_step = c->pilot_step ? c->pilot_step : format->pilot_step,
 		.sync_len = n_sc > SYNC_LONG ? SYNC_LONG : SYNC_SHORT,
 		.format = format,
 	};
 	return 0;
+}
+
+int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
+                    size_t errlen)
+{
+	const struct numerology_config c = {
+		.rate_hz = rate_hz,
+		.scs_hz = scs_hz,
+		.n_rb = n_rb,
+		.n_symbols = n_symbols,
+	};
+	return numerology_create(n, &c, err, errlen);
 }

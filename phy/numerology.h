@@ -1,15 +1,19 @@
-/* numerology.h - the shape of a slot: sample rate, subcarriers, symbols, cyclic prefixes, resource blocks.
+/* numerology.h - the shape of a slot: sample rate, subcarriers, symbols, cyclic prefixes, resource blocks, pilots.
  *
  * A numerology is plain data that everything in phy/ is created from:
  *
  *     struct numerology num;
- *     char why[128];
- *     if (numerology_init(&num, 7.68e6, 30e3, 18, 14, why, sizeof why))
+ *     char why[NUMEROLOGY_WHY_BYTES];
+ *     const struct numerology_config c = { .rate_hz = 7.68e6, .scs_hz = 30e3, .n_rb = 18, .n_symbols = 14 };
+ *     if (numerology_create(&num, &c, why, sizeof why))
  *             fail(why);
  *
- * A slot of 14 symbols lasts 15 / scs, as in TS 38.211 section 4 (0.5 ms at 30 kHz), one of 7 half of that; what the symbols leave is cyclic
- * prefix, shared equally, the first symbol of a slot takes the remainder. Subcarrier k = 0 .. n_sc-1 runs from the
- * lowest frequency to the highest and skips DC.
+ * phy/profile.h has shapes that fit usual radios, by name.
+ *
+ * Any rate and any spacing go together whose ratio is a length for an FFT. A slot of 14 symbols lasts 15 / scs, as in
+ * TS 38.211 section 4 (0.5 ms at 30 kHz, 0.768 ms at 19.53 kHz), one of 7 half of that; what the symbols leave is
+ * cyclic prefix, shared equally, the first symbol of a slot takes the remainder. Subcarrier k = 0 .. n_sc-1 runs from
+ * the lowest frequency to the highest and skips DC.
  */
 #ifndef PHY_NUMEROLOGY_H
 #define PHY_NUMEROLOGY_H
@@ -26,6 +30,7 @@ enum {
 	PHY_SYMBOLS_MAX = 14,
 	PHY_DEVICES_MAX = 16,
 	PHY_PILOT_STEP_MIN = 2, /* the densest pilots: every second subcarrier */
+	NUMEROLOGY_WHY_BYTES = 160,
 };
 
 /* Which symbol of a slot is for what: one row for each number of symbols a slot can have (notes/phy.md). */
@@ -44,6 +49,15 @@ struct slot_format {
 /* The row of 7 or 14 symbols; NULL for another number. */
 const struct slot_format *slot_format_find(size_t n_symbols);
 
+/* All that a numerology is made from. */
+struct numerology_config {
+	double rate_hz;    /* complex samples a second */
+	double scs_hz;     /* subcarrier spacing */
+	size_t n_rb;       /* resource blocks: PHY_RB_MIN .. PHY_RB_MAX, 12 * n_rb + 1 <= FFT length */
+	size_t n_symbols;  /* of a slot: 7 or 14 */
+	size_t pilot_step; /* downlink pilots on every pilot_step-th subcarrier: 2, 3, 4 or 6; 0: usual for n_symbols */
+};
+
 struct numerology {
 	double rate_hz;   /* complex samples a second */
 	double scs_hz;    /* subcarrier spacing */
@@ -59,9 +73,12 @@ struct numerology {
 	const struct slot_format *format;
 };
 
-/* rate_hz / scs_hz: the FFT length, a whole number 128 .. 4096 of small prime factors (2, 3, 5). n_rb: 6 .. 110, and
- * 12 * n_rb + 1 <= FFT length. n_symbols: 7 or 14. Returns 0, or -EINVAL and one line of
- * reason in err (err may be NULL). */
+/* rate_hz / scs_hz: the FFT length, a whole number 128 .. 4096 of small prime factors (2, 3, 5), even with slots of 7
+ * symbols (they would not be a whole number of samples). The rest: see the struct. Returns 0, or -EINVAL and one line
+ * of reason in err (err may be NULL). */
+int numerology_create(struct numerology *n, const struct numerology_config *c, char *err, size_t errlen);
+
+/* The same with the usual pilots. */
 int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
                     size_t errlen);
 

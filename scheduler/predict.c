@@ -8,11 +8,16 @@ enum { CALLS_UNTIL_TRUSTED = 8 }; /* whole-call errors before their spread repla
 
 struct predict_config predict_config_default(void)
 {
+	return predict_config_for(0.5e-3);
+}
+
+struct predict_config predict_config_for(double slot_s)
+{
 	return (struct predict_config){
-		.slot_s = 0.5e-3,
-		.wait_prior_s = { 0.5e-3, 1e-3 },
-		.turnaround_s = 1e-3,
-		.harq_rtt_s = 3e-3,
+		.slot_s = slot_s,
+		.wait_prior_s = { slot_s, 2 * slot_s },
+		.turnaround_s = 2 * slot_s,
+		.harq_rtt_s = 6 * slot_s,
 		.target_bler = 0.1,
 		.rate_prior = { 30, 30 },
 		.fixed_prior_s = 0.5e-3,

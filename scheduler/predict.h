@@ -28,10 +28,10 @@
 enum predict_direction { PREDICT_DOWN, PREDICT_UP };
 
 struct predict_config {
-	double slot_s;            /* 0.5 ms */
-	double wait_prior_s[2];   /* grant wait, down and up; 0.5 and 1 ms */
-	double turnaround_s;      /* slots between received and answered that no one can avoid, both ends; 1 ms */
-	double harq_rtt_s;        /* from a transmission to its repetition; 3 ms */
+	double slot_s;
+	double wait_prior_s[2];   /* grant wait, down and up; 1 and 2 slots */
+	double turnaround_s;      /* slots between received and answered that no one can avoid, both ends; 2 slots */
+	double harq_rtt_s;        /* from a transmission to its repetition; 6 slots */
 	double target_bler;       /* prior of the block error rate; 0.1 */
 	double rate_prior[2];     /* bytes per RB and slot before anything was measured; 30 */
 	double fixed_prior_s;     /* compute: a call */
@@ -41,6 +41,8 @@ struct predict_config {
 	double alpha;             /* of running means: weight of the newest; 0.1 */
 };
 
+/* What is given above, for slots of slot_s; the default ones last half a millisecond. */
+struct predict_config predict_config_for(double slot_s);
 struct predict_config predict_config_default(void);
 
 struct predict_mean { /* running mean and variance */

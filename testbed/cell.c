@@ -132,11 +132,11 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->link_config.target_bler = p->bler_target;
 	c->keepalive_slots =
 	        p->lost_after_slots / KEEPALIVES < KEEPALIVE_SLOTS ? p->lost_after_slots / KEEPALIVES : KEEPALIVE_SLOTS;
-	c->predict_config = predict_config_default();
-	c->predict_config.slot_s = numerology_slot_s(c->num);
+	c->predict_config = predict_config_for(numerology_slot_s(c->num));
 	c->predict_config.target_bler = p->bler_target;
 	c->allocator = alloc_method_find(p->allocator);
-	if (!c->allocator || rate_table_init(&c->rates, c->num->n_rb, layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
+	if (!c->allocator ||
+	    rate_table_init(&c->rates, c->num->n_rb, layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
 		errno = EINVAL;
 		snprintf(err, err_len, "cell: no allocator \"%s\" for %zu resource blocks", p->allocator, c->num->n_rb);
 		cell_destroy(c);

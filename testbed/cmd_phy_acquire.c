@@ -346,9 +346,8 @@ static bool make_chain(struct search *s, bool uplink)
 static int execute(struct search *s)
 {
 	char err[512];
-	const struct config_radio *r = &s->config->radio;
 	bool uplink = strcmp(s->dir_name, "ul") == 0;
-	if (numerology_init(&s->num, r->rate_hz, r->scs_hz, (size_t)r->n_rb, (size_t)r->n_symbols, err, sizeof err))
+	if (config_numerology(&s->config->radio, &s->num, err, sizeof err))
 		return cli_bad_input("%s", err);
 	s->layout = layout_create(&s->num, err, sizeof err);
 	if (!s->layout)

@@ -1,6 +1,5 @@
 #include "testbed/config.h"
 
-#include "phy/numerology.h"
 #include "testbed/cli.h"
 #include "testbed/config_keys.h"
 
@@ -171,6 +170,8 @@ static const char *key_text(struct reader *r, const yaml_node_t *mapping, const 
 }
 
 static int read_group(struct reader *r, const struct config_group *g, const yaml_node_t *node);
+static int read_mapping(struct reader *r, const struct config_key *keys, size_t n_keys, void *base,
+                        const yaml_node_t *node, const char *path, const char *prefix);
 
 /* prefix.word, cut off where it is too long: no key is. */
 static void join(char out[static PATH_BYTES], const char *prefix, const char *word)
@@ -180,12 +181,10 @@ static void join(char out[static PATH_BYTES], const char *prefix, const char *wo
 		out[PATH_BYTES - 1] = '\0';
 }
 
-/* A mapping below the group's element `base`. path: for messages, prefix: path inside the element ("" at its top). */
-static int read_mapping(struct reader *r, const struct config_key *keys, size_t n_keys, void *base,
-                        const yaml_node_t *node, const char *path, const char *prefix)
+/* The pairs of a mapping whose keys set others (FIRST), or those that do not; the rest as in read_mapping. */
+static int read_pairs(struct reader *r, const struct config_key *keys, size_t n_keys, void *base,
+                      const yaml_node_t *node, const char *path, const char *prefix, unsigned first)
 {
-	if (node->type != YAML_MAPPING_NODE)
-		return at_line(r, node, path, "must be a mapping of keys to values");
 	for (yaml_node_pair_t *pair = node->data.mapping.pairs.start; pair < node->data.mapping.pairs.top; pair++) {
 		const char *word = key_text(r, node, pair, path);
 		if (!word)
@@ -197,6 +196,8 @@ static int read_mapping(struct reader *r, const struct config_key *keys, size_t 
 		const struct config_group *g = base == r->c && !*prefix ? find_group(word, strlen(word)) : NULL;
 		const struct config_key *k = find_key(keys, n_keys, inner);
 		int error;
+		if ((k ? k->flags & FIRST : 0) != first)
+			continue;
 		if (g)
 			error = read_group(r, g, value);
 		else if (k)
@@ -209,6 +210,17 @@ static int read_mapping(struct reader *r, const struct config_key *keys, size_t 
 			return error;
 	}
 	return 0;
+}
+
+/* A mapping below the group's element `base`. path: for messages, prefix: path inside the element ("" at its top). Keys
+ * that stand for several others are read before them, wherever they stand. */
+static int read_mapping(struct reader *r, const struct config_key *keys, size_t n_keys, void *base,
+                        const yaml_node_t *node, const char *path, const char *prefix)
+{
+	if (node->type != YAML_MAPPING_NODE)
+		return at_line(r, node, path, "must be a mapping of keys to values");
+	int error = read_pairs(r, keys, n_keys, base, node, path, prefix, FIRST);
+	return error ? error : read_pairs(r, keys, n_keys, base, node, path, prefix, 0);
 }
 
 static bool is_name(const char *text)
@@ -423,13 +435,24 @@ bool config_holds(const struct config *c, size_t d, size_t expert)
 	return false;
 }
 
+int config_numerology(const struct config_radio *r, struct numerology *num, char *err, size_t err_len)
+{
+	const struct numerology_config c = {
+		.rate_hz = r->rate_hz,
+		.scs_hz = r->scs_hz,
+		.n_rb = (size_t)r->n_rb,
+		.n_symbols = (size_t)r->n_symbols,
+		.pilot_step = (size_t)r->pilot_step,
+	};
+	return numerology_create(num, &c, err, err_len);
+}
+
 static bool check_radio(const struct config *c, char *why)
 {
 	struct numerology num;
 	char reason[CONFIG_WHY_BYTES - 64];
 	const struct config_radio *r = &c->radio;
-	if (numerology_init(&num, r->rate_hz, r->scs_hz, (size_t)r->n_rb, (size_t)r->n_symbols, reason,
-	                    sizeof reason) != 0)
+	if (config_numerology(r, &num, reason, sizeof reason) != 0)
 		return config_refuse(why, "radio: %s", reason);
 	if (fabs(r->dl_hz - r->ul_hz) < r->rate_hz)
 		return config_refuse(why, "radio: dl_hz and ul_hz are closer than rate_hz");

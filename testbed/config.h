@@ -13,6 +13,8 @@
 #ifndef TESTBED_CONFIG_H
 #define TESTBED_CONFIG_H
 
+#include "phy/numerology.h"
+
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,8 +42,10 @@ struct config_model {
 
 struct config_radio {
 	const char *backend;
+	const char *profile; /* phy/profile.h: set rate, spacing and resource blocks where it stood */
 	double rate_hz, scs_hz;
 	int64_t n_rb, n_symbols;
+	int64_t pilot_step;  /* 0: usual for n_symbols */
 	double dl_hz, ul_hz; /* carriers */
 	int64_t cell_id;
 };
@@ -145,6 +149,9 @@ int config_put(struct config *c, const char *key, const char *value, char *err, 
 /* Checks that need the whole: numerology, profiles that exist, experts that lie somewhere. config_load has done them.
  */
 int config_check(const struct config *c, char *err, size_t err_len);
+
+/* The numerology that the keys of radio come to. 0, or -EINVAL with one line in err. */
+int config_numerology(const struct config_radio *r, struct numerology *num, char *err, size_t err_len);
 
 /* Profile by name, NULL if there is none. */
 const struct config_profile *config_profile(const struct config *c, const char *name);

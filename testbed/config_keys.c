@@ -1,6 +1,6 @@
 #include "testbed/config_keys.h"
 
-#include "phy/numerology.h"
+#include "phy/profile.h"
 #include "testbed/cli.h"
 
 #include <ctype.h>
@@ -41,10 +41,14 @@ const struct config_key config_root_keys[] = {
 	{ "model.ignore_eos", YES_NO, AT(model.ignore_eos), "false", 0, 0, "go on after the end-of-sequence token" },
 
 	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0, "where samples go and come from", backends },
+	{ "radio.profile", RADIO, AT(radio.profile), "7.68M-30k", 0, 0,
+	  "shape by name (wdmoe phy profiles): sets rate_hz, scs_hz and n_rb", NULL, FIRST },
 	{ "radio.rate_hz", REAL, AT(radio.rate_hz), "7.68e6", 1e4, 2e8, "Hz: complex samples a second" },
 	{ "radio.scs_hz", REAL, AT(radio.scs_hz), "30e3", 1e3, 1e6, "Hz: subcarrier spacing" },
 	{ "radio.n_rb", INTEGER, AT(radio.n_rb), "18", PHY_RB_MIN, PHY_RB_MAX, "resource blocks of 12 subcarriers" },
-	{ "radio.n_symbols", INTEGER, AT(radio.n_symbols), "14", 1, PHY_SYMBOLS_MAX, "OFDM symbols a slot" },
+	{ "radio.n_symbols", INTEGER, AT(radio.n_symbols), "14", 1, PHY_SYMBOLS_MAX, "OFDM symbols a slot: 7 or 14" },
+	{ "radio.pilot_step", INTEGER, AT(radio.pilot_step), "0", 0, PHY_RB_SC,
+	  "downlink pilots on every so many subcarriers: 2, 3, 4 or 6; 0: 3, or 6 in slots of 7 symbols" },
 	{ "radio.dl_hz", REAL, AT(radio.dl_hz), "3.5e9", 1e6, 1e11, "Hz: downlink carrier" },
 	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
 	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },
@@ -281,6 +285,26 @@ static bool store_every(const struct config_key *k, void *at, const char *text, 
 	return true;
 }
 
+static struct config_radio *radio_of(void *at)
+{
+	return (void *)((char *)at - offsetof(struct config_radio, profile));
+}
+
+static bool store_radio(const struct config_key *k, void *at, const char *text, char *why)
+{
+	(void)k;
+	const struct numerology_profile *p = numerology_profile_find(text);
+	if (!p)
+		return config_refuse(why, "there is no profile \"%s\": wdmoe phy profiles lists them", text);
+	const struct numerology_config c = numerology_profile_config(p, PHY_SYMBOLS_MAX);
+	struct config_radio *r = radio_of(at);
+	r->profile = p->name;
+	r->rate_hz = c.rate_hz;
+	r->scs_hz = c.scs_hz;
+	r->n_rb = (int64_t)c.n_rb;
+	return true;
+}
+
 /* ---- values as JSON ---- */
 
 static json_t *dump_real(const void *at)
@@ -345,4 +369,5 @@ const struct config_kind_ops config_kinds[] = {
 	[TEXT] = { "text", false, store_text, dump_chars },
 	[EXPERTS] = { "list", false, store_experts, dump_experts },
 	[EVERY] = { "words", false, store_every, dump_every },
+	[RADIO] = { "name", false, store_radio, dump_word },
 };

@@ -11,9 +11,12 @@
 
 enum { CONFIG_WHY_BYTES = 256 };
 
-enum config_kind { REAL, INTEGER, SEED, YES_NO, WORD, NAME, PATH, TEXT, EXPERTS, EVERY };
+enum config_kind { REAL, INTEGER, SEED, YES_NO, WORD, NAME, PATH, TEXT, EXPERTS, EVERY, RADIO };
 
-enum { LOCAL = 1 }; /* tells where things lie or how fast they go, not what comes out */
+enum {
+	LOCAL = 1, /* tells where things lie or how fast they go, not what comes out */
+	FIRST = 2, /* sets other keys: in a file it is read before them */
+};
 
 struct config_key {
 	const char *path; /* as in the YAML, below its group */

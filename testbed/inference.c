@@ -142,8 +142,7 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape->n_embd));
 	inf->policy = select_policy_find(p->policy);
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
-	inf->predict_config = predict_config_default();
-	inf->predict_config.slot_s = slot_s(inf);
+	inf->predict_config = predict_config_for(slot_s(inf));
 	compute_clock_init(&inf->clock, &p->profile, p->seed);
 	if (!inf->policy) {
 		errno = EINVAL;

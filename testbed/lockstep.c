@@ -213,8 +213,7 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	const struct config *c = l->config;
 	char path[CONFIG_PATH_MAX];
 	cli_find_file(c->model.path, path, sizeof path);
-	int rc = numerology_init(&l->num, c->radio.rate_hz, c->radio.scs_hz, (size_t)c->radio.n_rb,
-	                         (size_t)c->radio.n_symbols, err, err_len);
+	int rc = config_numerology(&c->radio, &l->num, err, err_len);
 	if (rc)
 		return rc;
 	rc = moe_model_open(path, &(struct moe_half){ .base = true }, &l->model, err, err_len);

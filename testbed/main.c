@@ -12,6 +12,7 @@ int cmd_model_info(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_phy_csi(int argc, char **argv);
 int cmd_phy_acquire(int argc, char **argv);
+int cmd_phy_profiles(int argc, char **argv);
 
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
@@ -24,6 +25,7 @@ static const struct cli_command commands[] = {
 	{ "attach", "start a cell cold, many times, and tell how long it took", cmd_attach },
 	{ "phy csi", "compare estimated channels with the true ones", cmd_phy_csi },
 	{ "phy acquire", "find the sync signal, or an access preamble, many times from cold", cmd_phy_acquire },
+	{ "phy profiles", "list the numerologies that have a name", cmd_phy_profiles },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
 

@@ -84,6 +84,8 @@ static void impossible_shapes_are_refused_with_the_reason(void **state)
 		{ 7.83e6, 30e3, 18, 14, "FFT length" }, /* 261 = 9 * 29 */
 		{ 1e15, 1, 18, 14, "FFT length" },
 		{ 7.68e6, 30e3, 18, 12, "symbols" },
+		{ 7.68e6, 30e3, 18, 0, "symbols" },
+		{ 4.05e6, 30e3, 10, 7, "1012 and a half samples" }, /* FFT length 135 */
 		{ 7.68e6, 30e3, 5, 14, "5 resource blocks" },
 		{ 7.68e6, 30e3, 22, 14, "FFT length 256" }, /* 264 subcarriers */
 		{ 122.88e6, 30e3, 111, 14, "111 resource blocks" },
@@ -98,6 +100,47 @@ static void impossible_shapes_are_refused_with_the_reason(void **state)
 			fail_msg("case %zu says \"%s\"", i, why);
 		assert_null(strchr(why, '\n'));
 	}
+}
+
+static void odd_fft_lengths_make_whole_slots_of_14_symbols(void **state)
+{
+	(void)state;
+	struct numerology n;
+	assert_int_equal(numerology_init(&n, 4.05e6, 30e3, 10, 14, NULL, 0), 0);
+	assert_int_equal(n.n_fft, 135);
+	assert_int_equal(n.slot_len, 15 * 135);
+	assert_int_equal(numerology_symbol_start(&n, 14), n.slot_len);
+}
+
+static void slots_of_7_symbols_last_half_as_long(void **state)
+{
+	(void)state;
+	struct numerology whole = standard(), half;
+	assert_int_equal(numerology_init(&half, 7.68e6, 30e3, 18, 7, NULL, 0), 0);
+	assert_int_equal(2 * half.slot_len, whole.slot_len);
+	assert_int_equal(half.cp, whole.cp);
+	assert_int_equal(numerology_symbol_start(&half, 7), half.slot_len);
+}
+
+static void pilots_are_as_dense_as_asked(void **state)
+{
+	(void)state;
+	struct numerology_config c = { .rate_hz = 7.68e6, .scs_hz = 30e3, .n_rb = 18, .n_symbols = 14 };
+	for (c.pilot_step = 0; c.pilot_step <= 12; c.pilot_step++) {
+		struct numerology n;
+		char why[NUMEROLOGY_WHY_BYTES] = "";
+		bool possible = c.pilot_step <= 6 && c.pilot_step != 1 && c.pilot_step != 5;
+		assert_int_equal(numerology_create(&n, &c, why, sizeof why), possible ? 0 : -EINVAL);
+		if (possible)
+			assert_int_equal(n.pilot_step, c.pilot_step ? c.pilot_step : 3);
+		else
+			assert_non_null(strstr(why, "pilots"));
+	}
+	c.pilot_step = 0;
+	c.n_symbols = 7;
+	struct numerology n;
+	assert_int_equal(numerology_create(&n, &c, NULL, 0), 0);
+	assert_int_equal(n.pilot_step, 6);
 }
 
 static void rb_sets_hold_all_110_blocks_apart(void **state)
@@ -138,6 +181,9 @@ int main(void)
 		cmocka_unit_test(symbols_follow_each_other_and_fill_the_slot),
 		cmocka_unit_test(subcarriers_rise_in_frequency_and_skip_dc),
 		cmocka_unit_test(impossible_shapes_are_refused_with_the_reason),
+		cmocka_unit_test(odd_fft_lengths_make_whole_slots_of_14_symbols),
+		cmocka_unit_test(slots_of_7_symbols_last_half_as_long),
+		cmocka_unit_test(pilots_are_as_dense_as_asked),
 		cmocka_unit_test(rb_sets_hold_all_110_blocks_apart),
 		cmocka_unit_test(rb_set_within_finds_blocks_outside_the_band),
 	};

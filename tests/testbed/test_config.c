@@ -164,6 +164,21 @@ static void a_numerology_that_cannot_be_is_refused_with_the_reason(void **state)
 	assert_non_null(strstr(err, "ul_hz"));
 }
 
+static void a_radio_profile_sets_the_shape_and_keys_beside_it_change_it(void **state)
+{
+	(void)state;
+	assert_int_equal(load("radio: { n_rb: 30, profile: 10M-512, n_symbols: 7 }\n"), 0);
+	assert_true(config.radio.rate_hz == 10e6 && config.radio.scs_hz == 19531.25);
+	assert_int_equal(config.radio.n_rb, 30);
+	struct numerology num;
+	assert_int_equal(config_numerology(&config.radio, &num, err, sizeof err), 0);
+	assert_int_equal(num.n_fft, 512);
+	assert_int_equal(num.n_symbols, 7);
+	assert_int_equal(config_set(&config, "radio.profile=1.92M-15k", err, sizeof err), 0);
+	assert_int_equal(config.radio.n_rb, 9);
+	refused("radio:\n  profile: 10M\n", 2, "radio.profile: there is no profile \"10M\"");
+}
+
 static void what_is_not_yaml_is_refused(void **state)
 {
 	(void)state;
@@ -299,6 +314,7 @@ int main(void)
 		cmocka_unit_test(numbers_out_of_range_are_refused_and_their_limits_taken),
 		cmocka_unit_test(more_devices_than_the_air_interface_has_are_refused),
 		cmocka_unit_test(a_numerology_that_cannot_be_is_refused_with_the_reason),
+		cmocka_unit_test(a_radio_profile_sets_the_shape_and_keys_beside_it_change_it),
 		cmocka_unit_test(what_is_not_yaml_is_refused),
 		cmocka_unit_test(set_reaches_one_device_all_devices_and_a_profile),
 		cmocka_unit_test(set_refuses_what_is_not_there_and_names_it),
