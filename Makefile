@@ -14,6 +14,7 @@ ARGS ?=
 packages = gcc libc6-dev cmake ninja-build pkgconf libfftw3-dev libliquid-dev libopenblas-pthread-dev libsodium-dev \
 	libjansson-dev libyaml-dev libcmocka-dev
 test_packages = python3
+accept_packages = clang libclang-rt-14-dev
 train_packages = python3-torch python3-numpy
 
 # Installs those of the Debian packages $(1) that are not there. On other systems it is the user's task.
@@ -57,7 +58,7 @@ test: configure
 	@ctest --test-dir $(BUILD) -LE accept --output-on-failure
 
 accept: configure
-	$(call need,$(test_packages))
+	$(call need,$(test_packages) $(accept_packages))
 	@cmake --build $(BUILD) --target accept
 	@ctest --test-dir $(BUILD) -L accept --output-on-failure
 
