@@ -54,4 +54,7 @@ struct csi {
 
 #define CSI_SNR_FLOOR_DB (-20.0f)
 
+/* A record of a slot in which nothing was heard: not valid, SNRs at their floor, no power. */
+void csi_empty(struct csi *csi, const struct numerology *num, const struct slot_time *when);
+
 #endif

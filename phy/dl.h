@@ -85,7 +85,12 @@ struct rx_info {
 /* device: 0 .. PHY_DEVICES_MAX - 1. Otherwise as dl_tx_create. */
 struct dl_rx *dl_rx_create(const struct layout *layout, uint16_t cell_id, uint8_t device);
 void dl_rx_destroy(struct dl_rx *rx); /* NULL is fine */
-void dl_rx_reset(struct dl_rx *rx);   /* forget the smoothed noise (a new acquisition); stats stay */
+void dl_rx_reset(struct dl_rx *rx);   /* forget what earlier slots taught (a new acquisition); stats stay */
+
+/* For link simulations: from the next slot on, read control and data with this channel, of the samples as given, and
+ * this noise variance (> 0) of a received RE instead of the estimates. The CSI stays an estimate. h: n_symbols * n_sc,
+ * borrowed until the next call, so that its contents may follow the slots; NULL: estimate again. */
+void dl_rx_set_truth(struct dl_rx *rx, const float complex *h, float noise_var);
 
 /* samples: slot_len, with the slot's first sample first (to within the part of the cyclic prefix the channel leaves).
  * 0: *res is filled (csi.valid may still be false); -EINVAL: a sample is not finite, *res is empty. */

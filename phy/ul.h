@@ -72,10 +72,18 @@ struct ul_access {
 struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id);
 void ul_rx_destroy(struct ul_rx *rx); /* NULL is fine */
 
+/* For link simulations: from the next slot on, read control and data of that device (< PHY_DEVICES_MAX) with this
+ * channel, of the samples as given, and this noise variance (> 0) of a received RE instead of the estimates. The CSI
+ * stays an estimate. h: n_symbols * n_sc, received over sent unit RE, so with the amplitude of data in data symbols and
+ * of the comb in the others; borrowed until the next call, so that its contents may follow the slots; NULL: estimate. */
+void ul_rx_set_truth(struct ul_rx *rx, uint8_t device, const float complex *h, float noise_var);
+
 /* samples: slot_len. 0, or -EINVAL: a sample is not finite; then the slot counts as empty. */
 int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when);
 
-/* Control of one device in the slot last given to ul_rx_slot, with the CSI of its sounding (csi may be NULL).
+/* Control of one device in the slot last given to ul_rx_slot, with the CSI of its sounding (csi may be NULL). Before
+ * ul_rx_data of that slot: its sounding helps there. Not in slots in which the device sends none (layout_has_control):
+ * another's may be on its subcarriers.
  * 0; -EBADMSG: something was sent, not decodable (csi is still valid); -ENODATA: silence (csi->valid is false). *uci is
  * set with 0 only: no acknowledgement ever comes from silence or a wrong CRC. */
 int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi *csi);

@@ -298,6 +298,37 @@ static void noise_alone_gives_no_valid_csi_and_no_message(void **state)
 	assert_int_equal(dl_rx_data(f->rx[0], &g, NULL, tb, &n, NULL), -ENODATA);
 }
 
+/* Told a channel a quarter turn off, the receiver must read nothing, told the true one, all; the CSI stays its own. */
+static void a_channel_that_is_told_is_used_instead_of_the_estimate(void **state)
+{
+	struct fixture *f = *state;
+	static float complex told[PHY_SC_MAX * PHY_SYMBOLS_MAX];
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct dci dci = { .device = 3, .has_dl = true, .dl = grant_of(0, 18, 5) };
+	struct channel c = channel_flat(cexp(0.3 * I));
+	size_t n = dl_tb_bytes(f->layout, &dci.dl), n_got;
+	rng_bytes(&f->rng, tb, n);
+	f->when.slot = 4;
+	dl_tx_begin(f->tx, 4);
+	assert_int_equal(dl_tx_dci(f->tx, &dci, 8), 0);
+	assert_int_equal(dl_tx_data(f->tx, 3, &dci.dl, tb, n), 0);
+	dl_tx_finish(f->tx, f->sent);
+	pass(f, &c, 12);
+	for (unsigned wrong = 0; wrong < 2; wrong++) {
+		for (size_t i = 0; i < f->num.n_sc * f->num.n_symbols; i++)
+			told[i] = (float complex)(c.gain[0] * (wrong ? I : 1));
+		dl_rx_set_truth(f->rx[3], told, (float)pow(10, -1.2));
+		assert_int_equal(dl_rx_slot(f->rx[3], f->received, &f->when, &f->res), 0);
+		assert_int_equal(f->res.has_dci, !wrong);
+		assert_int_equal(dl_rx_data(f->rx[3], &dci.dl, NULL, got, &n_got, NULL), wrong ? -EBADMSG : 0);
+		assert_true(wrong || !memcmp(got, tb, n));
+		assert_near(cabs(f->res.csi.h[100] - c.gain[0]), 0, 0.3);
+	}
+	dl_rx_set_truth(f->rx[3], NULL, 0);
+	assert_int_equal(dl_rx_slot(f->rx[3], f->received, &f->when, &f->res), 0);
+	assert_true(f->res.has_dci);
+}
+
 static void a_slot_with_a_nan_is_refused_and_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -359,6 +390,7 @@ int main(void)
 		T(without_any_noise_all_is_read_and_finite),
 		T(two_weak_transmissions_make_a_block_where_each_alone_fails),
 		T(noise_alone_gives_no_valid_csi_and_no_message),
+		T(a_channel_that_is_told_is_used_instead_of_the_estimate),
 		T(a_slot_with_a_nan_is_refused_and_counted),
 		T(control_room_is_given_out_until_it_is_full),
 		T(blocks_may_not_overlap_nor_have_another_size),

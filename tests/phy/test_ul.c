@@ -415,6 +415,34 @@ static void a_weak_device_is_read_beside_one_25_db_stronger(void **state)
 	assert_true(missed <= 2);
 }
 
+static void a_channel_that_is_told_is_used_instead_of_the_estimate(void **state)
+{
+	struct fixture *f = *state;
+	static float complex told[PHY_SC_MAX * PHY_SYMBOLS_MAX];
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct grant g = grant_of(3, 9, 5);
+	struct uci u = uci_of(4, 2);
+	struct channel c = channel_flat(cexp(0.3 * I));
+	size_t n = ul_tb_bytes(f->layout, 2, &g), n_got, n_data = f->num.n_sc * f->num.format->n_ul_data;
+	rng_bytes(&f->rng, tb, n);
+	f->when.slot = 2;
+	ul_tx_begin(f->tx[4], 2);
+	assert_int_equal(ul_tx_data(f->tx[4], &g, tb, n), 0);
+	assert_int_equal(ul_tx_control(f->tx[4], &u), 0);
+	air_clear(f);
+	air_add(f, 4, &full_band, &c);
+	assert_int_equal(receive(f, 12), 0);
+	for (unsigned wrong = 0; wrong < 2; wrong++) {
+		for (size_t i = 0; i < f->num.n_sc * f->num.n_symbols; i++)
+			told[i] = (float complex)(c.gain[0] * (i < n_data ? 1 : sqrt(8)) * (wrong ? I : 1));
+		ul_rx_set_truth(f->rx, 4, told, (float)pow(10, -1.2));
+		assert_int_equal(ul_rx_control(f->rx, 4, &f->uci, &f->csi), wrong ? -EBADMSG : 0);
+		assert_int_equal(ul_rx_data(f->rx, 4, &g, NULL, got, &n_got, NULL), wrong ? -EBADMSG : 0);
+		assert_true(wrong || (!memcmp(got, tb, n) && same_uci(&f->uci, &u)));
+		assert_near(cabs(f->csi.h[100] - c.gain[0]), 0, 0.3);
+	}
+}
+
 static void access_preambles_are_found_beside_data(void **state)
 {
 	struct fixture *f = *state;
@@ -495,6 +523,7 @@ int main(void)
 		T(a_silent_first_transmission_leaves_the_soft_buffer_empty),
 		T(control_of_another_device_on_the_same_comb_is_not_taken),
 		T(a_weak_device_is_read_beside_one_25_db_stronger),
+		T(a_channel_that_is_told_is_used_instead_of_the_estimate),
 		T(access_preambles_are_found_beside_data),
 		T(nothing_to_send_is_silence),
 		T(a_slot_with_a_nan_is_refused_and_gives_nothing),

@@ -1,0 +1,18 @@
+#include "phy/csi.h"
+
+#include <math.h>
+#include <string.h>
+
+void csi_empty(struct csi *csi, const struct numerology *num, const struct slot_time *when)
+{
+	memset(csi, 0, sizeof *csi);
+	csi->slot = when->slot;
+	csi->t_slot_samples = csi->t_ref_samples = when->t_samples;
+	csi->n_sc = num->n_sc;
+	csi->n_rb = num->n_rb;
+	csi->snr_mean_db = CSI_SNR_FLOOR_DB;
+	csi->rssi_dbfs = -INFINITY;
+	csi->evm_db = INFINITY;
+	for (size_t rb = 0; rb < num->n_rb; rb++)
+		csi->snr_db[rb] = CSI_SNR_FLOOR_DB;
+}

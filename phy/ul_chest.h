@@ -1,0 +1,45 @@
+/* ul_chest.h - what the base station makes of the pilots of an uplink slot: sounding and data pilots (DMRS) of each
+ * device to the channel of its resource elements, the noise it is heard with, and CSI.
+ *
+ *     struct ul_chest *c = ul_chest_create(layout, cell_id);
+ *     once a slot: ofdm_demodulate(...); ul_chest_slot(c, grid, &when);
+ *     for each device with control:      if (ul_chest_sounding(c, d, &csi)) ... ul_chest_channel(c) ...
+ *     for each granted device, then:     cfo_hz = ul_chest_data(c, d, &rbs, energy); ... ul_chest_channel(c) ...
+ */
+#ifndef PHY_UL_CHEST_H
+#define PHY_UL_CHEST_H
+
+#include "phy/block.h"
+#include "phy/csi.h"
+#include "phy/layout.h"
+
+#include <complex.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ul_chest;
+
+/* layout: borrowed. cell_id: 0 .. 1023. NULL with errno EINVAL or ENOMEM. */
+struct ul_chest *ul_chest_create(const struct layout *layout, uint16_t cell_id);
+void ul_chest_destroy(struct ul_chest *c); /* NULL is fine */
+
+/* Reads the sounding of all combs. grid: n_symbols * n_sc received REs, borrowed until the next slot. */
+void ul_chest_slot(struct ul_chest *c, const float complex *grid, const struct slot_time *when);
+
+/* Noise variance of a RE, of the band: what is left where nobody or the weakest sends. */
+float ul_chest_floor(const struct ul_chest *c);
+/* Mean energy of a RE of the device's comb in this slot, control and sounding. */
+float ul_chest_comb_energy(const struct ul_chest *c, uint8_t device);
+
+/* Takes what the comb of the device carries for its sounding; call it in slots alone in which the device may send.
+ * csi: NULL, or emptied before and filled. Afterwards ul_chest_channel holds the control REs of the device. */
+void ul_chest_sounding(struct ul_chest *c, uint8_t device, struct csi *csi);
+
+/* Channel of the device's data REs on these RBs. energy: mean of a data RE. Returns the frequency offset seen, Hz. */
+float ul_chest_data(struct ul_chest *c, uint8_t device, const struct rb_set *rbs, float energy);
+
+/* What the last of the two calls above estimated; for the samples as given, at the amplitudes sent. The arrays belong
+ * to c. */
+struct block_channel ul_chest_channel(const struct ul_chest *c);
+
+#endif
