@@ -53,6 +53,8 @@ void dl_tx_destroy(struct dl_tx *tx)
 void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
 {
 	struct dl_common *c = &tx->c;
+	if (slot != tx->slot + 1)
+		ofdm_reset(c->ofdm);
 	tx->slot = slot;
 	tx->taken = (struct rb_set){ { 0 } };
 	memset(tx->cce_taken, 0, sizeof tx->cce_taken);

@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { FFT_MIN = 128, FFT_MAX = 4096, SYNC_LONG = 127, SYNC_SHORT = 63 };
+enum { FFT_MIN = 128, FFT_MAX = 4096, SYNC_LONG = 127, SYNC_SHORT = 63, TAPER_SHARE = 128 };
 
 /* clang-format off */
 static const struct slot_format formats[] = {
@@ -80,6 +80,9 @@ static int check_slot(const struct numerology_config *c, char *err, size_t errle
 	if (c->pilot_step != 0 && c->pilot_step != 2 && c->pilot_step != 3 && c->pilot_step != 4 && c->pilot_step != 6)
 		return refuse(err, errlen, "pilots on every %zu. subcarrier: 2, 3, 4 and 6 are possible",
 		              c->pilot_step);
+	if (c->taper < TAPER_USUAL || c->taper > (int)(n_fft / PHY_SYMBOLS_MAX / 2))
+		return refuse(err, errlen, "a taper of %d samples: at most half a prefix, %zu, is possible", c->taper,
+		              n_fft / PHY_SYMBOLS_MAX / 2);
 	return 0;
 }
 
@@ -97,6 +100,7 @@ int numerology_create(struct numerology *n, const struct numerology_config *c, c
 		.n_fft = n_fft,
 		.cp_first = prefixes - (c->n_symbols - 1) * cp,
 		.cp = cp,
+		.taper = c->taper == TAPER_USUAL ? n_fft / TAPER_SHARE : (size_t)c->taper,
 		.n_symbols = c->n_symbols,
 		.n_rb = c->n_rb,
 		.n_sc = n_sc,
@@ -116,6 +120,7 @@ int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t 
 		.scs_hz = scs_hz,
 		.n_rb = n_rb,
 		.n_symbols = n_symbols,
+		.taper = TAPER_USUAL,
 	};
 	return numerology_create(n, &c, err, errlen);
 }

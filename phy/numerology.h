@@ -56,7 +56,10 @@ struct numerology_config {
 	size_t n_rb;       /* resource blocks: PHY_RB_MIN .. PHY_RB_MAX, 12 * n_rb + 1 <= FFT length */
 	size_t n_symbols;  /* of a slot: 7 or 14 */
 	size_t pilot_step; /* downlink pilots on every pilot_step-th subcarrier: 2, 3, 4 or 6; 0: usual for n_symbols */
+	int taper;         /* samples of a symbol's soft edge, 0 .. half a prefix; TAPER_USUAL: n_fft / 128 */
 };
+
+enum { TAPER_USUAL = -1 };
 
 struct numerology {
 	double rate_hz;   /* complex samples a second */
@@ -64,6 +67,7 @@ struct numerology {
 	size_t n_fft;     /* rate / scs */
 	size_t cp_first;  /* samples of cyclic prefix of symbol 0 */
 	size_t cp;        /* of the other symbols */
+	size_t taper;     /* samples of the prefix in which a symbol rises and the one before falls */
 	size_t n_symbols; /* a slot */
 	size_t n_rb;
 	size_t n_sc;       /* used subcarriers: 12 a resource block */
@@ -78,7 +82,7 @@ struct numerology {
  * of reason in err (err may be NULL). */
 int numerology_create(struct numerology *n, const struct numerology_config *c, char *err, size_t errlen);
 
-/* The same with the usual pilots. */
+/* The same with the usual pilots and taper. */
 int numerology_init(struct numerology *n, double rate_hz, double scs_hz, size_t n_rb, size_t n_symbols, char *err,
                     size_t errlen);
 
@@ -125,11 +129,18 @@ static inline double numerology_slot_s(const struct numerology *n)
 	return (double)n->slot_len / n->rate_hz;
 }
 
+/* Samples of a prefix that hold one symbol only: so long may the echoes be that do not interfere. */
+static inline size_t numerology_clean_prefix(const struct numerology *n)
+{
+	return n->cp - n->taper;
+}
+
 /* How far before its nominal place a receiver starts the FFT window, so that arrivals up to this many samples early are
- * still without interference between symbols: a quarter of the cyclic prefix. */
+ * still without interference between symbols: a quarter of the clean prefix. Echoes may then come up to three quarters
+ * of it late. */
 static inline size_t numerology_backoff(const struct numerology *n)
 {
-	return n->cp / 4;
+	return numerology_clean_prefix(n) / 4;
 }
 
 /* A set of resource blocks, as a bitmap: RB b is bit b % 64 of bits[b / 64]. An all-zero struct is the empty set. */

@@ -9,9 +9,13 @@
  * highest. Both ways are unitary: an RE of amplitude A adds A^2 / n_fft to the mean power of its symbol, and white
  * noise of power P a sample has variance P in each demodulated RE.
  *
+ * Symbols have soft edges (weighted overlap and add): over the first `taper` samples of a prefix the new symbol rises as
+ * a raised cosine while the cyclic continuation of the one before falls. So slots join: their modulator remembers the
+ * end of the last one.
+ *
  * The receiver starts its FFT window `backoff` samples before the end of the cyclic prefix and turns the subcarriers
  * back by the linear phase this makes. So a path of delay 0 reads flat, and every path with a delay of -backoff .. cp -
- * backoff samples (of any fraction) is free of interference between symbols.
+ * taper - backoff samples (of any fraction) is free of interference between symbols.
  *
  * Plans are FFTW_ESTIMATE: the same bits on every run. FFTW's planner is not thread-safe: create and destroy all
  * objects from one thread. Executing different objects from different threads is fine.
@@ -25,12 +29,20 @@
 
 struct ofdm;
 
-/* num: copied. backoff: 0 .. cp samples. NULL with errno EINVAL or ENOMEM. The caller frees it with ofdm_destroy. */
+/* num: copied. backoff: 0 .. cp - taper samples. NULL with errno EINVAL or ENOMEM. The caller frees it with
+ * ofdm_destroy. */
 struct ofdm *ofdm_create(const struct numerology *num, size_t backoff);
 void ofdm_destroy(struct ofdm *o); /* NULL is fine */
 
-/* grid: n_symbols * n_sc RE; samples: slot_len, written whole. They need no alignment and must not overlap. */
+/* grid: n_symbols * n_sc RE; samples: slot_len, written whole, the first `taper` of them with the end of the slot
+ * modulated before. They need no alignment and must not overlap. */
 void ofdm_modulate(struct ofdm *o, const float complex *grid, float complex *samples);
+
+/* A slot in which nothing is sent: zeros but for the end of the slot before. Returns whether there was one. */
+bool ofdm_silence(struct ofdm *o, float complex *samples);
+
+/* Forgets the end of the last slot: the next one follows silence. */
+void ofdm_reset(struct ofdm *o);
 
 /* samples: slot_len from the nominal start of the slot; grid: n_symbols * n_sc, written whole. */
 void ofdm_demodulate(struct ofdm *o, const float complex *samples, float complex *grid);

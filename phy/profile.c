@@ -36,5 +36,6 @@ struct numerology_config numerology_profile_config(const struct numerology_profi
 		.scs_hz = p->rate_hz / (double)p->n_fft,
 		.n_rb = p->n_rb,
 		.n_symbols = n_symbols,
+		.taper = TAPER_USUAL,
 	};
 }

@@ -27,7 +27,7 @@ const struct numerology_profile *numerology_profile_at(size_t i);
 /* NULL if there is none of that name. */
 const struct numerology_profile *numerology_profile_find(const char *name);
 
-/* Its numerology with slots of n_symbols, 7 or 14, and the usual pilots. */
+/* Its numerology with slots of n_symbols, 7 or 14, and the usual pilots and taper. */
 struct numerology_config numerology_profile_config(const struct numerology_profile *p, size_t n_symbols);
 
 #endif

@@ -52,7 +52,8 @@ struct ul_amplitudes {
 	float access;
 };
 
-/* samples: slot_len, written whole; zeros where nothing is sent. Returns whether anything is. */
+/* samples: slot_len, written whole; zeros where nothing is sent. Returns whether anything is: the soft edge of the slot
+ * before may reach into a silent one. */
 bool ul_tx_finish(struct ul_tx *tx, const struct ul_amplitudes *amplitudes, float complex *samples);
 
 struct ul_rx_stats {

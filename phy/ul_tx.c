@@ -83,6 +83,8 @@ void ul_tx_destroy(struct ul_tx *tx)
 
 void ul_tx_begin(struct ul_tx *tx, uint64_t slot)
 {
+	if (slot != tx->slot + 1)
+		ofdm_reset(tx->ofdm);
 	tx->slot = slot;
 	tx->has_data = tx->has_control = tx->has_access = false;
 	memset(tx->grid, 0, tx->num.n_symbols * tx->num.n_sc * sizeof *tx->grid);
@@ -141,10 +143,8 @@ int ul_tx_access(struct ul_tx *tx)
 
 bool ul_tx_finish(struct ul_tx *tx, const struct ul_amplitudes *amplitudes, float complex *samples)
 {
-	if (!tx->has_data && !tx->has_control && !tx->has_access) {
-		memset(samples, 0, tx->num.slot_len * sizeof *samples);
-		return false;
-	}
+	if (!tx->has_data && !tx->has_control && !tx->has_access)
+		return ofdm_silence(tx->ofdm, samples);
 	for (size_t l = 0; l < tx->num.n_symbols; l++) {
 		float a = l >= tx->num.format->n_ul_data ? amplitudes->comb
 		          : tx->has_access               ? amplitudes->access

@@ -443,6 +443,7 @@ int config_numerology(const struct config_radio *r, struct numerology *num, char
 		.n_rb = (size_t)r->n_rb,
 		.n_symbols = (size_t)r->n_symbols,
 		.pilot_step = (size_t)r->pilot_step,
+		.taper = (int)r->taper_samples,
 	};
 	return numerology_create(num, &c, err, err_len);
 }

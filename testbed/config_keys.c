@@ -49,6 +49,8 @@ const struct config_key config_root_keys[] = {
 	{ "radio.n_symbols", INTEGER, AT(radio.n_symbols), "14", 1, PHY_SYMBOLS_MAX, "OFDM symbols a slot: 7 or 14" },
 	{ "radio.pilot_step", INTEGER, AT(radio.pilot_step), "0", 0, PHY_RB_SC,
 	  "downlink pilots on every so many subcarriers: 2, 3, 4 or 6; 0: 3, or 6 in slots of 7 symbols" },
+	{ "radio.taper_samples", INTEGER, AT(radio.taper_samples), "-1", -1, 1000,
+	  "samples of the prefix in which symbols cross-fade; -1: the 128th part of the FFT length" },
 	{ "radio.dl_hz", REAL, AT(radio.dl_hz), "3.5e9", 1e6, 1e11, "Hz: downlink carrier" },
 	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
 	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },

@@ -36,25 +36,79 @@ static double error_db(const float complex *a, const float complex *b, size_t n)
 	return 10 * log10(error / all + 1e-30);
 }
 
+/* Sample t of the slot in `grid`, as notes/phy.md defines it: symbol by symbol a sum of subcarriers, each symbol cyclic
+ * from its prefix to `taper` samples past its end, risen and fallen as a raised cosine. */
+static double complex defined_sample(size_t t, size_t taper)
+{
+	double complex all = 0;
+	for (size_t l = 0; l < 14; l++) {
+		double start = (double)numerology_symbol_start(&num, l),
+		       end = (double)numerology_symbol_start(&num, l + 1);
+		double since_body_s = ((double)t - (double)numerology_symbol_body(&num, l)) / num.rate_hz, weight = 1;
+		if ((double)t < start || (double)t >= end + (double)taper)
+			continue;
+		if ((double)t < start + (double)taper)
+			weight = pow(sin(M_PI / 2 * ((double)t - start + 0.5) / (double)taper), 2);
+		if ((double)t >= end)
+			weight = pow(cos(M_PI / 2 * ((double)t - end + 0.5) / (double)taper), 2);
+		double complex sum = 0;
+		for (size_t k = 0; k < num.n_sc; k++)
+			sum += (double complex)grid[l * num.n_sc + k] *
+			       cexp(I * 2 * M_PI * numerology_freq_hz(&num, k) * since_body_s);
+		all += weight * sum / 16;
+	}
+	return all;
+}
+
 static void samples_are_the_sum_of_subcarriers_that_the_definition_says(void **state)
 {
 	(void)state;
 	struct rng r = { 1 };
+	static float complex direct[N_SAMPLES];
+	const size_t usual = num.taper;
+	for (num.taper = 0; num.taper <= 6; num.taper += 2) {
+		struct ofdm *o = ofdm_create(&num, 4);
+		fill(&r);
+		ofdm_modulate(o, grid, samples);
+		for (size_t t = 0; t < N_SAMPLES; t++)
+			direct[t] = (float complex)defined_sample(t, num.taper);
+		assert_true(error_db(samples, direct, N_SAMPLES) < -120);
+		ofdm_destroy(o);
+	}
+	num.taper = usual;
+}
+
+static void a_slot_s_end_reaches_into_the_next_or_into_silence(void **state)
+{
+	(void)state;
+	struct rng r = { 7 };
+	const size_t usual = num.taper;
+	num.taper = 5;
 	struct ofdm *o = ofdm_create(&num, 4);
 	fill(&r);
 	ofdm_modulate(o, grid, samples);
-	static float complex direct[N_SAMPLES];
-	for (size_t l = 0; l < 14; l++)
-		for (size_t t = numerology_symbol_start(&num, l); t < numerology_symbol_start(&num, l + 1); t++) {
-			double complex sum = 0;
-			double since_body_s = ((double)t - (double)numerology_symbol_body(&num, l)) / num.rate_hz;
-			for (size_t k = 0; k < num.n_sc; k++)
-				sum += (double complex)grid[l * num.n_sc + k] *
-				       cexp(I * 2 * M_PI * numerology_freq_hz(&num, k) * since_body_s);
-			direct[t] = (float complex)(sum / 16);
-		}
-	assert_true(error_db(samples, direct, N_SAMPLES) < -120);
+	float complex last[5];
+	for (size_t i = 0; i < 5; i++)
+		last[i] = (float complex)defined_sample(N_SAMPLES + i, 5);
+	float complex *next = samples + N_SAMPLES;
+	assert_true(ofdm_silence(o, next));
+	assert_true(error_db(next, last, 5) < -110);
+	for (size_t i = 5; i < N_SAMPLES; i++)
+		assert_true(next[i] == 0);
+	assert_false(ofdm_silence(o, next));
+	assert_true(next[0] == 0);
+
+	ofdm_modulate(o, grid, samples);
+	fill(&r);
+	ofdm_modulate(o, grid, next);
+	for (size_t i = 0; i < 5; i++)
+		last[i] += (float complex)defined_sample(i, 5);
+	assert_true(error_db(next, last, 5) < -110);
+	ofdm_reset(o);
+	ofdm_modulate(o, grid, next);
+	assert_true(cabsf(next[0] - (float complex)defined_sample(0, 5)) < 1e-5f);
 	ofdm_destroy(o);
+	num.taper = usual;
 }
 
 static void what_is_modulated_comes_back(void **state)
@@ -64,7 +118,7 @@ static void what_is_modulated_comes_back(void **state)
 		double rate_hz, scs_hz;
 		size_t n_rb, backoff;
 	} shapes[] = { { 7.68e6, 30e3, 18, 0 },
-		       { 7.68e6, 30e3, 18, 18 },
+		       { 7.68e6, 30e3, 18, 16 },
 		       { 3.84e6, 15e3, 21, 4 },
 		       { 23.04e6, 30e3, 51, 13 },
 		       { 61.44e6, 30e3, 110, 36 } };
@@ -146,8 +200,16 @@ static double evm_of_delay(double delay, size_t backoff)
 static void whole_delays_inside_the_window_are_pure_phase_ramps(void **state)
 {
 	(void)state;
-	for (int delay = -4; delay <= 14; delay++)
-		assert_true(evm_of_delay(delay, 4) < -110);
+	const size_t usual = num.taper;
+	for (num.taper = 0; num.taper <= 8; num.taper += usual) {
+		int last = (int)numerology_clean_prefix(&num) - 4;
+		assert_int_equal(last, 14 - (int)num.taper);
+		for (int delay = -4; delay <= last; delay++)
+			assert_true(evm_of_delay(delay, 4) < -110);
+		if (num.taper)
+			assert_true(evm_of_delay(last + 2, 4) > -60);
+	}
+	num.taper = usual;
 }
 
 static void fractional_delays_inside_the_window_are_phase_ramps_too(void **state)
@@ -162,15 +224,16 @@ static void fractional_delays_inside_the_window_are_phase_ramps_too(void **state
 static void beyond_the_window_symbols_interfere(void **state)
 {
 	(void)state;
-	/* d samples outside spoil d of 256 samples twice: -10 log10(256 / (2 d)) dB, give or take the band's shape */
-	assert_true(fabs(evm_of_delay(-4 - 8, 4) - 10 * log10(2 * 8 / 256.0)) < 1.5);
-	assert_true(fabs(evm_of_delay(14 + 8, 4) - 10 * log10(2 * 8 / 256.0)) < 1.5);
+	/* d samples outside spoil d of 256 samples twice: -10 log10(256 / (2 d)) dB, give or take the band's shape; the
+	 * edges count from the middle of the taper */
+	assert_true(fabs(evm_of_delay(-5 - 8, 4) - 10 * log10(2 * 8 / 256.0)) < 1.5);
+	assert_true(fabs(evm_of_delay(13 + 8, 4) - 10 * log10(2 * 8 / 256.0)) < 1.5);
 }
 
 static void a_backoff_longer_than_the_prefix_is_refused(void **state)
 {
 	(void)state;
-	assert_null(ofdm_create(&num, num.cp + 1));
+	assert_null(ofdm_create(&num, numerology_clean_prefix(&num) + 1));
 	assert_int_equal(errno, EINVAL);
 }
 
@@ -197,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(samples_are_the_sum_of_subcarriers_that_the_definition_says),
+		cmocka_unit_test(a_slot_s_end_reaches_into_the_next_or_into_silence),
 		cmocka_unit_test(what_is_modulated_comes_back),
 		cmocka_unit_test(an_re_of_amplitude_a_adds_a2_over_n_fft_to_the_power),
 		cmocka_unit_test(white_noise_keeps_its_variance_in_every_re),
