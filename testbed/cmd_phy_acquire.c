@@ -339,7 +339,9 @@ static bool make_chain(struct search *s, bool uplink)
 		return ok && s->ul_tx && s->ul_rx;
 	}
 	s->dl_tx = dl_tx_create(s->layout, cell_id, amplitude);
-	s->acquire = acquire_create(&s->num, cell_id);
+	struct acquire_config search = acquire_config_default(&s->num);
+	search.dl_hz = s->config->radio.dl_hz;
+	s->acquire = acquire_create(&s->num, cell_id, &search);
 	return ok && s->dl_tx && s->acquire;
 }
 

@@ -79,7 +79,9 @@ const char *device_state_name(enum device_state s)
 static bool allocate(struct device *d)
 {
 	const struct device_params *p = &d->params;
-	d->acquire = acquire_create(d->num, p->cell_id);
+	struct acquire_config search = acquire_config_default(d->num);
+	search.dl_hz = p->dl_hz;
+	d->acquire = acquire_create(d->num, p->cell_id, &search);
 	d->dl = dl_rx_create(p->layout, p->cell_id, p->device);
 	d->ul = ul_tx_create(p->layout, p->cell_id, p->device);
 	d->rx = calloc(d->num->slot_len, sizeof *d->rx);

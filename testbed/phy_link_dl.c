@@ -278,12 +278,14 @@ static void release_receivers(struct phy_link_dl *dl, size_t n)
 static bool make_receivers(struct phy_link *l)
 {
 	bool ok = true;
+	struct acquire_config search = acquire_config_default(&l->config.num);
+	search.dl_hz = l->config.carrier_hz;
 	release_receivers(l->dl, l->config.n_devices);
 	phy_link_lock();
 	for (size_t i = 0; i < l->config.n_devices; i++) {
 		struct dl_device *d = &l->dl->device[i];
 		d->rx = dl_rx_create(l->layout, PHY_LINK_CELL, (uint8_t)i);
-		d->acquire = acquire_create(&l->config.num, PHY_LINK_CELL);
+		d->acquire = acquire_create(&l->config.num, PHY_LINK_CELL, &search);
 		ok = ok && d->rx && d->acquire;
 	}
 	phy_link_unlock();

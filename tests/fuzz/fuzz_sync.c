@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!a) {
 		if (numerology_init(&num, 1.92e6, 15e3, 6, 14, NULL, 0))
 			abort();
-		a = acquire_create(&num, 1);
+		a = acquire_create(&num, 1, NULL);
 		samples = calloc(num.slot_len, sizeof *samples);
 		if (!a || !samples)
 			abort();

@@ -71,7 +71,7 @@ static double start_error(const struct start *s, const struct acquired *lock)
 static void fifty_cold_starts_at_5_db_in_fading_all_lock_within_100_ms(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	for (uint64_t seed = 0; seed < 50; seed++) {
 		struct start s = draw(seed, 5, 7500, true);
 		assert_true(listen(a, &s, 200));
@@ -86,7 +86,7 @@ static void fifty_cold_starts_at_5_db_in_fading_all_lock_within_100_ms(void **st
 static void a_single_path_is_placed_to_a_fraction_of_a_sample(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	double square_start = 0, square_cfo = 0;
 	for (uint64_t seed = 0; seed < 20; seed++) {
 		struct start s = draw(100 + seed, 10, 7500, false);
@@ -102,7 +102,7 @@ static void a_single_path_is_placed_to_a_fraction_of_a_sample(void **state)
 static void carriers_off_by_two_thirds_of_a_subcarrier_are_found(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	for (int i = -4; i <= 4; i++) {
 		struct start s = draw(200 + (uint64_t)(i + 4), 5, 0, false);
 		s.cfo_hz = i * 5000;
@@ -116,7 +116,7 @@ static void carriers_off_by_two_thirds_of_a_subcarrier_are_found(void **state)
 static void below_the_noise_periods_add_up(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	unsigned most = 0;
 	for (uint64_t seed = 0; seed < 5; seed++) {
 		struct start s = draw(300 + seed, -10, 7500, false);
@@ -132,7 +132,7 @@ static void below_the_noise_periods_add_up(void **state)
 static void noise_alone_never_locks(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	struct rng r = { 400 };
 	for (size_t piece = 0; piece < 25; piece++) { /* 50 periods */
 		memset(heard, 0, sizeof heard);
@@ -146,7 +146,7 @@ static void noise_alone_never_locks(void **state)
 static void tones_clicks_and_bursts_never_lock(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	struct rng r = { 450 };
 	for (int kind = 0; kind < 4; kind++) {
 		acquire_reset(a, 0);
@@ -166,7 +166,7 @@ static void slots_without_sync_never_lock_at_any_load(void **state)
 {
 	(void)state;
 	static const double loads[] = { 0, 0.05, 0.3, 1 };
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	struct rng r = { 500 };
 	for (size_t i = 0; i < 4; i++) {
 		acquire_reset(a, 0);
@@ -183,7 +183,7 @@ static void slots_without_sync_never_lock_at_any_load(void **state)
 static void another_cells_sequence_is_not_taken_for_ours(void **state)
 {
 	(void)state;
-	struct acquire *other = acquire_create(&num, CELL + 1);
+	struct acquire *other = acquire_create(&num, CELL + 1, NULL);
 	struct start s = draw(600, 20, 0, false);
 	assert_false(listen(other, &s, 40));
 	acquire_destroy(other);
@@ -198,7 +198,7 @@ static bool same(const struct acquired *a, const struct acquired *b)
 static void the_size_of_blocks_changes_nothing(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL), *b = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL), *b = acquire_create(&num, CELL, NULL);
 	struct start s = draw(700, 5, 7500, false);
 	next_piece(&s, 0);
 	acquire_feed(a, heard, PIECE);
@@ -217,7 +217,7 @@ static void the_size_of_blocks_changes_nothing(void **state)
 static void a_reset_forgets_everything(void **state)
 {
 	(void)state;
-	struct acquire *used = acquire_create(&num, CELL), *fresh = acquire_create(&num, CELL);
+	struct acquire *used = acquire_create(&num, CELL, NULL), *fresh = acquire_create(&num, CELL, NULL);
 	struct start s = draw(800, 5, 7500, false);
 	assert_true(listen(used, &s, 40));
 	s = draw(801, 5, 7500, false);
@@ -235,7 +235,7 @@ static void a_reset_forgets_everything(void **state)
 static void the_level_does_not_matter(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL), *b = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL), *b = acquire_create(&num, CELL, NULL);
 	struct start s = draw(900, 5, 7500, false);
 	next_piece(&s, 0);
 	acquire_feed(a, heard, PIECE);
@@ -250,7 +250,7 @@ static void the_level_does_not_matter(void **state)
 static void samples_that_are_not_numbers_count_as_silence(void **state)
 {
 	(void)state;
-	struct acquire *a = acquire_create(&num, CELL);
+	struct acquire *a = acquire_create(&num, CELL, NULL);
 	struct start s = draw(1000, 5, 7500, false);
 	next_piece(&s, 0);
 	heard[5000] = NAN;
@@ -283,7 +283,7 @@ static void other_numerologies_lock_too(void **state)
 		struct taps path = taps_flat(0.4);
 		pass_channel(&path, n.rate_hz, 0.2 * n.scs_hz, x, y, length);
 		add_noise(&r, y, length, noise_for(5));
-		struct acquire *a = acquire_create(&n, CELL);
+		struct acquire *a = acquire_create(&n, CELL, NULL);
 		assert_true(acquire_feed(a, y + skipped, length - skipped));
 		const struct acquired *lock = acquire_result(a);
 		double error = remainder((double)(lock->slot_start + skipped) + (double)lock->fraction - 0.4,
@@ -299,7 +299,7 @@ static void other_numerologies_lock_too(void **state)
 static void an_impossible_cell_is_refused(void **state)
 {
 	(void)state;
-	assert_null(acquire_create(&num, CELL_ID_MAX + 1));
+	assert_null(acquire_create(&num, CELL_ID_MAX + 1, NULL));
 	assert_int_equal(errno, EINVAL);
 }
 
