@@ -65,7 +65,8 @@ static inline void fill_downlink(const struct numerology *num, uint32_t cell_id,
 		}
 	float complex pilots[PHY_SC_MAX];
 	for (size_t i = 0; i < 2; i++) {
-		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, num->format->pilot[i]), pilots, num->n_sc / num->pilot_step);
+		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, num->format->pilot[i]), pilots,
+		          num->n_sc / num->pilot_step);
 		for (size_t p = 0; p < num->n_sc / num->pilot_step; p++)
 			grid[num->format->pilot[i] * num->n_sc + num->pilot_step * p] = pilots[p];
 	}
@@ -104,7 +105,7 @@ static inline double complex fading_at(const struct fading *f, double t_s)
 }
 
 /* TDL-A (TR 38.901 table 7.7.2-1), the taps above -20 dB: delay in delay spreads, power in dB. */
-enum { TDL_TAPS = 17 };
+enum { TDL_TAPS = 17, TAPS_MAX = 24 };
 static const double tdl_a[TDL_TAPS][2] = {
 	{ 0.0000, -13.4 }, { 0.3819, 0.0 },   { 0.4025, -2.2 },  { 0.5868, -4.0 },  { 0.4610, -6.0 },
 	{ 0.5375, -8.2 },  { 0.6708, -9.9 },  { 0.5750, -10.5 }, { 0.7618, -7.5 },  { 1.5375, -15.9 },
@@ -115,8 +116,8 @@ static const double tdl_a[TDL_TAPS][2] = {
 /* A frequency-selective Rayleigh channel (or one path of constant gain 1), mean power 1. */
 struct taps {
 	size_t n;
-	double delay_samples[TDL_TAPS], amplitude[TDL_TAPS];
-	struct fading fading[TDL_TAPS];
+	double delay_samples[TAPS_MAX], amplitude[TAPS_MAX];
+	struct fading fading[TAPS_MAX];
 	bool constant;
 };
 

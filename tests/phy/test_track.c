@@ -22,6 +22,7 @@ static int set_up(void **state)
  * lower. */
 struct link {
 	double ppm, snr_db;
+	double clock_ppm;   /* of the sample clock, on top: 0 when one oscillator makes both */
 	double first_start; /* receiver's sample at which slot 0 starts on the shortest path */
 	struct taps taps;
 	struct rng rng;
@@ -35,37 +36,38 @@ static double true_cfo_hz(const struct link *l)
 
 static double true_start(const struct link *l)
 {
-	return l->first_start + (double)l->slot * (double)num.slot_len * (1 + 1e-6 * l->ppm);
+	return l->first_start + (double)l->slot * (double)num.slot_len * (1 + 1e-6 * (l->ppm + l->clock_ppm));
 }
 
-/* Channel estimates on the 72 pilots of a symbol, as the receiver sees them with the start and carrier it uses. */
+/* Channel estimates on the pilots of a symbol, as the receiver sees them with the start and carrier it uses. */
 static void pilots(struct link *l, const struct track *t, size_t symbol, float complex *h)
 {
 	double middle_s = numerology_symbol_middle(&num, symbol) / num.rate_hz;
 	double late = true_start(l) - (double)t->next_start;
 	double complex carrier = cexp(I * 2 * M_PI * (true_cfo_hz(l) - t->cfo_hz) * middle_s);
-	double complex gains[TDL_TAPS];
+	double complex gains[TAPS_MAX];
 	for (size_t i = 0; i < l->taps.n; i++)
 		gains[i] = carrier * tap_gain(&l->taps, i, (double)l->slot * numerology_slot_s(&num) + middle_s);
-	for (size_t p = 0; p < num.n_sc / 3; p++) {
+	size_t n_pilots = num.n_sc / num.pilot_step;
+	for (size_t p = 0; p < n_pilots; p++) {
+		int offset = numerology_offset(&num, num.pilot_step * p);
 		double complex sum = 0;
-		for (size_t i = 0; i < l->taps.n; i++) {
-			double delay = late + l->taps.delay_samples[i];
+		for (size_t i = 0; i < l->taps.n; i++)
 			sum += gains[i] *
-			       cexp(-I * 2 * M_PI * numerology_offset(&num, 3 * p) * delay / (double)num.n_fft);
-		}
+			       cexp(-I * 2 * M_PI * offset * (late + l->taps.delay_samples[i]) / (double)num.n_fft);
 		h[p] = (float complex)sum;
 	}
-	add_noise(&l->rng, h, num.n_sc / 3, noise_for(l->snr_db));
+	add_noise(&l->rng, h, n_pilots, noise_for(l->snr_db));
 }
 
 static struct track_measurement hear(struct link *l, const struct track *t)
 {
-	float complex at_3[72], at_11[72];
+	float complex first[PHY_SC_MAX], second[PHY_SC_MAX];
+	const uint8_t *symbol = num.format->pilot;
 	struct track_measurement m;
-	pilots(l, t, 3, at_3);
-	pilots(l, t, 11, at_11);
-	track_measure(&num, at_3, 3, at_11, 11, 72, 0, 3, &m);
+	pilots(l, t, symbol[0], first);
+	pilots(l, t, symbol[1], second);
+	track_measure(&num, first, symbol[0], second, symbol[1], num.n_sc / num.pilot_step, 0, num.pilot_step, &m);
 	return m;
 }
 
@@ -178,6 +180,151 @@ static void a_clock_20_ppm_off_is_followed_without_toggling(void **state)
 	}
 }
 
+/* Two crystals: the carrier right, the clock off. */
+static void a_clock_20_ppm_off_that_the_carrier_does_not_tell_of_is_followed_too(void **state)
+{
+	(void)state;
+	for (int sign = -1; sign <= 1; sign += 2) {
+		struct link l = {
+			.ppm = -0.5 * sign, .clock_ppm = 20 * sign, .snr_db = 10, .first_start = 5000.2, .rng = { 4 }
+		};
+		l.taps = taps_flat(0);
+		struct track t = lock_on(&l, sign, 100);
+		for (size_t i = 0; i < 3000; i++) {
+			one_slot(&l, &t);
+			assert_true(fabs(start_error(&l, &t)) < (i < 50 ? 2 : 0.2));
+		}
+		assert_true(fabs(track_clock_ppm(&t) - sign * 19.5) < 0.05);
+	}
+}
+
+static void a_fading_channel_at_15_db_never_leaves_the_prefix_with_a_clock_20_ppm_off(void **state)
+{
+	(void)state;
+	for (int own = 0; own <= 1; own++) { /* of the carrier's oscillator, of its own */
+		struct link l = {
+			.ppm = own ? 0 : 20, .clock_ppm = own ? -20 : 0, .snr_db = 15, .first_start = 5000, .rng = { 6 }
+		};
+		l.taps = taps_tdl_a(&l.rng, num.rate_hz, 100e-9, 10, 0);
+		struct track t = lock_on(&l, -1, 200);
+		for (size_t i = 0; i < 4000; i++) {
+			one_slot(&l, &t);
+			double after = true_start(&l) -
+			               (double)t.next_start; /* of the first path; the last one is 3.1 later */
+			assert_true(after > -4 && after + 3.2 < 14);
+		}
+		assert_int_equal(track_state(&t), TRACK_STEADY);
+	}
+}
+
+static void a_lock_as_far_off_as_is_promised_is_pulled_in_at_every_numerology(void **state)
+{
+	(void)state;
+	static const struct {
+		double rate_hz, scs_hz;
+		size_t n_rb, n_symbols;
+	} shapes[] = { { 7.68e6, 30e3, 18, 14 },
+		       { 7.68e6, 30e3, 18, 7 },
+		       { 1.92e6, 15e3, 6, 14 },
+		       { 30.72e6, 60e3, 38, 14 },
+		       { 30.72e6, 15e3, 100, 14 } };
+	struct numerology usual = num;
+	for (size_t i = 0; i < sizeof shapes / sizeof shapes[0]; i++) {
+		assert_int_equal(numerology_init(&num, shapes[i].rate_hz, shapes[i].scs_hz, shapes[i].n_rb,
+		                                 shapes[i].n_symbols, NULL, 0),
+		                 0);
+		for (int sign = -1; sign <= 1; sign += 2) {
+			struct link l = { .ppm = 3, .clock_ppm = 5, .snr_db = 5, .first_start = 5000.3, .rng = { i } };
+			l.taps = taps_flat(0);
+			struct track t = lock_on(&l, sign * (double)num.cp / 4, sign * track_pull_in_hz(&num));
+			for (size_t slot = 0; slot < 200; slot++)
+				one_slot(&l, &t);
+			assert_true(fabs(start_error(&l, &t)) < 0.05 * (double)num.cp);
+			assert_true(fabs(t.cfo_hz - true_cfo_hz(&l)) < 1e-3 * num.scs_hz);
+		}
+	}
+	num = usual;
+}
+
+static void doppler_of_300_hz_does_not_break_it(void **state)
+{
+	(void)state;
+	struct link l = { .ppm = 2, .snr_db = 10, .first_start = 5000, .rng = { 11 } };
+	l.taps = taps_tdl_a(&l.rng, num.rate_hz, 100e-9, 300, 0);
+	struct track t = lock_on(&l, 1, -150);
+	double square_cfo = 0;
+	for (size_t i = 0; i < 3000; i++) {
+		one_slot(&l, &t);
+		assert_true(i < 100 || fabs(start_error(&l, &t)) < 1);
+		square_cfo += pow(t.cfo_hz - true_cfo_hz(&l), 2) / 3000;
+	}
+	assert_true(sqrt(square_cfo) < 100); /* the channel itself turns by up to 300 */
+	assert_int_equal(track_state(&t), TRACK_STEADY);
+}
+
+/* Share of power that interferes when the slot starts `start` samples after the first path. */
+static double true_interference(const struct link *l, double start)
+{
+	double early = (double)numerology_backoff(&num), late = (double)num.cp - early, sum = 0;
+	for (size_t i = 0; i < l->taps.n; i++) {
+		double after = l->taps.delay_samples[i] - start, power = pow(l->taps.amplitude[i], 2);
+		sum += 2 * power * fmax(fmax(-early - after, after - late), 0) / (double)num.n_fft;
+	}
+	return sum;
+}
+
+static void where_echoes_pass_the_prefix_the_slot_starts_where_least_interferes(void **state)
+{
+	(void)state;
+	/* equal, the later stronger, the earlier much stronger, too far apart for any place; in prefixes and powers */
+	static const double channels[][4] = {
+		{ 0, 0.5, 0.9, 0.5 }, { 0, 0.3, 0.9, 0.7 }, { 0, 0.9, 0.95, 0.1 }, { 0, 0.6, 1.15, 0.4 }
+	};
+	for (size_t c = 0; c < 4; c++) {
+		struct link l = { .snr_db = 15, .first_start = 5000, .rng = { 20 + c } };
+		l.taps = (struct taps){ .n = 2 };
+		for (size_t i = 0; i < 2; i++) {
+			l.taps.delay_samples[i] = channels[c][2 * i] * (double)num.cp;
+			l.taps.amplitude[i] = sqrt(channels[c][2 * i + 1]);
+			l.taps.fading[i] = fading_draw(&l.rng, 50);
+		}
+		struct track t = lock_on(&l, 0, 0);
+		for (size_t i = 0; i < 1500; i++)
+			one_slot(&l, &t);
+		double least = INFINITY, here = true_interference(&l, (double)t.next_start - true_start(&l));
+		for (double start = -20; start <= 40; start += 0.1)
+			least = fmin(least, true_interference(&l, start));
+		double at_centre = true_interference(&l, taps_centre(&l.taps));
+		double slack =
+		        2 * TRACK_STEP * 0.5 / (double)num.n_fft; /* the hysteresis, for a path of half the power */
+		if (here > least + slack)
+			fail_msg("channel %d: interference %.4f, %.4f possible, %.4f at the centre", (int)c, here,
+			         least, at_centre);
+		assert_true(c == 2 || at_centre > least + 2 * slack); /* so the centre would not do */
+	}
+}
+
+static void the_state_tells_pulling_in_steady_coasting_and_lost_apart(void **state)
+{
+	(void)state;
+	struct link l = { .snr_db = 10, .first_start = 5000, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	assert_int_equal(track_state(&t), TRACK_PULLING_IN);
+	for (size_t i = 0; i < 150; i++)
+		one_slot(&l, &t);
+	assert_int_equal(track_state(&t), TRACK_STEADY);
+	for (size_t i = 0; i < 20; i++)
+		track_update(&t, NULL);
+	assert_int_equal(track_state(&t), TRACK_COASTING);
+	l.slot += 20;
+	one_slot(&l, &t);
+	assert_int_equal(track_state(&t), TRACK_STEADY);
+	for (size_t i = 0; i < 400; i++)
+		track_update(&t, NULL);
+	assert_int_equal(track_state(&t), TRACK_LOST);
+	assert_string_equal(track_state_name(TRACK_LOST), "lost");
+}
+
 static void a_fade_of_150_ms_coasts(void **state)
 {
 	(void)state;
@@ -207,6 +354,22 @@ static void silence_and_nonsense_count_as_bad_slots_and_move_nothing(void **stat
 	assert_int_equal(t.bad_slots, 6);
 	assert_int_equal(t.next_start, 5000 + 6 * 3840);
 	assert_true(t.cfo_hz == 0 && t.fraction == 0);
+}
+
+static void a_profile_of_nonsense_is_not_learnt(void **state)
+{
+	(void)state;
+	struct link l = { .snr_db = 10, .first_start = 5000, .taps = taps_flat(0) };
+	struct track t = lock_on(&l, 0, 0);
+	struct track_measurement bad[] = { hear(&l, &t), hear(&l, &t), hear(&l, &t), hear(&l, &t) };
+	bad[0].correlation[3] = NAN;
+	bad[1].correlation[0] = 0;
+	bad[2].n_lags = TRACK_LAGS + 1;
+	bad[3].correlation[5] *= 1e9f;
+	for (size_t i = 0; i < 200; i++)
+		track_update(&t, &bad[i % 4]);
+	assert_int_equal(t.n_lags, 0);
+	assert_true(t.offset == 0 && track_interference(&t, 5) == 0);
 }
 
 static void the_link_is_lost_after_the_configured_number_of_bad_slots_in_a_row(void **state)
@@ -296,8 +459,15 @@ int main(void)
 		cmocka_unit_test(errors_of_acquisition_are_gone_after_a_hundred_slots),
 		cmocka_unit_test(a_fading_channel_at_5_db_is_followed_for_two_seconds),
 		cmocka_unit_test(a_clock_20_ppm_off_is_followed_without_toggling),
+		cmocka_unit_test(a_clock_20_ppm_off_that_the_carrier_does_not_tell_of_is_followed_too),
+		cmocka_unit_test(a_fading_channel_at_15_db_never_leaves_the_prefix_with_a_clock_20_ppm_off),
+		cmocka_unit_test(a_lock_as_far_off_as_is_promised_is_pulled_in_at_every_numerology),
+		cmocka_unit_test(doppler_of_300_hz_does_not_break_it),
+		cmocka_unit_test(where_echoes_pass_the_prefix_the_slot_starts_where_least_interferes),
+		cmocka_unit_test(the_state_tells_pulling_in_steady_coasting_and_lost_apart),
 		cmocka_unit_test(a_fade_of_150_ms_coasts),
 		cmocka_unit_test(silence_and_nonsense_count_as_bad_slots_and_move_nothing),
+		cmocka_unit_test(a_profile_of_nonsense_is_not_learnt),
 		cmocka_unit_test(the_link_is_lost_after_the_configured_number_of_bad_slots_in_a_row),
 		cmocka_unit_test(a_lock_without_system_information_is_given_up_sooner_than_one_that_had_it),
 		cmocka_unit_test(skipping_lands_on_the_slot_grid_of_the_drifting_clock),
