@@ -1,6 +1,7 @@
 #include "phy/access.h"
 
 #include "phy/gold.h"
+#include "phy/measure.h"
 #include "phy/sequence.h"
 
 #include <errno.h>
@@ -10,16 +11,18 @@
 
 enum {
 	RE_MAX = ACCESS_SYMBOLS_MAX * ACCESS_SC,
-	BASIS_MAX = 24, /* dimensions of what channels inside the window can make: about 72 * cp / n_fft, and a few */
+	OVERSAMPLING = 4, /* points of the delay grid in the time that 72 subcarriers resolve */
+	BASIS_MAX =
+	        32, /* dimensions of what channels inside the window can make: about 72 * 3/2 cp / n_fft, and a few */
 };
 
-/* Noise gives a sum over 11 symbols of 72 * Beta(1, 71) variables, whose tail is below that of Gamma(11, 1). One delay
- * passes this with probability 3e-7, the largest of a window with 4e-6 (measured: tests/phy/test_access.c). */
-static const float threshold = 36;
+static const double usual_false_alarm = 1e-6;
 
 struct access_detector {
 	struct numerology num;
-	size_t n_delays;        /* -backoff .. cp - backoff  */
+	float threshold;
+	double step;            /* samples from delay to delay */
+	size_t n_delays;        /* -backoff .. access_delay_max */
 	float complex *tone;    /* ACCESS_SC rows of n_delays: what undoes that delay on that subcarrier */
 	float *profile;         /* n_delays: statistic of each delay */
 	float complex *match;   /* n_delays: scratch */
@@ -30,6 +33,36 @@ struct access_detector {
 	float complex received[RE_MAX]; /* the slot's RE, less the devices found so far */
 	float complex turned[RE_MAX];   /* the same, turned back by a candidate's sequence */
 };
+
+double access_delay_max(const struct numerology *num)
+{
+	return 1.5 * (double)num->cp - (double)numerology_backoff(num);
+}
+
+/* Probability that a Gamma(n, 1) variable exceeds x: e^-x sum_{k < n} x^k / k!. */
+static double gamma_tail(size_t n, double x)
+{
+	double term = exp(-x), sum = 0;
+	for (size_t k = 0; k < n; k++) {
+		sum += term;
+		term *= x / (double)(k + 1);
+	}
+	return sum;
+}
+
+/* What noise passes on one of the delays of one of all devices with that probability: a union bound. */
+void access_detector_set_false_alarm(struct access_detector *d, double false_alarm)
+{
+	double p = false_alarm / (double)(d->n_delays * PHY_DEVICES_MAX), low = 0, high = 200;
+	while (high - low > 1e-3) {
+		double mid = 0.5 * (low + high);
+		if (gamma_tail(d->n_symbols, mid) > p)
+			low = mid;
+		else
+			high = mid;
+	}
+	d->threshold = (float)high;
+}
 
 void access_write(const struct numerology *num, uint32_t cell_id, unsigned device, float amplitude, float complex *grid)
 {
@@ -42,7 +75,7 @@ void access_write(const struct numerology *num, uint32_t cell_id, unsigned devic
 
 static double delay_of(const struct access_detector *d, double step)
 {
-	return step - (double)numerology_backoff(&d->num);
+	return step * d->step - (double)numerology_backoff(&d->num);
 }
 
 static float complex inner(const float complex *a, const float complex *b, size_t n)
@@ -105,9 +138,11 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 	if (!d)
 		return NULL;
 	d->num = *num;
-	d->n_delays = num->cp + 1;
+	d->step = (double)num->n_fft / (ACCESS_SC * OVERSAMPLING);
+	d->n_delays = (size_t)ceil(1.5 * (double)num->cp / d->step) + 1;
 	d->n_symbols = num->format->n_ul_data;
 	d->n_re = d->n_symbols * ACCESS_SC;
+	access_detector_set_false_alarm(d, usual_false_alarm);
 	d->tone = malloc(ACCESS_SC * d->n_delays * sizeof *d->tone);
 	d->profile = malloc(d->n_delays * sizeof *d->profile);
 	d->match = malloc(d->n_delays * sizeof *d->match);
@@ -143,8 +178,15 @@ static void turn_back(struct access_detector *d, unsigned device)
 		d->turned[i] = d->received[i] * conjf(sequence[i]);
 }
 
-/* The statistic of the best delay, over d->turned; *step: which, between the grid's points. */
-static float best_delay(struct access_detector *d, double *step)
+/* The place of the top of a parabola through three points one apart, from the middle one: -1/2 .. 1/2. */
+static double parabola_top(double left, double mid, double right)
+{
+	double curve = left - 2 * mid + right;
+	return curve < 0 ? fmin(fmax(0.5 * (left - right) / curve, -0.5), 0.5) : 0;
+}
+
+/* Statistic of each delay of the grid over d->turned into d->profile; returns the largest, *best: which. */
+static float search_delays(struct access_detector *d, size_t *best)
 {
 	size_t n = d->n_delays;
 	float *restrict profile = d->profile;
@@ -161,21 +203,35 @@ static float best_delay(struct access_detector *d, double *step)
 		float e = energy(x, ACCESS_SC);
 		float scale = e > 0 ? 1 / e : 0;
 		for (size_t i = 0; i < n; i++)
-			profile[i] +=
-			        scale * (crealf(match[i]) * crealf(match[i]) + cimagf(match[i]) * cimagf(match[i]));
+			profile[i] += scale * power_of(match[i]);
 	}
-	size_t best = 0;
+	*best = 0;
 	for (size_t i = 1; i < n; i++)
-		if (profile[i] > profile[best])
-			best = i;
-	*step = (double)best;
-	if (best > 0 && best + 1 < n) { /* parabola through three points */
-		double left = profile[best - 1], mid = profile[best], right = profile[best + 1];
-		double curve = left - 2 * mid + right;
-		if (curve < 0)
-			*step += 0.5 * (left - right) / curve;
-	}
-	return profile[best];
+		if (profile[i] > profile[*best])
+			*best = i;
+	return profile[*best];
+}
+
+/* Power of d->turned matched to a delay of any fraction. */
+static double power_at(const struct access_detector *d, double delay)
+{
+	float complex tone[ACCESS_SC];
+	for (size_t k = 0; k < ACCESS_SC; k++)
+		tone[k] = (float complex)cexp(-I * 2 * M_PI * numerology_offset(&d->num, k) * delay /
+		                              (double)d->num.n_fft);
+	double sum = 0;
+	for (size_t l = 0; l < d->n_symbols; l++)
+		sum += (double)power_of(inner(tone, d->turned + l * ACCESS_SC, ACCESS_SC));
+	return sum;
+}
+
+/* The delay of the grid's best point, refined by parabolas over half and a quarter of its step. */
+static double refine_delay(const struct access_detector *d, size_t best)
+{
+	double delay = delay_of(d, (double)best), least = delay_of(d, 0);
+	for (double step = 0.5 * d->step; step > 0.2 * d->step; step *= 0.5)
+		delay += step * parabola_top(power_at(d, delay - step), power_at(d, delay), power_at(d, delay + step));
+	return fmin(fmax(delay, least), access_delay_max(&d->num));
 }
 
 /* Fills in power and SNR of the device whose sequence d->turned was turned back by, and takes it out of d->received.
@@ -204,23 +260,26 @@ size_t access_detect(struct access_detector *d, const float complex *grid, uint3
 	size_t n_found = 0;
 	candidates &= (UINT32_C(1) << PHY_DEVICES_MAX) - 1;
 	while (candidates) {
-		float best = threshold;
+		float strongest = d->threshold;
+		size_t delay = 0;
 		struct access_found *next = NULL;
 		for (unsigned device = 0; device < PHY_DEVICES_MAX; device++) {
 			if (!(candidates >> device & 1))
 				continue;
-			double step;
+			size_t best;
 			turn_back(d, device);
-			float statistic = best_delay(d, &step);
-			if (statistic < best)
+			float statistic = search_delays(d, &best);
+			if (statistic < strongest)
 				continue;
-			best = statistic;
+			strongest = statistic;
+			delay = best;
 			next = &found[n_found];
-			*next = (struct access_found){ .device = device, .delay_samples = (float)delay_of(d, step) };
+			*next = (struct access_found){ .device = device };
 		}
 		if (!next)
 			break;
 		turn_back(d, next->device);
+		next->delay_samples = (float)refine_delay(d, delay);
 		measure_and_cancel(d, next, n_found);
 		candidates &= ~(UINT32_C(1) << next->device);
 		n_found++;
