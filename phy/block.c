@@ -1,40 +1,38 @@
 #include "phy/block.h"
 
-#include "phy/equalize.h"
 #include "phy/gold.h"
 #include "phy/mcs.h"
 #include "phy/modem.h"
+#include "phy/soften.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
+
+enum { RUN = PHY_RB_SC };
 
 struct block {
 	struct numerology num;
 	struct tb_coder *coder;
 	uint32_t *re;
-	uint8_t *bits;
-	float complex *y, *h, *z;
-	float *var, *llr;
+	uint8_t *symbols, *scramble; /* a byte an RE */
+	float *inverse_noise;        /* n_sc */
+	struct soften soften;
 };
 
 struct block *block_create(const struct numerology *num)
 {
-	size_t n_re = num->n_sc * (size_t)(num->n_symbols - num->format->n_control);
-	size_t n_coded = n_re * MODEM_BITS_MAX;
 	struct block *b = calloc(1, sizeof *b);
 	if (!b)
 		return NULL;
 	b->num = *num;
-	b->coder = tb_coder_create(block_bytes_max(num), n_coded);
+	b->coder = tb_coder_create(block_bytes_max(num));
 	b->re = calloc(LAYOUT_RE_MAX, sizeof *b->re);
-	b->bits = calloc(n_coded, sizeof *b->bits);
-	b->y = calloc(n_re, sizeof *b->y);
-	b->h = calloc(n_re, sizeof *b->h);
-	b->z = calloc(n_re, sizeof *b->z);
-	b->var = calloc(n_re, sizeof *b->var);
-	b->llr = calloc(n_coded, sizeof *b->llr);
-	if (b->coder && b->re && b->bits && b->y && b->h && b->z && b->var && b->llr)
+	b->symbols = calloc(LAYOUT_RE_MAX, 1);
+	b->scramble = calloc(LAYOUT_RE_MAX, 1);
+	b->inverse_noise = calloc(num->n_sc, sizeof *b->inverse_noise);
+	if (b->coder && b->re && b->symbols && b->scramble && b->inverse_noise)
 		return b;
 	block_destroy(b);
 	errno = ENOMEM;
@@ -45,12 +43,9 @@ void block_destroy(struct block *b)
 {
 	if (!b)
 		return;
-	free(b->llr);
-	free(b->var);
-	free(b->z);
-	free(b->h);
-	free(b->y);
-	free(b->bits);
+	free(b->inverse_noise);
+	free(b->scramble);
+	free(b->symbols);
 	free(b->re);
 	tb_coder_destroy(b->coder);
 	free(b);
@@ -72,72 +67,101 @@ size_t block_bytes_max(const struct numerology *num)
 	return mcs_tbs_bytes(mcs_get(mcs_count() - 1), num->n_rb * layout_nominal_re_per_rb(num));
 }
 
+static struct tb_format format_of(const struct grant *g, size_t n_bytes, size_t n_re)
+{
+	const struct mcs *m = mcs_get(g->mcs);
+	return (struct tb_format){
+		.n_bytes = n_bytes,
+		.n_symbols = n_re,
+		.qm = m->bits,
+		.rv = g->rv,
+		.graph = tb_graph(n_bytes, m->rate),
+	};
+}
+
 int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, float amplitude, const uint8_t *tb,
                size_t n_bytes, float complex *grid)
 {
+	float complex points[MODEM_POINTS_MAX];
 	if (!n_bytes || n_bytes != block_bytes(&b->num, g))
 		return -EINVAL;
-	unsigned qm = mcs_get(g->mcs)->bits;
-	struct tb_format f = { .n_bytes = n_bytes, .n_coded = n_re * qm, .qm = qm, .rv = g->rv };
-	int rc = tb_encode(b->coder, &f, tb, b->bits);
+	struct tb_format f = format_of(g, n_bytes, n_re);
+	int rc = tb_encode(b->coder, &f, tb, b->symbols);
 	if (rc)
 		return rc;
-	gold_xor_bits(seed, b->bits, f.n_coded);
-	rc = modem_map(qm, b->bits, b->z, n_re);
-	for (size_t i = 0; !rc && i < n_re; i++)
-		grid[b->re[i]] = amplitude * b->z[i];
-	return rc;
+	gold_symbols(seed, f.qm, b->scramble, n_re);
+	modem_points(f.qm, amplitude, points);
+	for (size_t i = 0; i < n_re; i++)
+		grid[b->re[i]] = points[b->symbols[i] ^ b->scramble[i]];
+	return 0;
 }
 
-/* Equalised symbols against the points their soft bits decide for, in dB of those points' power. */
-static float evm_db(struct block *b, unsigned qm, size_t n_re)
+/* One over the noise of each subcarrier of the granted RBs; a variance that is none erases. */
+static void invert_noise(struct block *b, const struct rb_set *rbs, const float *noise_var)
 {
-	double error = 0, power = 0;
-	for (size_t i = 0; i < n_re * qm; i++)
-		b->bits[i] = b->llr[i] < 0;
-	modem_map(qm, b->bits, b->y, n_re);
-	for (size_t i = 0; i < n_re; i++) {
-		float complex e = b->z[i] - b->y[i], s = b->y[i];
-		error += crealf(e) * crealf(e) + cimagf(e) * cimagf(e);
-		power += crealf(s) * crealf(s) + cimagf(s) * cimagf(s);
+	for (size_t rb = 0; rb < b->num.n_rb; rb++) {
+		if (!rb_set_has(rbs, rb))
+			continue;
+		float inverse = noise_var[rb] > 0 ? 1 / noise_var[rb] : 0;
+		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++)
+			b->inverse_noise[k] = inverse;
 	}
-	return (float)(10 * log10(error / power));
 }
 
-static float mean_snr_db(const float *var, size_t n)
+/* n REs of the list, from the one numbered `first`, to the soft demapper; runs of an RB at a time. */
+static void gather(struct block *b, size_t first, size_t n, const float complex *grid, const float complex *h)
 {
-	double sum = 0;
-	for (size_t i = 0; i < n; i++)
-		sum += 1.0 / (double)var[i];
-	return (float)(10 * log10(sum / (double)n));
+	const uint32_t *re = b->re + first;
+	struct soften *s = &b->soften;
+	size_t n_sc = b->num.n_sc, row = re[0] / n_sc * n_sc;
+	for (size_t i = 0; i < n;) {
+		for (; re[i] >= row + n_sc; row += n_sc)
+			;
+		size_t k = re[i] - row;
+		if (i + RUN <= n && re[i + RUN - 1] == re[i] + RUN - 1 && k + RUN <= n_sc) {
+			memcpy(s->y + i, grid + re[i], RUN * sizeof *grid);
+			memcpy(s->h + i, h + re[i], RUN * sizeof *h);
+			memcpy(s->inverse_noise + i, b->inverse_noise + k, RUN * sizeof *b->inverse_noise);
+			i += RUN;
+		} else {
+			s->y[i] = grid[re[i]];
+			s->h[i] = h[re[i]];
+			s->inverse_noise[i] = b->inverse_noise[k];
+			i++;
+		}
+	}
+	memcpy(s->scramble, b->scramble + first, n);
 }
 
 int block_receive(struct block *b, const struct grant *g, uint32_t seed, size_t n_re, const float complex *grid,
                   const struct block_channel *channel, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
                   struct rx_info *info)
 {
-	size_t n_sc = b->num.n_sc;
 	*n_bytes = block_bytes(&b->num, g);
 	if (!*n_bytes)
 		return -EINVAL;
-	unsigned qm = mcs_get(g->mcs)->bits;
-	for (size_t i = 0; i < n_re; i++) {
-		b->y[i] = grid[b->re[i]];
-		b->h[i] = channel->h[b->re[i]];
+	struct tb_format f = format_of(g, *n_bytes, n_re);
+	int rc = tb_decode_begin(b->coder, &f, soft);
+	if (rc)
+		return rc;
+	double snr = 0, error = 0, power = 0;
+	gold_symbols(seed, f.qm, b->scramble, n_re);
+	invert_noise(b, &g->rbs, channel->noise_var);
+	for (size_t i = 0, n; i < n_re; i += n) {
+		n = n_re - i < SOFTEN_RE ? n_re - i : SOFTEN_RE;
+		gather(b, i, n, grid, channel->h);
+		soften(&b->soften, f.qm, n);
+		tb_decode_feed(b->coder, b->soften.llr[0], SOFTEN_RE, n);
+		snr += (double)b->soften.snr;
+		error += (double)b->soften.error;
+		power += (double)b->soften.power;
 	}
-	equalize(b->y, b->h, 1, n_re, b->z, b->var);
-	for (size_t i = 0; i < n_re; i++)
-		b->var[i] *= channel->noise_var[b->re[i] % n_sc / PHY_RB_SC];
-	modem_demap(qm, b->z, b->var, b->llr, n_re);
-	if (info) {
-		info->snr_db = mean_snr_db(b->var, n_re);
-		info->evm_db = evm_db(b, qm, n_re);
-	}
-	gold_flip_llr(seed, b->llr, n_re * qm);
-	struct tb_format f = { .n_bytes = *n_bytes, .n_coded = n_re * qm, .qm = qm, .rv = g->rv };
 	struct tb_stats st = { 0 };
-	int rc = tb_decode(b->coder, &f, b->llr, soft, tb, &st);
-	if (info)
+	rc = tb_decode_end(b->coder, tb, &st);
+	if (info) {
+		info->snr_db = (float)(10 * log10(snr / (double)n_re));
+		info->evm_db = power > 0 ? (float)(10 * log10(error / power)) : INFINITY;
 		info->iterations = st.n_decoded ? (st.iterations + st.n_decoded / 2) / st.n_decoded : 0;
+	}
 	return rc;
 }

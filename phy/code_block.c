@@ -3,51 +3,39 @@
 #include <endian.h>
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { PUNCTURED_COLS = 2, BUFFER_COLS = 50, CORE_ROWS = 4, KNOWN = 127 /* LLR of a filler bit */ };
+enum { PUNCTURED_COLS = 2, CORE_ROWS = 4, KNOWN = 127 /* LLR of a filler bit */ };
 
-void code_block_init(struct code_block *b, size_t n_bits, size_t n_total)
+/* Kb: columns that carry information (section 5.2.2). */
+static size_t info_cols(const struct ldpc_graph *graph, size_t n_total)
 {
-	size_t kb = n_total > 640 ? 10 : n_total > 560 ? 9 : n_total > 192 ? 8 : 6;
-	size_t z = ldpc_lifting_size((n_bits + kb - 1) / kb);
+	if (graph == &ldpc_bg1)
+		return graph->n_info;
+	return n_total > 640 ? 10 : n_total > 560 ? 9 : n_total > 192 ? 8 : 6;
+}
 
-	if (b->code.z != z)
-		ldpc_code_init(&b->code, &ldpc_bg2, z);
+void code_block_init(struct code_block *b, const struct ldpc_graph *graph, size_t n_bits, size_t n_total)
+{
+	size_t kb = info_cols(graph, n_total), z = ldpc_lifting_size((n_bits + kb - 1) / kb);
+
+	if (b->code.graph != graph || b->code.z != z)
+		ldpc_code_init(&b->code, graph, z);
 	b->n_bits = n_bits;
-	b->n_filler = ldpc_bg2.n_info * z - n_bits;
+	b->n_filler = graph->n_info * z - n_bits;
 	b->head = n_bits - PUNCTURED_COLS * z;
-	b->n_buffer = BUFFER_COLS * z - b->n_filler;
+	b->n_word = graph->n_cols * z;
+	b->n_buffer = b->n_word - PUNCTURED_COLS * z - b->n_filler;
 }
 
 size_t code_block_start(const struct code_block *b, unsigned rv)
 {
-	static const uint8_t k0_cols[] = { 0, 13, 25,
-		                           43 }; /* table 5.4.2.1-2; from 13 on all is parity, fillers before it */
+	static const uint8_t k0_cols[2][4] = { { 0, 17, 33, 56 }, { 0, 13, 25, 43 } }; /* table 5.4.2.1-2 */
+	size_t place = k0_cols[b->code.graph == &ldpc_bg2][rv] * b->code.z;            /* with the fillers counted */
 
-	return rv ? k0_cols[rv] * b->code.z - b->n_filler : 0;
-}
-
-int code_block_work_init(struct code_block_work *w, size_t max_coded)
-{
-	w->max_coded = max_coded;
-	w->decoder = ldpc_decoder_create();
-	w->quantised = malloc(max_coded);
-	w->selected = malloc(max_coded);
-	w->selected_bits = malloc(max_coded);
-	if (w->decoder && w->quantised && w->selected && w->selected_bits)
-		return 0;
-	code_block_work_free(w);
-	return -ENOMEM;
-}
-
-void code_block_work_free(struct code_block_work *w)
-{
-	free(w->selected_bits);
-	free(w->selected);
-	free(w->quantised);
-	ldpc_decoder_destroy(w->decoder);
+	if (place <= b->head)
+		return place;
+	return place < b->head + b->n_filler ? b->head : place - b->n_filler;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -58,80 +46,97 @@ static size_t smaller(size_t a, size_t b)
 /* Rows of the base graph that parity up to place `end` of the buffer needs; all when the buffer wraps. */
 static size_t rows_needed(const struct code_block *b, size_t end)
 {
+	const struct ldpc_graph *g = b->code.graph;
 	size_t cols = PUNCTURED_COLS + (end + b->n_filler + b->code.z - 1) / b->code.z;
 
 	if (end > b->n_buffer)
-		return ldpc_bg2.n_rows;
-	return cols < (size_t)ldpc_bg2.n_info + CORE_ROWS ? CORE_ROWS : cols - ldpc_bg2.n_info;
+		return g->n_rows;
+	return cols < (size_t)g->n_info + CORE_ROWS ? CORE_ROWS : cols - g->n_info;
 }
 
-void code_block_encode(struct code_block_work *w, const struct code_block *b, size_t start, unsigned qm, uint8_t *out,
-                       size_t n)
+/* Where a place of the buffer is in the codeword, and how many of n follow it there without a gap. */
+static size_t word_index(const struct code_block *b, size_t place, size_t n, size_t *run)
 {
-	size_t z = b->code.z, per_bit = n / qm;
-
-	memset(w->word + b->n_bits, 0, b->n_filler);
-	ldpc_encode(&b->code, w->word, rows_needed(b, start + n));
-	memcpy(w->buffer, w->word + PUNCTURED_COLS * z, b->head);
-	memcpy(w->buffer + b->head, w->word + ldpc_bg2.n_info * z, b->n_buffer - b->head);
-	for (size_t i = 0, at = start, run; i < n; i += run, at = 0) {
-		run = smaller(b->n_buffer - at, n - i);
-		memcpy(w->selected_bits + i, w->buffer + at, run);
+	if (place < b->head) {
+		*run = smaller(n, b->head - place);
+		return PUNCTURED_COLS * b->code.z + place;
 	}
-	for (unsigned k = 0; k < qm; k++)
-		for (size_t j = 0; j < per_bit; j++)
-			out[j * qm + k] = w->selected_bits[k * per_bit + j];
+	*run = smaller(n, b->n_buffer - place);
+	return b->n_word - b->n_buffer + place;
 }
 
-/* To the decoder's integers. A NaN becomes the largest. */
-static void quantise(const float *llr, int8_t *q, size_t n)
+void code_block_encode(const struct code_block *b, uint8_t *word, size_t start, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		float x = llr[i] * LDPC_LLR_STEPS;
-		x = x < 127.0f ? x : 127.0f;
-		x = x > -127.0f ? x : -127.0f;
-		q[i] = (int8_t)(int)(x + copysignf(0.5f, x));
+	memset(word + b->n_bits, 0, b->n_filler);
+	ldpc_encode(&b->code, word, rows_needed(b, start + n));
+}
+
+void code_block_take(const struct code_block *b, const uint8_t *word, size_t place, unsigned shift, uint8_t *out,
+                     size_t n)
+{
+	for (size_t run; n; n -= run, out += run, place += run) {
+		place = place < b->n_buffer ? place : place % b->n_buffer;
+		const uint8_t *from = word + word_index(b, place, n, &run);
+		if (shift)
+			for (size_t i = 0; i < run; i++)
+				out[i] = (uint8_t)(out[i] | from[i] << shift);
+		else
+			memcpy(out, from, run);
 	}
+}
+
+void code_block_clear(const struct code_block *b, int8_t *soft)
+{
+	memset(soft, 0, b->n_word);
+	memset(soft + b->n_bits, KNOWN, b->n_filler);
 }
 
 static void add_saturating(int8_t *restrict sum, const int8_t *restrict x, size_t n)
 {
+#pragma omp simd
 	for (size_t i = 0; i < n; i++) {
 		int16_t s = (int16_t)(sum[i] + x[i]);
-		sum[i] = (int8_t)(s > 127 ? 127 : s < -127 ? -127 : s);
+		s = s > 127 ? 127 : s;
+		sum[i] = (int8_t)(s < -127 ? -127 : s);
 	}
 }
 
-void code_block_collect(struct code_block_work *w, const struct code_block *b, const float *llr, size_t start,
-                        unsigned qm, int8_t *soft, size_t n)
+void code_block_add(const struct code_block *b, int8_t *soft, size_t place, const int8_t *llr, size_t n)
 {
-	size_t per_bit = n / qm;
-
-	quantise(llr, w->quantised, n);
-	for (unsigned k = 0; k < qm; k++)
-		for (size_t j = 0; j < per_bit; j++)
-			w->selected[k * per_bit + j] = w->quantised[j * qm + k];
-	for (size_t i = 0, at = start, run; i < n; i += run, at = 0) {
-		run = smaller(b->n_buffer - at, n - i);
-		add_saturating(soft + at, w->selected + i, run);
+	for (size_t run; n; n -= run, llr += run, place += run) {
+		place = place < b->n_buffer ? place : place % b->n_buffer;
+		int8_t *to = soft + word_index(b, place, n, &run);
+		add_saturating(to, llr, run);
 	}
 }
 
-int code_block_decode(struct code_block_work *w, const struct code_block *b, const int8_t *soft,
+static int anything_received(const struct code_block *b, const int8_t *soft)
+{
+	int8_t any = 0;
+
+	for (size_t i = 0; i < b->n_bits; i++)
+		any |= soft[i];
+	for (size_t i = b->n_bits + b->n_filler; i < b->n_word; i++)
+		any |= soft[i];
+	return any;
+}
+
+int code_block_decode(const struct code_block *b, struct ldpc_decoder *d, const int8_t *soft, uint8_t *bits,
                       unsigned max_iterations)
 {
-	size_t z = b->code.z, n_info = ldpc_bg2.n_info * z;
-	int any = 0;
-
-	for (size_t i = 0; i < b->n_buffer; i++)
-		any |= soft[i];
-	if (!any) /* all checks would hold: the all-zero word */
+	if (!anything_received(b, soft)) /* all checks would hold: the all-zero word */
 		return -EBADMSG;
-	memset(w->llr, 0, PUNCTURED_COLS * z);
-	memcpy(w->llr + PUNCTURED_COLS * z, soft, b->head);
-	memset(w->llr + b->n_bits, KNOWN, b->n_filler);
-	memcpy(w->llr + n_info, soft + b->head, b->n_buffer - b->head);
-	return ldpc_decode(w->decoder, &b->code, w->llr, w->word, max_iterations);
+	return ldpc_decode(d, &b->code, soft, bits, max_iterations);
+}
+
+void code_block_quantise(const float *llr, size_t stride, int8_t *q, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		float x = llr[i * stride] * LDPC_LLR_STEPS;
+		x = x < 127.0f ? x : 127.0f;
+		x = x > -127.0f ? x : -127.0f;
+		q[i] = (int8_t)(int)(x + copysignf(0.5f, x));
+	}
 }
 
 /* Eight bits at a time. Byte i of a little-endian word is bit 7 - i of the byte. */

@@ -1,5 +1,8 @@
 #include "phy/crc.h"
 
+#include <endian.h>
+#include <string.h>
+
 const struct crc_poly crc24a = { 24, 0x864CFB };
 const struct crc_poly crc24b = { 24, 0x800063 };
 const struct crc_poly crc24c = { 24, 0xB2B117 };
@@ -18,7 +21,7 @@ void crc_init(struct crc *c, const struct crc_poly *poly)
 			r = r << 1 ^ (r >> (REGISTER_BITS - 1) ? p : 0);
 		c->table[0][b] = r;
 	}
-	for (size_t k = 1; k < 4; k++)
+	for (size_t k = 1; k < 8; k++)
 		for (size_t b = 0; b < 256; b++) {
 			uint32_t r = c->table[k - 1][b];
 			c->table[k][b] = r << 8 ^ c->table[0][r >> (REGISTER_BITS - 8)];
@@ -31,11 +34,13 @@ uint32_t crc_bytes(const struct crc *c, uint32_t start, const uint8_t *bytes, si
 	uint32_t r = start << unused;
 	size_t i = 0;
 
-	for (; i + 4 <= n; i += 4) {
-		r ^= (uint32_t)bytes[i] << 24 | (uint32_t)bytes[i + 1] << 16 | (uint32_t)bytes[i + 2] << 8 |
-		     bytes[i + 3];
-		r = c->table[3][r >> 24] ^ c->table[2][r >> 16 & 255] ^ c->table[1][r >> 8 & 255] ^
-		    c->table[0][r & 255];
+	for (; i + 8 <= n; i += 8) { /* eight bytes at a time: only the first four meet the register */
+		uint64_t word;
+		memcpy(&word, bytes + i, sizeof word);
+		word = be64toh(word) ^ (uint64_t)r << 32;
+		r = 0;
+		for (unsigned k = 0; k < 8; k++)
+			r ^= c->table[k][word >> 8 * k & 255];
 	}
 	for (; i < n; i++)
 		r = r << 8 ^ c->table[0][r >> 24 ^ bytes[i]];

@@ -25,7 +25,7 @@ extern const struct crc_poly crc24a, crc24b, crc24c, crc16;
 
 struct crc {
 	struct crc_poly poly;
-	uint32_t table[4][256]; /* [k][b]: what byte b does to the left-aligned register k + 1 bytes later */
+	uint32_t table[8][256]; /* [k][b]: what byte b does to the left-aligned register k + 1 bytes later */
 };
 
 /* Fills the tables. Any poly with 8 .. 24 bits. */

@@ -1,6 +1,8 @@
 #include "phy/gold.h"
 
+#include <endian.h>
 #include <math.h>
+#include <string.h>
 
 enum { N_C = 1600 };
 
@@ -40,13 +42,90 @@ uint32_t gold_next32(struct gold *g)
 	return c;
 }
 
-void gold_words(uint32_t c_init, uint32_t *words, size_t n_words)
+/* Words of both registers, DEGREE of the past before BLOCK new ones: as word i + 31 is a sum of words i .. i + 3, up to
+ * 28 can be made at a time. */
+enum { DEGREE = 31, BLOCK = 192 /* words; a whole number of symbols of any order */ };
+
+struct stream {
+	uint32_t x1[DEGREE + BLOCK], x2[DEGREE + BLOCK];
+};
+
+static void stream_init(struct stream *s, uint32_t c_init)
 {
 	struct gold g;
 
 	gold_init(&g, c_init);
-	for (size_t i = 0; i < n_words; i++)
-		words[i] = gold_next32(&g);
+	for (int i = 0; i < DEGREE; i++) {
+		s->x1[i] = (uint32_t)g.x1;
+		s->x2[i] = (uint32_t)g.x2;
+		step(&g);
+	}
+}
+
+/* words: BLOCK, little endian. */
+static void stream_next(struct stream *s, uint32_t *words)
+{
+	uint32_t *restrict x1 = s->x1, *restrict x2 = s->x2;
+
+#pragma omp simd safelen(16)
+	for (int i = DEGREE; i < DEGREE + BLOCK; i++) {
+		x1[i] = x1[i - 28] ^ x1[i - 31];
+		x2[i] = x2[i - 28] ^ x2[i - 29] ^ x2[i - 30] ^ x2[i - 31];
+	}
+	for (int i = 0; i < BLOCK; i++)
+		words[i] = htole32(x1[i] ^ x2[i]);
+	memcpy(x1, x1 + BLOCK, DEGREE * sizeof x1[0]);
+	memcpy(x2, x2 + BLOCK, DEGREE * sizeof x2[0]);
+}
+
+void gold_words(uint32_t c_init, uint32_t *words, size_t n_words)
+{
+	struct stream s;
+	uint32_t block[BLOCK];
+
+	stream_init(&s, c_init);
+	for (size_t i = 0, n; i < n_words; i += n) {
+		n = n_words - i < BLOCK ? n_words - i : BLOCK;
+		stream_next(&s, block);
+		for (size_t k = 0; k < n; k++)
+			words[i + k] = le32toh(block[k]);
+	}
+}
+
+/* From fields of 2 width bits in x to fields twice as wide apart: low and high half of each part. */
+static uint64_t part(uint64_t x, uint64_t low_halves, unsigned width, unsigned shift)
+{
+	return (x & low_halves) | (x & low_halves << width) << shift;
+}
+
+/* qm bits a byte from 8 qm bits in a row. */
+static uint64_t spread(uint64_t x, unsigned qm)
+{
+	const uint64_t one = 1;
+
+	x = part(x, (one << 4 * qm) - 1, 4 * qm, 32 - 4 * qm);
+	x = part(x, ((one << 2 * qm) - 1) * 0x0000000100000001u, 2 * qm, 16 - 2 * qm);
+	return part(x, ((one << qm) - 1) * 0x0001000100010001u, qm, 8 - qm);
+}
+
+void gold_symbols(uint32_t c_init, unsigned qm, uint8_t *out, size_t n)
+{
+	struct stream s;
+	uint32_t words[BLOCK + 2] = { 0 }; /* two more: of the last symbols' 64 bits some are not used */
+	size_t per_block = BLOCK * 32 / qm;
+
+	stream_init(&s, c_init);
+	for (; n; out += per_block) {
+		size_t now = n < per_block ? n : per_block;
+		stream_next(&s, words);
+		for (size_t i = 0; i < now; i += 8) {
+			uint64_t x;
+			memcpy(&x, (const uint8_t *)words + i / 8 * qm, sizeof x);
+			x = htole64(spread(le64toh(x), qm));
+			memcpy(out + i, &x, now - i < 8 ? now - i : 8);
+		}
+		n -= now;
+	}
 }
 
 void gold_xor_bits(uint32_t c_init, uint8_t *bits, size_t n)

@@ -5,27 +5,34 @@
 /* snr_db: tests/accept/phy_bler -n 2232 -t 500 -s 1 (2232 RE: 18 resource blocks of a downlink slot), channel known. */
 /* clang-format off */
 static const struct mcs table[] = {
-	/* bits rate   snr_db */
-	{ 2, 0.12f, -5.9f },
-	{ 2, 0.16f, -4.6f },
-	{ 2, 0.20f, -3.6f },
-	{ 2, 0.26f, -2.3f },
-	{ 2, 0.33f, -1.2f },
-	{ 2, 0.42f, 0.1f },
-	{ 2, 0.52f, 1.4f },
-	{ 2, 0.62f, 2.5f },
-	{ 4, 0.37f, 4.0f },
-	{ 4, 0.44f, 5.4f },
-	{ 4, 0.52f, 6.7f },
-	{ 4, 0.60f, 7.9f },
-	{ 4, 0.68f, 9.2f },
-	{ 6, 0.51f, 10.7f },
-	{ 6, 0.58f, 12.2f },
-	{ 6, 0.65f, 13.6f },
-	{ 6, 0.72f, 14.9f },
-	{ 6, 0.79f, 16.4f },
-	{ 6, 0.85f, 17.8f },
-	{ 6, 0.90f, 19.1f },
+	/* bits rate    snr_db */
+	{ 2, 0.200f, -3.9f },
+	{ 2, 0.250f, -2.7f },
+	{ 2, 0.310f, -1.5f },
+	{ 2, 0.380f, -0.3f },
+	{ 2, 0.460f, 0.8f },
+	{ 2, 0.550f, 2.0f },
+	{ 2, 0.640f, 3.0f },
+	{ 2, 0.730f, 4.0f },
+	{ 4, 0.420f, 5.0f },
+	{ 4, 0.480f, 6.0f },
+	{ 4, 0.540f, 7.0f },
+	{ 4, 0.610f, 8.0f },
+	{ 4, 0.680f, 9.0f },
+	{ 4, 0.750f, 10.0f },
+	{ 6, 0.550f, 11.5f },
+	{ 6, 0.600f, 12.5f },
+	{ 6, 0.650f, 13.4f },
+	{ 6, 0.700f, 14.4f },
+	{ 6, 0.760f, 15.5f },
+	{ 6, 0.820f, 16.7f },
+	{ 6, 0.870f, 17.6f },
+	{ 8, 0.700f, 19.1f },
+	{ 8, 0.745f, 20.2f },
+	{ 8, 0.790f, 21.3f },
+	{ 8, 0.835f, 22.4f },
+	{ 8, 0.880f, 23.5f },
+	{ 8, 0.930f, 24.7f },
 };
 /* clang-format on */
 
@@ -52,5 +59,5 @@ size_t mcs_tbs_bytes(const struct mcs *m, size_t n_re)
 {
 	size_t n_bytes = (size_t)((double)n_re * m->bits * (double)m->rate) / 8;
 
-	return n_bytes < MCS_TBS_MIN_BYTES + TB_CRC_BYTES ? 0 : tb_size_fit(n_bytes - TB_CRC_BYTES);
+	return n_bytes < MCS_TBS_MIN_BYTES + TB_CRC_BYTES ? 0 : tb_size_fit(n_bytes - TB_CRC_BYTES, m->rate);
 }

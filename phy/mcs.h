@@ -16,9 +16,9 @@
 enum { MCS_TBS_MIN_BYTES = 8 };
 
 struct mcs {
-	unsigned bits; /* a symbol: 2, 4, 6 */
-	float rate;
-	float snr_db; /* Es/N0 of a data RE */
+	unsigned bits; /* a symbol: 2, 4, 6, 8 */
+	float rate;    /* nominal: the base graph follows from it and the size */
+	float snr_db;  /* Es/N0 of a data RE */
 };
 
 size_t mcs_count(void);

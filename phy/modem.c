@@ -58,6 +58,25 @@ int modem_map(unsigned qm, const uint8_t *bits, float complex *symbols, size_t n
 	return 0;
 }
 
+int modem_points(unsigned qm, float amplitude, float complex *points)
+{
+	const struct map *map = find_map(qm);
+	float levels[1 << MODEM_BITS_MAX / 2];
+
+	if (!map)
+		return -EINVAL;
+	axis_levels(map, levels);
+	for (unsigned s = 0; s < 1u << qm; s++) {
+		unsigned re = 0, im = 0;
+		for (unsigned k = 0; k < qm; k += 2) {
+			re = re << 1 | (s >> k & 1);
+			im = im << 1 | (s >> (k + 1) & 1);
+		}
+		points[s] = CMPLXF(amplitude * levels[re], amplitude * levels[im]);
+	}
+	return 0;
+}
+
 /* One bit of one axis: x is the coordinate folded so that bit 0 lies on its positive side, in units; the points there
  * are 1, 3, .. 2 * half - 1, mirrored. Max-log: the slope grows by 4 at every even place. */
 static void bit_metric(const float *restrict x, const float *restrict gain, unsigned half, float *restrict metric)

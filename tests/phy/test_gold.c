@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-enum { N = 5000, N_C = 1600, N_SEEDS = 40 };
+enum { N = 13000, N_C = 1600, N_SEEDS = 40 };
 
 static void define(uint32_t c_init, uint8_t *c, size_t n)
 {
@@ -83,6 +83,26 @@ static void llrs_flip_where_the_sequence_is_one_at_every_length(void **state)
 	}
 }
 
+static void symbols_take_their_bits_in_turn_at_every_order_and_length(void **state)
+{
+	static uint8_t c[N], s[N];
+
+	(void)state;
+	for (unsigned qm = 2; qm <= 8; qm += 2)
+		for (size_t n = 0; n <= N / qm; n += n < 40 ? 1 : 97) {
+			define(seed(n), c, n * qm);
+			memset(s, 0xAA, sizeof s);
+			gold_symbols(seed(n), qm, s, n);
+			for (size_t j = 0; j < n; j++) {
+				unsigned expected = 0;
+				for (unsigned k = 0; k < qm; k++)
+					expected |= (unsigned)c[j * qm + k] << k;
+				assert_int_equal(s[j], expected);
+			}
+			assert_int_equal(s[n], 0xAA);
+		}
+}
+
 static void pilots_follow_the_formula_at_every_length(void **state)
 {
 	static uint8_t c[N];
@@ -123,6 +143,7 @@ int main(void)
 		cmocka_unit_test(words_are_the_defined_sequence),
 		cmocka_unit_test(scrambling_adds_the_sequence_at_every_length),
 		cmocka_unit_test(llrs_flip_where_the_sequence_is_one_at_every_length),
+		cmocka_unit_test(symbols_take_their_bits_in_turn_at_every_order_and_length),
 		cmocka_unit_test(pilots_follow_the_formula_at_every_length),
 		cmocka_unit_test(sequences_of_neighbouring_seeds_are_uncorrelated),
 	};

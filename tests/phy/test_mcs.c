@@ -1,9 +1,7 @@
 /* The MCS table: order, sizes, and thresholds measured again. */
-#include "phy/gold.h"
 #include "phy/mcs.h"
-#include "phy/modem.h"
 #include "phy/tb.h"
-#include "tests/phy/awgn.h"
+#include "tests/phy/coded_link.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +59,7 @@ static void block_sizes_are_legal_within_the_rate_and_lose_little_to_rounding(vo
 			const struct mcs *m = mcs_get(i);
 			size_t n_bytes = mcs_tbs_bytes(m, n_re);
 			double room = (double)n_re * m->bits * (double)m->rate / 8;
-			assert_int_equal(tb_size_fit(n_bytes), n_bytes);
+			assert_int_equal(tb_size_fit(n_bytes, m->rate), n_bytes);
 			if (n_bytes)
 				assert_true((double)(n_bytes + TB_CRC_BYTES) <= room && n_bytes >= MCS_TBS_MIN_BYTES);
 			else
@@ -75,31 +73,15 @@ enum { N_RE = 2232, TRIALS = 150 };
 
 static int errors_at(const struct mcs *m, double snr_db, uint64_t seed)
 {
-	static uint8_t sent[N_RE], got[N_RE], bits[N_RE * 6];
-	static float complex symbols[N_RE];
-	static float noise_var[N_RE], llr[N_RE * 6];
-	struct tb_format f = { mcs_tbs_bytes(m, N_RE), N_RE * m->bits, m->bits, 0 };
-	struct tb_coder *t = tb_coder_create(f.n_bytes, f.n_coded);
-	struct awgn g = { seed };
+	static const unsigned once[] = { 0 };
+	struct coded_link l;
 	int errors = 0;
 
-	assert_non_null(t);
-	for (size_t i = 0; i < N_RE; i++)
-		noise_var[i] = (float)pow(10, -snr_db / 10);
-	for (int k = 0; k < TRIALS; k++) {
-		awgn_bytes(&g, sent, f.n_bytes);
-		tb_encode(t, &f, sent, bits);
-		gold_xor_bits(77, bits, f.n_coded);
-		modem_map(f.qm, bits, symbols, N_RE);
-		awgn_add(&g, symbols, noise_var[0], symbols, N_RE);
-		modem_demap(f.qm, symbols, noise_var, llr, N_RE);
-		gold_flip_llr(77, llr, f.n_coded);
-		int rc = tb_decode(t, &f, llr, NULL, got, NULL);
-		errors += rc != 0;
-		if (!rc)
-			assert_memory_equal(got, sent, f.n_bytes);
-	}
-	tb_coder_destroy(t);
+	assert_true(coded_link_init(&l, m, N_RE, seed));
+	for (int k = 0; k < TRIALS; k++)
+		errors += !coded_link_block(&l, once, 1, snr_db);
+	assert_int_equal(l.n_wrong, 0);
+	coded_link_free(&l);
 	return errors;
 }
 

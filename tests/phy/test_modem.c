@@ -231,6 +231,22 @@ static void an_erased_symbol_says_nothing(void **state)
 	}
 }
 
+static void the_table_of_points_is_the_map(void **state)
+{
+	(void)state;
+	for (size_t o = 0; o < N_ORDERS; o++) {
+		float complex points[MODEM_POINTS_MAX], mapped;
+		assert_int_equal(modem_points(orders[o], 3, points), 0);
+		for (unsigned i = 0; i < 1u << orders[o]; i++) {
+			uint8_t bits[8];
+			for (unsigned k = 0; k < orders[o]; k++)
+				bits[k] = i >> k & 1;
+			modem_map(orders[o], bits, &mapped, 1);
+			assert_true(cabsf(points[i] - 3 * mapped) < 1e-6f);
+		}
+	}
+}
+
 static void an_unknown_order_is_refused(void **state)
 {
 	static const unsigned wrong[] = { 0, 1, 3, 5, 7, 10, 16 };
@@ -241,6 +257,7 @@ static void an_unknown_order_is_refused(void **state)
 	(void)state;
 	for (size_t k = 0; k < sizeof wrong / sizeof wrong[0]; k++) {
 		assert_int_equal(modem_map(wrong[k], bits, y, 1), -EINVAL);
+		assert_int_equal(modem_points(wrong[k], 1, y), -EINVAL);
 		assert_int_equal(modem_demap(wrong[k], y, noise_var, llr, 1), -EINVAL);
 	}
 }
@@ -254,6 +271,7 @@ int main(void)
 		cmocka_unit_test(hard_decisions_err_as_often_as_theory_says),
 		cmocka_unit_test(hard_decisions_are_the_points_that_liquid_chooses),
 		cmocka_unit_test(an_erased_symbol_says_nothing),
+		cmocka_unit_test(the_table_of_points_is_the_map),
 		cmocka_unit_test(an_unknown_order_is_refused),
 	};
 
