@@ -13,7 +13,7 @@
 static void an_index_fits_five_bits_and_ends_where_the_table_does(void **state)
 {
 	(void)state;
-	assert_in_range(mcs_count(), 16, 32);
+	assert_in_range(mcs_count(), 20, 32);
 	for (size_t i = 0; i < mcs_count(); i++)
 		assert_non_null(mcs_get(i));
 	assert_null(mcs_get(mcs_count()));
@@ -29,15 +29,28 @@ static void efficiency_and_threshold_rise_with_the_index(void **state)
 	}
 }
 
-/* No code works below capacity, and this chain stays within 3.2 dB of it. */
-static void thresholds_lie_above_capacity_by_at_most_three_decibels(void **state)
+/* No code works below capacity. What is asked of the whole receiver, 2.5 dB, 3 dB at either end of the table, leaves room
+ * for the channel to be estimated. */
+static void thresholds_lie_close_above_capacity(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < mcs_count(); i++) {
 		const struct mcs *m = mcs_get(i);
-		double capacity_db = 10 * log10(pow(2, (double)m->bits * (double)m->rate) - 1);
-		assert_true((double)m->snr_db > capacity_db && (double)m->snr_db < capacity_db + 3.2);
+		double efficiency = (double)m->bits * (double)m->rate, capacity_db = 10 * log10(exp2(efficiency) - 1);
+		double most = efficiency < 0.5 || (m->bits == 8 && m->rate > 0.85f) ? 3 : 2.5;
+		assert_true((double)m->snr_db > capacity_db && (double)m->snr_db < capacity_db + most);
 	}
+}
+
+/* From QPSK at rate 0.2 to 256QAM at 0.93, in steps of at most 1.7 dB. */
+static void the_table_reaches_from_end_to_end_without_gaps(void **state)
+{
+	(void)state;
+	const struct mcs *first = mcs_get(0), *last = mcs_get(mcs_count() - 1);
+	assert_true(first->bits == 2 && first->rate <= 0.21f && first->rate >= 0.2f);
+	assert_true(last->bits == 8 && last->rate >= 0.92f);
+	for (size_t i = 1; i < mcs_count(); i++)
+		assert_true(mcs_get(i)->snr_db - mcs_get(i - 1)->snr_db < 1.7f);
 }
 
 static void the_best_index_for_an_snr_is_the_last_that_it_suffices_for(void **state)
@@ -101,7 +114,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(an_index_fits_five_bits_and_ends_where_the_table_does),
 		cmocka_unit_test(efficiency_and_threshold_rise_with_the_index),
-		cmocka_unit_test(thresholds_lie_above_capacity_by_at_most_three_decibels),
+		cmocka_unit_test(thresholds_lie_close_above_capacity),
+		cmocka_unit_test(the_table_reaches_from_end_to_end_without_gaps),
 		cmocka_unit_test(the_best_index_for_an_snr_is_the_last_that_it_suffices_for),
 		cmocka_unit_test(block_sizes_are_legal_within_the_rate_and_lose_little_to_rounding),
 		cmocka_unit_test(one_block_in_ten_fails_at_the_threshold),
