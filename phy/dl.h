@@ -2,7 +2,7 @@
  *
  * Base station, once a slot:
  *     dl_tx_begin(tx, slot);
- *     dl_tx_sysinfo(tx, &si, 4);
+ *     dl_tx_sysinfo(tx, &si, 4);                      // in sync slots
  *     dl_tx_dci(tx, &dci, 2);                         // -ENOSPC: no room left in the control symbols
  *     dl_tx_data(tx, dci.device, &dci.dl, tb, dl_tb_bytes(layout, &dci.dl));
  *     dl_tx_finish(tx, samples);                      // slot_len samples
@@ -12,6 +12,9 @@
  *     if (res.has_dci && res.dci.has_dl)
  *             dl_rx_data(rx, &res.dci.dl, NULL, tb, &n, &info);
  *
+ * One block for several devices: dl_tx_multicast and dl_tx_multicast_data, res.has_multicast and dl_rx_multicast_data.
+ * Which transmissions may be added up: scheduler/harq.h, harq_peer_receive.
+ *
  * The sync sequence goes out by itself in sync slots. Layout and coding: notes/phy.md.
  */
 #ifndef PHY_DL_H
@@ -19,6 +22,7 @@
 
 #include "phy/csi.h"
 #include "phy/dci.h"
+#include "phy/dl_level.h"
 #include "phy/layout.h"
 #include "phy/tb.h"
 #include "phy/track.h"
@@ -43,14 +47,17 @@ void dl_tx_destroy(struct dl_tx *tx); /* NULL is fine */
 
 void dl_tx_begin(struct dl_tx *tx, uint64_t slot);
 
-/* level: CCEs to spend, 1, 2, 4 or 8. 0, -ENOSPC when there is no aligned room left, -EINVAL for a bad field or level.
- */
+/* level: CCEs to spend, one of dl_levels (phy/dl_level.h). 0, -ENOSPC when fewer are left (nothing is added: the
+ * message is the caller's to send another time), -EINVAL for a bad field or level, or system information in a slot
+ * without sync or of another cell. Messages whose levels sum up to no more than the region always fit. */
 int dl_tx_sysinfo(struct dl_tx *tx, const struct sysinfo *si, unsigned level);
 int dl_tx_dci(struct dl_tx *tx, const struct dci *dci, unsigned level);
+int dl_tx_multicast(struct dl_tx *tx, const struct multicast *m, unsigned level);
 size_t dl_tx_cce_left(const struct dl_tx *tx);
 
 /* tb: n_bytes, exactly dl_tb_bytes. 0, -EINVAL for a wrong size or grant, -EBUSY if one of the RBs is taken already. */
 int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const uint8_t *tb, size_t n_bytes);
+int dl_tx_multicast_data(struct dl_tx *tx, const struct grant *g, const uint8_t *tb, size_t n_bytes);
 
 /* samples: slot_len, written whole (silent slots never are: pilots are always sent). */
 void dl_tx_finish(struct dl_tx *tx, float complex *samples);
@@ -60,8 +67,10 @@ struct dl_result {
 	struct track_measurement track; /* of the samples as given, for track_update; snr 0 when csi is not valid */
 	bool has_sysinfo;
 	struct sysinfo sysinfo;
-	bool has_dci; /* a message to this device */
+	bool has_dci; /* messages to this device; their items together */
 	struct dci dci;
+	bool has_multicast; /* a grant to several devices, this one among them */
+	struct multicast multicast;
 };
 
 struct dl_rx_stats {
@@ -69,8 +78,10 @@ struct dl_rx_stats {
 	uint64_t refused;    /* slots with a sample that is not finite */
 	uint64_t invalid;    /* slots without recognisable pilots */
 	uint64_t candidates; /* control candidates decoded */
-	uint64_t sysinfos, dcis;
+	uint64_t sysinfos, dcis, multicasts;
 	uint64_t bad_contents; /* right CRC, impossible contents */
+	uint64_t strangers; /* codewords to no address there is: 2^-24 of so many are taken for a message, an address */
+	uint64_t cut_short; /* slots with more candidates than are tried */
 	uint64_t blocks_ok, blocks_bad;
 };
 
@@ -103,6 +114,10 @@ int dl_rx_slot(struct dl_rx *rx, const float complex *samples, const struct slot
  */
 int dl_rx_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
                struct rx_info *info);
+
+/* The same for the block of a multicast grant. */
+int dl_rx_multicast_data(struct dl_rx *rx, const struct grant *g, struct tb_soft *soft, uint8_t *tb, size_t *n_bytes,
+                         struct rx_info *info);
 
 void dl_rx_get_stats(const struct dl_rx *rx, struct dl_rx_stats *stats);
 

@@ -12,7 +12,6 @@ void dl_common_free(struct dl_common *c)
 {
 	free(c->grid);
 	block_destroy(c->block);
-	cw_destroy(c->cw);
 	ofdm_destroy(c->ofdm);
 }
 
@@ -26,12 +25,10 @@ int dl_common_init(struct dl_common *c, const struct layout *layout, uint16_t ce
 	c->n_pilots = c->num.n_sc / c->num.pilot_step;
 	for (size_t s = 0; s < 2; s++)
 		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, c->num.format->pilot[s]), c->pilots[s], c->n_pilots);
-	c->n_cce = layout_n_cce(layout);
 	c->ofdm = ofdm_create(&c->num, numerology_backoff(&c->num));
-	c->cw = cw_create(dci_n_bits(c->num.n_rb), DL_LEVEL_MAX * DL_CCE_BITS);
 	c->block = block_create(&c->num);
 	c->grid = calloc(c->num.n_symbols * c->num.n_sc, sizeof *c->grid);
-	if (c->ofdm && c->cw && c->block && c->grid)
+	if (c->ofdm && c->block && c->grid)
 		return 0;
 	dl_common_free(c);
 	return -ENOMEM;

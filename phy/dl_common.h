@@ -3,13 +3,10 @@
 #define PHY_DL_COMMON_H
 
 #include "phy/block.h"
-#include "phy/cw.h"
 #include "phy/layout.h"
 #include "phy/ofdm.h"
 
 enum {
-	DL_CCE_BITS = 2 * LAYOUT_CCE_RE,
-	DL_LEVEL_MAX = 8, /* CCEs of the longest control message */
 	DL_PILOTS_MAX = PHY_SC_MAX / PHY_PILOT_STEP_MIN,
 };
 
@@ -19,9 +16,7 @@ struct dl_common {
 	uint16_t cell_id;
 	size_t n_pilots;
 	float complex pilots[2][DL_PILOTS_MAX]; /* of the two pilot symbols */
-	size_t n_cce;
 	struct ofdm *ofdm;
-	struct cw_coder *cw;
 	struct block *block;
 	float complex *grid;
 };

@@ -1,7 +1,6 @@
 #include "phy/dl_common.h"
+#include "phy/dl_control.h"
 
-#include "phy/gold.h"
-#include "phy/modem.h"
 #include "phy/sequence.h"
 
 #include <errno.h>
@@ -15,10 +14,7 @@ struct dl_tx {
 	float sync[SYNC_LEN_MAX];
 	uint64_t slot;
 	struct rb_set taken;
-	bool cce_taken[LAYOUT_CCE_MAX];
-	uint8_t bits[DL_LEVEL_MAX * DL_CCE_BITS];
-	uint8_t scramble[LAYOUT_CCE_MAX * DL_CCE_BITS]; /* of the whole control region */
-	float complex symbols[DL_LEVEL_MAX * LAYOUT_CCE_RE];
+	struct dl_control_tx *control;
 };
 
 struct dl_tx *dl_tx_create(const struct layout *layout, uint16_t cell_id, float re_amplitude)
@@ -38,7 +34,12 @@ struct dl_tx *dl_tx_create(const struct layout *layout, uint16_t cell_id, float 
 	}
 	tx->amplitude = re_amplitude;
 	sequence_sync(&tx->c.num, cell_id, tx->sync);
-	gold_xor_bits(sequence_seed(SEQUENCE_CONTROL, cell_id, 0), tx->scramble, tx->c.n_cce * DL_CCE_BITS);
+	tx->control = dl_control_tx_create(layout, cell_id);
+	if (!tx->control) {
+		dl_tx_destroy(tx);
+		errno = ENOMEM;
+		return NULL;
+	}
 	return tx;
 }
 
@@ -46,6 +47,7 @@ void dl_tx_destroy(struct dl_tx *tx)
 {
 	if (!tx)
 		return;
+	dl_control_tx_destroy(tx->control);
 	dl_common_free(&tx->c);
 	free(tx);
 }
@@ -57,7 +59,7 @@ void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
 		ofdm_reset(c->ofdm);
 	tx->slot = slot;
 	tx->taken = (struct rb_set){ { 0 } };
-	memset(tx->cce_taken, 0, sizeof tx->cce_taken);
+	dl_control_begin(tx->control);
 	memset(c->grid, 0, c->num.n_symbols * c->num.n_sc * sizeof *c->grid);
 	for (size_t s = 0; s < 2; s++)
 		for (size_t i = 0; i < c->n_pilots; i++)
@@ -71,77 +73,43 @@ void dl_tx_begin(struct dl_tx *tx, uint64_t slot)
 		row[i] = tx->amplitude * boost * tx->sync[i];
 }
 
-static bool cces_free(const struct dl_tx *tx, size_t first, size_t level)
-{
-	for (size_t i = first; i < first + level; i++)
-		if (tx->cce_taken[i])
-			return false;
-	return true;
-}
-
-/* First CCE of a free aligned run, or -ENOSPC. Short messages go to the end, so that room for long ones stays together.
- */
-static int find_cces(const struct dl_tx *tx, size_t level)
-{
-	for (size_t start = tx->c.n_cce / level * level; start >= level; start -= level)
-		if (cces_free(tx, start - level, level))
-			return (int)(start - level);
-	return -ENOSPC;
-}
-
-static int send_control(struct dl_tx *tx, const uint8_t *payload, uint32_t address, unsigned level)
-{
-	if (level != 1 && level != 2 && level != 4 && level != 8)
-		return -EINVAL;
-	int first = find_cces(tx, level);
-	if (first < 0)
-		return first;
-	int rc = cw_encode(tx->c.cw, payload, address, tx->bits, level * DL_CCE_BITS);
-	if (rc)
-		return rc;
-	for (size_t i = 0; i < level * DL_CCE_BITS; i++)
-		tx->bits[i] ^= tx->scramble[first * DL_CCE_BITS + i];
-	modem_map(2, tx->bits, tx->symbols, level * LAYOUT_CCE_RE);
-	for (size_t e = 0; e < level; e++) {
-		const uint32_t *re = layout_cce(tx->c.layout, first + e);
-		for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
-			tx->c.grid[re[i]] = tx->amplitude * tx->symbols[e * LAYOUT_CCE_RE + i];
-		tx->cce_taken[first + e] = true;
-	}
-	return 0;
-}
-
 int dl_tx_sysinfo(struct dl_tx *tx, const struct sysinfo *si, unsigned level)
 {
 	uint8_t payload[DCI_BYTES_MAX];
-	int rc = sysinfo_pack(si, tx->c.num.n_rb, payload);
-	return rc ? rc : send_control(tx, payload, DCI_ADDRESS_ALL, level);
+	if (!layout_is_sync_slot(tx->slot) || si->cell_id != tx->c.cell_id)
+		return -EINVAL;
+	int rc = sysinfo_pack(si, payload);
+	return rc ? rc : dl_control_add(tx->control, DCI_LONG, payload, DCI_ADDRESS_ALL, level);
 }
 
 int dl_tx_dci(struct dl_tx *tx, const struct dci *dci, unsigned level)
 {
 	uint8_t payload[DCI_BYTES_MAX];
 	int rc = dci_pack(dci, tx->c.num.n_rb, payload);
-	return rc ? rc : send_control(tx, payload, dci->device + 1u, level);
+	return rc ? rc : dl_control_add(tx->control, dci_size_of(dci), payload, dci->device + 1u, level);
+}
+
+int dl_tx_multicast(struct dl_tx *tx, const struct multicast *m, unsigned level)
+{
+	uint8_t payload[DCI_BYTES_MAX];
+	int rc = multicast_pack(m, tx->c.num.n_rb, payload);
+	return rc ? rc : dl_control_add(tx->control, DCI_LONG, payload, DCI_ADDRESS_MULTICAST, level);
 }
 
 size_t dl_tx_cce_left(const struct dl_tx *tx)
 {
-	size_t left = 0;
-	for (size_t i = 0; i < tx->c.n_cce; i++)
-		left += !tx->cce_taken[i];
-	return left;
+	return dl_control_left(tx->control);
 }
 
-int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const uint8_t *tb, size_t n_bytes)
+static int send_block(struct dl_tx *tx, uint32_t address, const struct grant *g, const uint8_t *tb, size_t n_bytes)
 {
 	struct dl_common *c = &tx->c;
-	if (device >= PHY_DEVICES_MAX || !rb_set_within(&g->rbs, c->num.n_rb))
+	if (!rb_set_within(&g->rbs, c->num.n_rb))
 		return -EINVAL;
 	if (rb_set_overlap(&g->rbs, &tx->taken))
 		return -EBUSY;
 	size_t n_re = layout_dl_data(c->layout, tx->slot, &g->rbs, block_re(c->block));
-	int rc = block_send(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, device + 1u), n_re, tx->amplitude, tb,
+	int rc = block_send(c->block, g, sequence_seed(SEQUENCE_DATA, c->cell_id, address), n_re, tx->amplitude, tb,
 	                    n_bytes, c->grid);
 	if (rc)
 		return rc;
@@ -150,7 +118,18 @@ int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const ui
 	return 0;
 }
 
+int dl_tx_data(struct dl_tx *tx, uint8_t device, const struct grant *g, const uint8_t *tb, size_t n_bytes)
+{
+	return device < PHY_DEVICES_MAX ? send_block(tx, device + 1u, g, tb, n_bytes) : -EINVAL;
+}
+
+int dl_tx_multicast_data(struct dl_tx *tx, const struct grant *g, const uint8_t *tb, size_t n_bytes)
+{
+	return send_block(tx, DCI_ADDRESS_MULTICAST, g, tb, n_bytes);
+}
+
 void dl_tx_finish(struct dl_tx *tx, float complex *samples)
 {
+	dl_control_write(tx->control, tx->amplitude, tx->c.grid);
 	ofdm_modulate(tx->c.ofdm, tx->c.grid, samples);
 }

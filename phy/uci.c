@@ -1,13 +1,27 @@
 #include "phy/uci.h"
 
 #include "phy/bits.h"
+#include "phy/dci.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 
-enum { REPORT_RB_MAX = 125, HEADROOM_MIN_DB = -21, HEADROOM_STEPS = 31, SNR_STEPS = 127 };
-static const float snr_min_db = -20.0f, snr_step_db = 0.5f;
+enum { ACKS = 3, TOPICS = 3, VALUE_STEPS = 127 };
+
+static const float step_db = 0.5f;
+static const float min_db[TOPICS] = { [UCI_SNR_BAND] = -20, [UCI_SNR_GROUP] = -20, [UCI_HEADROOM] = -21 };
+
+struct uci_turn uci_turn(uint64_t slot, size_t n_rb)
+{
+	if (slot % 4 < 2)
+		return (struct uci_turn){ .topic = UCI_SNR_BAND };
+	size_t n_groups = rb_groups(n_rb), n_turns = (n_groups + 1) | 1;
+	size_t turn = (size_t)((2 * (slot / 4) + slot % 2) % n_turns);
+	if (turn >= n_groups)
+		return (struct uci_turn){ .topic = UCI_HEADROOM };
+	return (struct uci_turn){ .topic = UCI_SNR_GROUP, .group = (uint8_t)turn };
+}
 
 /* Nearest step of a field that starts at min, clipped to its ends. */
 static uint32_t quantise(float value, float min, float step, int max_code)
@@ -34,32 +48,33 @@ uint8_t uci_bsr_code(uint32_t bytes)
 	return code;
 }
 
+static bool is_ack(enum uci_ack ack)
+{
+	return ack == UCI_ACK_NONE || ack == UCI_ACK || ack == UCI_NACK;
+}
+
 int uci_pack(const struct uci *u, uint8_t *payload)
 {
-	if ((u->ack != UCI_ACK_NONE && u->ack != UCI_ACK && u->ack != UCI_NACK) || !isfinite(u->headroom_db) ||
-	    !isfinite(u->report_snr_db) || u->report_rb < UCI_REPORT_WIDEBAND || u->report_rb > REPORT_RB_MAX)
+	if (!is_ack(u->ack) || !is_ack(u->multicast_ack) || (unsigned)u->turn.topic >= TOPICS || !isfinite(u->value_db))
 		return -EINVAL;
 	memset(payload, 0, UCI_BYTES);
 	struct bit_writer w = { .bytes = payload };
-	bits_put(&w, u->ack, 2);
+	bits_put(&w, (uint32_t)u->ack + ACKS * (uint32_t)u->multicast_ack, 4);
 	bits_put(&w, uci_bsr_code(u->buffer_bytes), 5);
-	bits_put(&w, quantise(u->headroom_db, HEADROOM_MIN_DB, 1, HEADROOM_STEPS), 5);
-	bits_put(&w, (uint32_t)(u->report_rb + 1), 7);
-	bits_put(&w, quantise(u->report_snr_db, snr_min_db, snr_step_db, SNR_STEPS), 7);
+	bits_put(&w, quantise(u->value_db, min_db[u->turn.topic], step_db, VALUE_STEPS), 7);
 	return 0;
 }
 
-int uci_unpack(const uint8_t *payload, struct uci *u)
+int uci_unpack(const uint8_t *payload, struct uci_turn turn, struct uci *u)
 {
 	struct bit_reader r = { .bytes = payload };
-	uint32_t ack = bits_get(&r, 2);
-	uint32_t buffer = bits_get(&r, 5), headroom = bits_get(&r, 5), report = bits_get(&r, 7), snr = bits_get(&r, 7);
-	if (ack > UCI_NACK || report > REPORT_RB_MAX + 1)
+	uint32_t acks = bits_get(&r, 4), buffer = bits_get(&r, 5), value = bits_get(&r, 7);
+	if (acks >= ACKS * ACKS)
 		return -EBADMSG;
-	u->ack = (enum uci_ack)ack;
-	u->buffer_bytes = uci_bsr_bytes((uint8_t)buffer);
-	u->headroom_db = (float)((int)headroom + HEADROOM_MIN_DB);
-	u->report_rb = (int16_t)((int)report - 1);
-	u->report_snr_db = snr_min_db + snr_step_db * (float)snr;
+	*u = (struct uci){ .ack = (enum uci_ack)(acks % ACKS),
+		           .multicast_ack = (enum uci_ack)(acks / ACKS),
+		           .buffer_bytes = uci_bsr_bytes((uint8_t)buffer),
+		           .turn = turn,
+		           .value_db = min_db[turn.topic] + step_db * (float)value };
 	return 0;
 }

@@ -41,7 +41,7 @@ void ul_tx_destroy(struct ul_tx *tx); /* NULL is fine */
 void ul_tx_begin(struct ul_tx *tx, uint64_t slot);
 /* tb: n_bytes, exactly ul_tb_bytes. 0, or -EINVAL for a wrong size or grant; one block a slot (-EBUSY). */
 int ul_tx_data(struct ul_tx *tx, const struct grant *g, const uint8_t *tb, size_t n_bytes);
-/* Control and sounding. 0, or -EINVAL for a field out of range. The caller asks layout_has_control first. */
+/* Control and sounding. 0, or -EINVAL for a field out of range or another turn than the slot's (uci_turn). The caller asks layout_has_control first. */
 int ul_tx_control(struct ul_tx *tx, const struct uci *uci);
 /* Access preamble instead of data: 0, -EINVAL outside access slots, -EBUSY with data in the slot. */
 int ul_tx_access(struct ul_tx *tx);

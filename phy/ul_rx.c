@@ -2,22 +2,19 @@
 
 #include "phy/access.h"
 #include "phy/block.h"
-#include "phy/cw.h"
-#include "phy/equalize.h"
 #include "phy/finite.h"
-#include "phy/gold.h"
 #include "phy/measure.h"
-#include "phy/modem.h"
 #include "phy/ofdm.h"
 #include "phy/sequence.h"
 #include "phy/ul_chest.h"
+#include "phy/ul_control.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS = 1024, UCI_RE_MAX = 2 * LAYOUT_COMB_MAX };
+enum { CELLS = 1024 };
 
 static const float lit_min = 1.5f; /* mean energy over noise of what counts as sent */
 
@@ -32,7 +29,7 @@ struct ul_rx {
 	struct numerology num;
 	uint16_t cell_id;
 	struct ofdm *ofdm;
-	struct cw_coder *cw;
+	struct ul_control *control;
 	struct block *block;
 	struct access_detector *access;
 	struct ul_chest *chest;
@@ -40,8 +37,6 @@ struct ul_rx {
 	bool empty; /* no slot, or one that was refused */
 	float complex *grid;
 	struct truth truth[PHY_DEVICES_MAX];
-	float complex y[UCI_RE_MAX], hy[UCI_RE_MAX], z[UCI_RE_MAX];
-	float var[UCI_RE_MAX], llr[2 * UCI_RE_MAX];
 	struct ul_rx_stats stats;
 };
 
@@ -59,12 +54,12 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 	rx->cell_id = cell_id;
 	rx->empty = true;
 	rx->ofdm = ofdm_create(&rx->num, numerology_backoff(&rx->num));
-	rx->cw = cw_create(UCI_BITS, 2 * UCI_RE_MAX);
+	rx->control = ul_control_create(layout, cell_id);
 	rx->block = block_create(&rx->num);
 	rx->access = access_detector_create(&rx->num, cell_id);
 	rx->grid = calloc(rx->num.n_symbols * rx->num.n_sc, sizeof *rx->grid);
 	rx->chest = ul_chest_create(layout, cell_id);
-	if (rx->ofdm && rx->cw && rx->block && rx->access && rx->grid && rx->chest)
+	if (rx->ofdm && rx->control && rx->block && rx->access && rx->grid && rx->chest)
 		return rx;
 	ul_rx_destroy(rx);
 	errno = ENOMEM;
@@ -79,7 +74,7 @@ void ul_rx_destroy(struct ul_rx *rx)
 	free(rx->grid);
 	access_detector_destroy(rx->access);
 	block_destroy(rx->block);
-	cw_destroy(rx->cw);
+	ul_control_destroy(rx->control);
 	ofdm_destroy(rx->ofdm);
 	free(rx);
 }
@@ -119,28 +114,6 @@ static float floor_of(const struct ul_rx *rx, uint8_t device)
 	return t->h ? t->noise_var[0] : ul_chest_floor(rx->chest);
 }
 
-static int read_uci(struct ul_rx *rx, uint8_t device, struct uci *uci)
-{
-	struct block_channel channel = channel_of(rx, device);
-	uint16_t k[LAYOUT_COMB_MAX];
-	size_t n = layout_comb(rx->layout, device, k), n_re = 2 * n, n_bits = 2 * n_re;
-	for (size_t i = 0; i < n_re; i++) {
-		size_t re = rx->num.format->uci[i / n] * rx->num.n_sc + k[i % n];
-		rx->y[i] = rx->grid[re];
-		rx->hy[i] = channel.h[re];
-	}
-	equalize(rx->y, rx->hy, 1, n_re, rx->z, rx->var);
-	for (size_t i = 0; i < n_re; i++)
-		rx->var[i] *= channel.noise_var[k[i % n] / PHY_RB_SC];
-	modem_demap(2, rx->z, rx->var, rx->llr, n_re);
-	gold_flip_llr(sequence_seed(SEQUENCE_UPLINK_CONTROL, rx->cell_id, device + 1u), rx->llr, n_bits);
-	uint8_t payload[CW_PAYLOAD_MAX_BITS / 8];
-	uint32_t address;
-	if (cw_decode(rx->cw, rx->llr, n_bits, CW_ITERATIONS, payload, &address) || address != device + 1u)
-		return -EBADMSG;
-	return uci_unpack(payload, uci);
-}
-
 int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi *csi)
 {
 	if (device >= PHY_DEVICES_MAX)
@@ -154,7 +127,8 @@ int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi 
 		return -ENODATA;
 	}
 	ul_chest_sounding(rx->chest, device, csi);
-	int rc = read_uci(rx, device, uci);
+	struct block_channel channel = channel_of(rx, device);
+	int rc = ul_control_read(rx->control, device, rx->when.slot, rx->grid, &channel, uci);
 	rx->stats.controls_ok += rc == 0;
 	rx->stats.controls_bad += rc != 0;
 	return rc;

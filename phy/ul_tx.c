@@ -2,17 +2,16 @@
 
 #include "phy/access.h"
 #include "phy/block.h"
-#include "phy/cw.h"
 #include "phy/gold.h"
-#include "phy/modem.h"
 #include "phy/ofdm.h"
 #include "phy/sequence.h"
+#include "phy/ul_control.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CELLS = 1024, UCI_RE_MAX = 2 * LAYOUT_COMB_MAX, DMRS_MAX = PHY_SC_MAX / LAYOUT_DMRS_STEP };
+enum { CELLS = 1024, DMRS_MAX = PHY_SC_MAX / LAYOUT_DMRS_STEP };
 
 size_t ul_tb_bytes(const struct layout *l, uint64_t slot, const struct grant *g)
 {
@@ -32,13 +31,11 @@ struct ul_tx {
 	float complex dmrs[2][DMRS_MAX];
 	float complex sounding[PHY_SC_MAX];
 	struct ofdm *ofdm;
-	struct cw_coder *cw;
+	struct ul_control *control;
 	struct block *block;
 	float complex *grid; /* unit amplitudes until ul_tx_finish */
 	uint64_t slot;
 	bool has_data, has_control, has_access;
-	uint8_t bits[2 * UCI_RE_MAX];
-	float complex symbols[UCI_RE_MAX];
 };
 
 struct ul_tx *ul_tx_create(const struct layout *layout, uint16_t cell_id, uint8_t device)
@@ -60,10 +57,10 @@ struct ul_tx *ul_tx_create(const struct layout *layout, uint16_t cell_id, uint8_
 		          tx->num.n_sc / LAYOUT_DMRS_STEP);
 	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, tx->num.format->sounding), tx->sounding, tx->num.n_sc);
 	tx->ofdm = ofdm_create(&tx->num, numerology_backoff(&tx->num));
-	tx->cw = cw_create(UCI_BITS, 2 * UCI_RE_MAX);
+	tx->control = ul_control_create(layout, cell_id);
 	tx->block = block_create(&tx->num);
 	tx->grid = calloc(tx->num.n_symbols * tx->num.n_sc, sizeof *tx->grid);
-	if (tx->ofdm && tx->cw && tx->block && tx->grid)
+	if (tx->ofdm && tx->control && tx->block && tx->grid)
 		return tx;
 	ul_tx_destroy(tx);
 	errno = ENOMEM;
@@ -76,7 +73,7 @@ void ul_tx_destroy(struct ul_tx *tx)
 		return;
 	free(tx->grid);
 	block_destroy(tx->block);
-	cw_destroy(tx->cw);
+	ul_control_destroy(tx->control);
 	ofdm_destroy(tx->ofdm);
 	free(tx);
 }
@@ -112,20 +109,11 @@ int ul_tx_data(struct ul_tx *tx, const struct grant *g, const uint8_t *tb, size_
 
 int ul_tx_control(struct ul_tx *tx, const struct uci *uci)
 {
-	uint8_t payload[UCI_BYTES];
-	size_t n_bits = 4 * tx->n_comb, n_sc = tx->num.n_sc;
-	int rc = uci_pack(uci, payload);
-	if (!rc)
-		rc = cw_encode(tx->cw, payload, tx->device + 1u, tx->bits, n_bits);
+	int rc = ul_control_write(tx->control, tx->device, tx->slot, uci, tx->grid);
 	if (rc)
 		return rc;
-	gold_xor_bits(sequence_seed(SEQUENCE_UPLINK_CONTROL, tx->cell_id, tx->device + 1u), tx->bits, n_bits);
-	modem_map(2, tx->bits, tx->symbols, 2 * tx->n_comb);
-	for (size_t i = 0; i < tx->n_comb; i++) {
-		for (size_t s = 0; s < 2; s++)
-			tx->grid[tx->num.format->uci[s] * n_sc + tx->comb[i]] = tx->symbols[s * tx->n_comb + i];
-		tx->grid[tx->num.format->sounding * n_sc + tx->comb[i]] = tx->sounding[tx->comb[i]];
-	}
+	for (size_t i = 0; i < tx->n_comb; i++)
+		tx->grid[tx->num.format->sounding * tx->num.n_sc + tx->comb[i]] = tx->sounding[tx->comb[i]];
 	tx->has_control = true;
 	return 0;
 }

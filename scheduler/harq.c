@@ -178,3 +178,22 @@ int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t b
 	p->done[process] = false;
 	return 1;
 }
+
+enum harq_peer_verdict harq_peer_receive(struct harq_peer *p, bool multicast, size_t process, uint8_t ndi, uint8_t rv,
+                                         uint32_t bytes)
+{
+	if (process >= HARQ_PROCESSES)
+		return HARQ_PEER_IGNORE;
+	bool same = p->known[process] && p->ndi[process] == ndi && p->bytes[process] == bytes;
+	if (rv > 0 && !same)
+		return HARQ_PEER_IGNORE;
+	if (p->done[process] && same && (rv > 0 || !multicast))
+		return HARQ_PEER_DONE;
+	if (rv > 0)
+		return HARQ_PEER_ADD;
+	p->known[process] = true;
+	p->ndi[process] = ndi;
+	p->bytes[process] = bytes;
+	p->done[process] = false;
+	return HARQ_PEER_BEGIN;
+}

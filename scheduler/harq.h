@@ -110,7 +110,8 @@ int harq_flush(struct harq *h, struct harq_outcome *o);
 /* Blocks not idle; bytes in them. */
 size_t harq_in_flight(const struct harq *h, size_t *bytes);
 
-/* The other end: which grants are new blocks and which repeat one. */
+/* The other end: which grants are new blocks and which repeat one. A device has one of these for each direction, and
+ * one for multicast blocks. */
 struct harq_peer {
 	uint8_t ndi[HARQ_PROCESSES];
 	bool known[HARQ_PROCESSES];
@@ -122,5 +123,23 @@ void harq_peer_init(struct harq_peer *p);
 /* A grant of (process, ndi) arrived, for a block of so many bytes. 1: a new block, done is cleared; 0: the block
  * already known, send or receive it again; -EINVAL: no such process. */
 int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t bytes);
+
+/* What a receiver does with a granted transmission. */
+enum harq_peer_verdict {
+	HARQ_PEER_IGNORE, /* a repetition of a block whose version 0 was missed: answer HARQ_NONE, so that it comes again
+	                   * from version 0; the soft buffer and done are as they were */
+	HARQ_PEER_BEGIN,  /* version 0: empty the soft buffer, receive; done is cleared */
+	HARQ_PEER_ADD,    /* receive, adding to the soft buffer */
+	HARQ_PEER_DONE,   /* the block was decoded before: answer HARQ_ACK */
+};
+
+/* Downlink grants at a device, and uplink ones (there BEGIN means a new block or the known one, see harq_peer_grant,
+ * IGNORE: send nothing). Never are two blocks added up: a soft buffer holds what came since the last version 0 that
+ * this device itself saw, and a repetition is added only if process, indicator and size are those of that version 0.
+ * multicast: version 0 is a new block whatever the indicator says, since the sender cannot tell who missed the last
+ * one; a block may thus be decoded twice. Its sender goes on to another version only when every device of the map has
+ * answered ACK or NACK, and leaves out devices of the map but never adds one. An impossible process is ignored. */
+enum harq_peer_verdict harq_peer_receive(struct harq_peer *p, bool multicast, size_t process, uint8_t ndi, uint8_t rv,
+                                         uint32_t bytes);
 
 #endif

@@ -271,6 +271,28 @@ static void settle(struct cell *c, struct peer *p, enum cell_direction dir, cons
 		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + CELL_AHEAD);
 }
 
+/* The slow value that came with a slot's control. */
+static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
+{
+	struct link *dl = &p->link[CELL_DL];
+	uint64_t measured = c->slot - CELL_UL_DELAY;
+	size_t size = rb_group_size(c->num->n_rb), first = u->turn.group * size;
+	switch (u->turn.topic) {
+	case UCI_HEADROOM:
+		link_observe_headroom(&p->link[CELL_UL], u->value_db);
+		break;
+	case UCI_SNR_BAND:
+		link_observe_wideband(dl, measured, u->value_db);
+		p->stats.snr_sum_db[CELL_DL] += u->value_db;
+		p->stats.snr_slots[CELL_DL]++;
+		break;
+	case UCI_SNR_GROUP:
+		for (size_t rb = first; rb < first + size && rb < c->num->n_rb; rb++)
+			link_observe_rb(dl, measured, rb, u->value_db);
+		break;
+	}
+}
+
 static void read_control(struct cell *c, unsigned d)
 {
 	struct peer *p = &c->peer[d];
@@ -290,15 +312,7 @@ static void read_control(struct cell *c, unsigned d)
 		p->heard = c->slot;
 		p->reported_bytes = u.buffer_bytes;
 		p->reported_slot = c->slot;
-		link_observe_headroom(&p->link[CELL_UL], u.headroom_db);
-		uint64_t measured = c->slot - CELL_UL_DELAY;
-		if (u.report_rb == UCI_REPORT_WIDEBAND) {
-			link_observe_wideband(&p->link[CELL_DL], measured, u.report_snr_db);
-			p->stats.snr_sum_db[CELL_DL] += u.report_snr_db;
-			p->stats.snr_slots[CELL_DL]++;
-		} else {
-			link_observe_rb(&p->link[CELL_DL], measured, (size_t)u.report_rb, u.report_snr_db);
-		}
+		observe_value(c, p, &u);
 	}
 	enum harq_ack ack = u.ack == UCI_ACK ? HARQ_ACK : u.ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
 	if (!harq_feedback(&p->harq[CELL_DL], c->slot - CELL_UL_DELAY, ack, &o))
@@ -552,7 +566,7 @@ static void send_answers(struct cell *c, uint64_t slot)
 {
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		struct peer *p = &c->peer[d];
-		struct dci dci = { .device = (uint8_t)d, .access_answer = true };
+		struct dci dci = { .device = (uint8_t)d, .has_command = true, .command.access_answer = true };
 		if (!p->answer_due || dl_tx_dci(c->dl, &dci, ANSWER_LEVEL))
 			continue;
 		p->answer_due = false;
@@ -566,7 +580,7 @@ static void keep_alive(struct cell *c, uint64_t slot)
 {
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		struct peer *p = &c->peer[d];
-		struct dci dci = { .device = (uint8_t)d };
+		struct dci dci = { .device = (uint8_t)d, .has_command = true };
 		if (p->state != CELL_ABSENT && slot - p->addressed >= c->keepalive_slots &&
 		    !dl_tx_dci(c->dl, &dci, control_level(p)))
 			p->addressed = slot;
@@ -599,6 +613,9 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 			              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
 			              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
 			              .n_groups = (uint8_t)n_groups(c),
+			              .ack_delay = CELL_UL_DELAY,
+			              .grant_delay = CELL_UL_DELAY,
+			              .n_harq = HARQ_PROCESSES,
 			              .cell_id = c->params.cell_id,
 			              .version = DCI_VERSION };
 		dl_tx_sysinfo(c->dl, &si, SYSINFO_LEVEL);

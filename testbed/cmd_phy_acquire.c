@@ -141,6 +141,9 @@ static void send_slot(struct search *s, uint64_t slot)
 	if (layout_is_sync_slot(slot)) {
 		struct sysinfo si = { .slot = (uint32_t)slot,
 			              .n_groups = 1,
+			              .ack_delay = 2,
+			              .grant_delay = 2,
+			              .n_harq = 8,
 			              .cell_id = (uint16_t)s->config->radio.cell_id,
 			              .version = DCI_VERSION };
 		dl_tx_sysinfo(s->dl_tx, &si, 8);

@@ -55,7 +55,6 @@ struct device {
 	struct sysinfo sysinfo;
 	float path_loss_db;
 	unsigned path_loss_slots;
-	size_t next_report_rb;
 
 	struct arq *arq;
 	struct worker *worker;
@@ -348,31 +347,34 @@ static struct ul_power power(const struct device *d)
 		                  .n_rb = d->num->n_rb };
 }
 
-/* One report a slot: the whole band and one RB in turn. */
-static void report_csi(struct device *d, struct uci *u)
+/* The value whose turn it is. */
+static float slow_value_db(const struct device *d, struct uci_turn turn)
 {
 	const struct csi *csi = &d->result.csi;
-	bool wideband =
-	        d->slot / (layout_has_control(d->params.device, d->slot + 1, d->sysinfo.n_groups) ? 1 : 2) % 2 == 0;
-	u->report_rb = UCI_REPORT_WIDEBAND;
-	u->report_snr_db = csi->valid ? csi->snr_mean_db : CSI_SNR_FLOOR_DB;
-	if (!wideband && csi->valid) {
-		u->report_rb = (int16_t)d->next_report_rb;
-		u->report_snr_db = csi->snr_db[d->next_report_rb];
-		d->next_report_rb = (d->next_report_rb + 1) % d->num->n_rb;
-	}
+	struct ul_power p = power(d);
+	if (turn.topic == UCI_HEADROOM)
+		return ul_power_headroom_db(&p);
+	if (!csi->valid)
+		return CSI_SNR_FLOOR_DB;
+	if (turn.topic == UCI_SNR_BAND)
+		return csi->snr_mean_db;
+	float sum_db = 0;
+	size_t size = rb_group_size(d->num->n_rb), first = turn.group * size, n = 0;
+	for (; n < size && first + n < d->num->n_rb; n++)
+		sum_db += csi->snr_db[first + n];
+	return sum_db / (float)n;
 }
 
 /* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
 static void send_control(struct device *d, enum uci_ack ack)
 {
-	struct ul_power p = power(d);
+	struct uci_turn turn = uci_turn(d->slot + DEVICE_UL_DELAY_SLOTS, d->num->n_rb);
 	double grant_s = now_s(d) + GRANT_SLOTS * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
 	struct uci u = { .ack = ack,
 		         .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
-		         .headroom_db = ul_power_headroom_db(&p) };
-	report_csi(d, &u);
+		         .turn = turn,
+		         .value_db = slow_value_db(d, turn) };
 	ul_tx_control(d->ul, &u);
 }
 
@@ -468,7 +470,7 @@ static void follow(struct device *d, struct device_tx *tx)
 		learn_path_loss(d);
 	if (d->state >= DEVICE_ACCESS && d->state <= DEVICE_ATTACHED && d->result.has_dci) {
 		d->heard_at = d->n_slots;
-		if (d->result.dci.access_answer)
+		if (d->result.dci.has_command && d->result.dci.command.access_answer)
 			connect(d);
 		if (d->result.dci.has_dl && d->state >= DEVICE_CONNECTED)
 			ack = take_block(d, &d->result.dci.dl);

@@ -128,6 +128,9 @@ static void system_information_reaches_every_device(void **state)
 		              .dl_re_dbm = -4,
 		              .ul_target_dbm = -101,
 		              .n_groups = 2,
+		              .ack_delay = 3,
+		              .grant_delay = 15,
+		              .n_harq = 16,
 		              .cell_id = CELL,
 		              .version = DCI_VERSION };
 	dl_tx_begin(f->tx, si.slot);
@@ -143,6 +146,9 @@ static void system_information_reaches_every_device(void **state)
 		assert_int_equal(f->res.sysinfo.dl_re_dbm, -4);
 		assert_int_equal(f->res.sysinfo.ul_target_dbm, -101);
 		assert_int_equal(f->res.sysinfo.n_groups, 2);
+		assert_int_equal(f->res.sysinfo.ack_delay, 3);
+		assert_int_equal(f->res.sysinfo.grant_delay, 15);
+		assert_int_equal(f->res.sysinfo.n_harq, 16);
 		assert_int_equal(f->res.sysinfo.cell_id, CELL);
 	}
 }
@@ -351,7 +357,7 @@ static void a_slot_with_a_nan_is_refused_and_counted(void **state)
 static void control_room_is_given_out_until_it_is_full(void **state)
 {
 	struct fixture *f = *state;
-	struct dci d = { .device = 1 };
+	struct dci d = { .device = 1, .has_command = true };
 	dl_tx_begin(f->tx, 3);
 	assert_int_equal(dl_tx_cce_left(f->tx), 12);
 	assert_int_equal(dl_tx_dci(f->tx, &d, 1), 0);
@@ -359,9 +365,14 @@ static void control_room_is_given_out_until_it_is_full(void **state)
 	assert_int_equal(dl_tx_dci(f->tx, &d, 8), 0); /* the long one still fits */
 	assert_int_equal(dl_tx_cce_left(f->tx), 1);
 	assert_int_equal(dl_tx_dci(f->tx, &d, 2), -ENOSPC);
+	assert_int_equal(dl_tx_dci(f->tx, &d, 12), -ENOSPC);
 	assert_int_equal(dl_tx_dci(f->tx, &d, 1), 0);
 	assert_int_equal(dl_tx_dci(f->tx, &d, 1), -ENOSPC);
 	assert_int_equal(dl_tx_dci(f->tx, &d, 3), -EINVAL);
+	assert_int_equal(dl_tx_dci(f->tx, &d, 16), -EINVAL);
+	dl_tx_begin(f->tx, 4);
+	assert_int_equal(dl_tx_dci(f->tx, &d, 12), 0);
+	assert_int_equal(dl_tx_cce_left(f->tx), 0);
 }
 
 static void blocks_may_not_overlap_nor_have_another_size(void **state)

@@ -89,10 +89,10 @@ static void listen(struct fixture *f, size_t n, double snr_db)
 static struct uci uci_of(uint8_t device, uint64_t slot)
 {
 	return (struct uci){ .ack = (enum uci_ack)((device + slot) % 3),
+		             .multicast_ack = (enum uci_ack)((device + slot / 3) % 3),
 		             .buffer_bytes = uci_bsr_bytes((uint8_t)(device + 3)),
-		             .headroom_db = (float)device - 10,
-		             .report_rb = (int16_t)(slot % 19) - 1,
-		             .report_snr_db = 0.5f * (float)device };
+		             .turn = uci_turn(slot, 18),
+		             .value_db = 0.5f * (float)device - 10 };
 }
 
 static struct grant grant_of(size_t first_rb, size_t n_rb, uint8_t mcs)
@@ -104,8 +104,8 @@ static struct grant grant_of(size_t first_rb, size_t n_rb, uint8_t mcs)
 
 static bool same_uci(const struct uci *a, const struct uci *b)
 {
-	return a->ack == b->ack && a->buffer_bytes == b->buffer_bytes && a->headroom_db == b->headroom_db &&
-	       a->report_rb == b->report_rb && a->report_snr_db == b->report_snr_db;
+	return a->ack == b->ack && a->multicast_ack == b->multicast_ack && a->buffer_bytes == b->buffer_bytes &&
+	       a->turn.topic == b->turn.topic && a->turn.group == b->turn.group && a->value_db == b->value_db;
 }
 
 static void eight_devices_share_a_slot_for_data_control_and_sounding(void **state)
@@ -390,7 +390,7 @@ static void a_weak_device_is_read_beside_one_25_db_stronger(void **state)
 	static uint8_t tb[2][TB_MAX], got[TB_MAX];
 	size_t n0 = ul_tb_bytes(f->layout, 2, &strong), n1 = ul_tb_bytes(f->layout, 2, &weak), n, missed = 0;
 	for (uint64_t slot = 0; slot < 100; slot++) {
-		struct uci u = uci_of(2, slot), v = uci_of(3, slot);
+		struct uci u = uci_of(2, slot % 5), v = uci_of(3, slot % 5);
 		struct channel far = channel_flat(1), near = channel_tdl_a(&f->rng, 100e-9, f->num.rate_hz);
 		for (size_t i = 0; i < near.n_paths; i++)
 			near.gain[i] *= 17.8;

@@ -292,6 +292,56 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	assert_true(h.stats.n_new == h.stats.n_delivered + h.stats.n_failed + harq_in_flight(&h, NULL));
 }
 
+/* The answers of a receiver to a list of grants, each against what the air interface says (notes/phy.md). */
+static void a_receiver_adds_only_to_a_block_whose_version_0_it_saw(void **state)
+{
+	(void)state;
+	static const struct {
+		uint8_t process, ndi, rv;
+		uint32_t bytes;
+		enum harq_peer_verdict verdict;
+	} grants[] = {
+		{ 2, 0, 2, 100, HARQ_PEER_IGNORE }, /* nothing known */
+		{ 2, 0, 0, 100, HARQ_PEER_BEGIN },
+		{ 2, 0, 2, 100, HARQ_PEER_ADD },
+		{ 2, 0, 3, 101, HARQ_PEER_IGNORE }, /* another block of the same indicator */
+		{ 2, 1, 2, 100, HARQ_PEER_IGNORE }, /* a new block, its version 0 missed */
+		{ 2, 0, 3, 100, HARQ_PEER_ADD },    /* nothing was forgotten by what was ignored */
+		{ 2, 0, 0, 100, HARQ_PEER_BEGIN },  /* after silence */
+		{ 3, 0, 1, 100, HARQ_PEER_IGNORE }, /* another process */
+		{ 2, 1, 0, 100, HARQ_PEER_BEGIN },
+		{ 2, 0, 2, 100, HARQ_PEER_IGNORE }, /* the old block is gone */
+		{ HARQ_PROCESSES, 0, 0, 100, HARQ_PEER_IGNORE },
+	};
+	for (int multicast = 0; multicast < 2; multicast++) {
+		struct harq_peer p;
+		harq_peer_init(&p);
+		for (size_t i = 0; i < sizeof grants / sizeof grants[0]; i++)
+			assert_int_equal(harq_peer_receive(&p, multicast, grants[i].process, grants[i].ndi,
+			                                   grants[i].rv, grants[i].bytes),
+			                 grants[i].verdict);
+	}
+}
+
+static void a_decoded_block_is_acknowledged_again_but_a_multicast_version_0_is_a_new_one(void **state)
+{
+	(void)state;
+	for (int multicast = 0; multicast < 2; multicast++) {
+		struct harq_peer p;
+		harq_peer_init(&p);
+		assert_int_equal(harq_peer_receive(&p, multicast, 0, 1, 0, 50), HARQ_PEER_BEGIN);
+		p.done[0] = true;
+		assert_int_equal(harq_peer_receive(&p, multicast, 0, 1, 2, 50), HARQ_PEER_DONE);
+		assert_int_equal(harq_peer_receive(&p, multicast, 0, 0, 2, 50), HARQ_PEER_IGNORE);
+		assert_true(p.done[0]);
+		assert_int_equal(harq_peer_receive(&p, multicast, 0, 1, 0, 50),
+		                 multicast ? HARQ_PEER_BEGIN : HARQ_PEER_DONE);
+		assert_int_equal(p.done[0], !multicast);
+		assert_int_equal(harq_peer_receive(&p, multicast, 0, 0, 0, 50), HARQ_PEER_BEGIN);
+		assert_false(p.done[0]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -305,6 +355,8 @@ int main(void)
 		cmocka_unit_test(all_processes_busy_is_said_and_the_longest_idle_is_picked),
 		cmocka_unit_test(a_flush_gives_up_everything_in_flight),
 		cmocka_unit_test(after_a_block_that_never_was_heard_the_next_is_still_new_to_the_device),
+		cmocka_unit_test(a_receiver_adds_only_to_a_block_whose_version_0_it_saw),
+		cmocka_unit_test(a_decoded_block_is_acknowledged_again_but_a_multicast_version_0_is_a_new_one),
 		cmocka_unit_test(over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was_one),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,12 +109,13 @@ static void fake_slot(struct fake *f)
 	struct wire *w = f->w;
 	struct dl_result res;
 	struct slot_time when = { .slot = w->n, .t_samples = w->n * w->num.slot_len };
-	struct uci u = { .report_rb = UCI_REPORT_WIDEBAND, .report_snr_db = 22 };
 	uint64_t slot = w->n + 2;
+	struct uci u = { .turn = uci_turn(slot, w->num.n_rb) };
+	u.value_db = u.turn.topic == UCI_HEADROOM ? 0 : 22;
 	wire_read(w, w->dl, w->n * w->num.slot_len, w->num.slot_len, w->rx);
 	wire_add_noise(w, w->rx, w->num.slot_len);
 	dl_rx_slot(f->rx, w->rx, &when, &res);
-	if (res.has_dci && res.dci.access_answer) {
+	if (res.has_dci && res.dci.has_command && res.dci.command.access_answer) {
 		f->connected = true;
 		memset(f->ndi, 2, sizeof f->ndi);
 		memset(f->dl_ndi, 2, sizeof f->dl_ndi);

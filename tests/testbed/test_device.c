@@ -183,6 +183,9 @@ static struct wire *wire_with_own_bs(struct own_bs *b)
 		.sysinfo = { .dl_re_dbm = (int8_t)re_dbm,
 		             .ul_target_dbm = (int8_t)re_dbm,
 		             .n_groups = 1,
+		             .ack_delay = 2,
+		             .grant_delay = 2,
+		             .n_harq = 8,
 		             .cell_id = CELL_ID,
 		             .version = DCI_VERSION },
 	};
@@ -210,12 +213,15 @@ static void system_information_of_another_cell_is_ignored(void **state)
 	(void)state;
 	struct own_bs b;
 	struct wire *w = wire_with_own_bs(&b);
-	b.sysinfo.cell_id = CELL_ID + 1; /* as a false alarm would read; the real one is scrambled otherwise */
+	dl_tx_destroy(b.tx);
+	b.sysinfo.cell_id = CELL_ID + 3; /* the same sync sequence */
+	b.tx = dl_tx_create(w->layout, b.sysinfo.cell_id, power_re_amplitude(re_dbm, full_scale_dbm, w->num.n_fft));
 	wire_run(w, 50);
 	assert_int_equal(device_state(w->device), DEVICE_LISTEN);
-	assert_true(device_stats(w->device).messages_bad > 0);
+	dl_tx_destroy(b.tx);
 	b.sysinfo.cell_id = CELL_ID;
-	wire_run(w, 50);
+	b.tx = dl_tx_create(w->layout, CELL_ID, power_re_amplitude(re_dbm, full_scale_dbm, w->num.n_fft));
+	wire_run(w, 100);
 	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
 	dl_tx_destroy(b.tx);
 	wire_destroy(w);
@@ -249,14 +255,18 @@ static void grants_and_blocks_of_nonsense_do_no_harm(void **state)
 	wire_run(w, 60);
 	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
 	b.send_dci = true;
-	b.dci = (struct dci){ .access_answer = true };
+	b.dci = (struct dci){ .has_command = true, .command.access_answer = true };
 	b.random = 3;
 	wire_slot(w);
 	for (int i = 0; i < 1500; i++) {
-		b.dci = (struct dci){ .access_answer = i % 50 == 49, .has_dl = true, .has_ul = i % 3 > 0 };
+		bool answer = i % 50 == 49;
+		b.dci = (struct dci){ .has_command = answer,
+			              .command.access_answer = answer,
+			              .has_dl = !answer,
+			              .has_ul = !answer && i % 3 > 0 };
 		b.dci.dl = random_grant(&b.random);
 		b.dci.ul = random_grant(&b.random);
-		b.send_data = dl_tb_bytes(w->layout, &b.dci.dl) > 0;
+		b.send_data = b.dci.has_dl && dl_tb_bytes(w->layout, &b.dci.dl) > 0;
 		wire_slot(w);
 		assert_in_range(device_state(w->device), DEVICE_ACCESS, DEVICE_ATTACHED);
 	}

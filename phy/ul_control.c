@@ -1,0 +1,100 @@
+#include "phy/ul_control.h"
+
+#include "phy/cw.h"
+#include "phy/dci.h"
+#include "phy/equalize.h"
+#include "phy/gold.h"
+#include "phy/modem.h"
+#include "phy/sequence.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { RE_MAX = 2 * LAYOUT_COMB_MAX, ITERATIONS = 30 };
+
+struct ul_control {
+	const struct layout *layout;
+	struct numerology num;
+	uint16_t cell_id;
+	struct cw_coder *cw;
+	uint16_t comb[LAYOUT_COMB_MAX];
+	uint32_t re[RE_MAX]; /* of the device in work, in order of symbol, then subcarrier */
+	uint8_t bits[2 * RE_MAX];
+	float complex y[RE_MAX], hy[RE_MAX], z[RE_MAX];
+	float var[RE_MAX], llr[2 * RE_MAX];
+};
+
+struct ul_control *ul_control_create(const struct layout *layout, uint16_t cell_id)
+{
+	struct ul_control *c = calloc(1, sizeof *c);
+	if (!c)
+		return NULL;
+	c->layout = layout;
+	c->num = *layout_numerology(layout);
+	c->cell_id = cell_id;
+	c->cw = cw_create(UCI_BITS, 2 * RE_MAX);
+	if (c->cw)
+		return c;
+	free(c);
+	return NULL;
+}
+
+void ul_control_destroy(struct ul_control *c)
+{
+	if (!c)
+		return;
+	cw_destroy(c->cw);
+	free(c);
+}
+
+/* The control REs of a device; returns how many. */
+static size_t place(struct ul_control *c, uint8_t device)
+{
+	size_t n = layout_comb(c->layout, device, c->comb);
+	for (size_t s = 0; s < 2; s++)
+		for (size_t i = 0; i < n; i++)
+			c->re[s * n + i] = (uint32_t)(c->num.format->uci[s] * c->num.n_sc + c->comb[i]);
+	return 2 * n;
+}
+
+static uint32_t seed(const struct ul_control *c, uint8_t device)
+{
+	return sequence_seed(SEQUENCE_UPLINK_CONTROL, c->cell_id, device + 1u);
+}
+
+int ul_control_write(struct ul_control *c, uint8_t device, uint64_t slot, const struct uci *uci, float complex *grid)
+{
+	uint8_t payload[UCI_BYTES];
+	struct uci_turn turn = uci_turn(slot, c->num.n_rb);
+	size_t n_re = place(c, device);
+	if (uci->turn.topic != turn.topic || uci->turn.group != turn.group || uci_pack(uci, payload))
+		return -EINVAL;
+	int rc = cw_encode(c->cw, payload, dci_mask(c->cell_id, device + 1u), c->bits, 2 * n_re);
+	if (rc)
+		return rc;
+	gold_xor_bits(seed(c, device), c->bits, 2 * n_re);
+	modem_map(2, c->bits, c->z, n_re);
+	for (size_t i = 0; i < n_re; i++)
+		grid[c->re[i]] = c->z[i];
+	return 0;
+}
+
+int ul_control_read(struct ul_control *c, uint8_t device, uint64_t slot, const float complex *grid,
+                    const struct block_channel *channel, struct uci *uci)
+{
+	uint8_t payload[UCI_BYTES];
+	uint32_t mask;
+	size_t n_re = place(c, device);
+	for (size_t i = 0; i < n_re; i++) {
+		c->y[i] = grid[c->re[i]];
+		c->hy[i] = channel->h[c->re[i]];
+	}
+	equalize(c->y, c->hy, 1, n_re, c->z, c->var);
+	for (size_t i = 0; i < n_re; i++)
+		c->var[i] *= channel->noise_var[c->re[i] % c->num.n_sc / PHY_RB_SC];
+	modem_demap(2, c->z, c->var, c->llr, n_re);
+	gold_flip_llr(seed(c, device), c->llr, 2 * n_re);
+	if (cw_decode(c->cw, c->llr, 2 * n_re, ITERATIONS, payload, &mask) || mask != dci_mask(c->cell_id, device + 1u))
+		return -EBADMSG;
+	return uci_unpack(payload, uci_turn(slot, c->num.n_rb), uci);
+}
