@@ -47,15 +47,26 @@ static struct grant any_grant(struct fuzz_input *in)
 static void send(struct fuzz_input *in, uint64_t slot, const struct grant *g)
 {
 	struct dci dci = { .device = fuzz_byte(in) % 2, .has_dl = true, .dl = *g };
-	struct sysinfo si = { .slot = (uint32_t)slot, .n_groups = 1, .cell_id = 1, .version = DCI_VERSION };
+	struct multicast m = { .devices = fuzz_byte(in), .grant = *g };
+	struct sysinfo si = { .slot = (uint32_t)slot,
+		              .n_groups = 1,
+		              .ack_delay = 2,
+		              .grant_delay = 2,
+		              .n_harq = 8,
+		              .cell_id = 1,
+		              .version = DCI_VERSION };
 	uint32_t seed = fuzz_u32(in);
 	dl_tx_begin(f.tx, slot);
 	dl_tx_sysinfo(f.tx, &si, 2);
 	dl_tx_dci(f.tx, &dci, 1u << fuzz_byte(in) % 4);
+	dl_tx_multicast(f.tx, &m, 1u << fuzz_byte(in) % 4);
 	size_t n = dl_tb_bytes(f.layout, g);
 	for (size_t i = 0; i < n; i++)
 		f.tb[i] = (uint8_t)(seed >> i % 24);
-	dl_tx_data(f.tx, dci.device, g, f.tb, n);
+	if (m.devices % 4)
+		dl_tx_multicast_data(f.tx, g, f.tb, n);
+	else
+		dl_tx_data(f.tx, dci.device, g, f.tb, n);
 	dl_tx_finish(f.tx, f.samples);
 }
 
@@ -85,6 +96,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			g = any_grant(&in);
 		rc = dl_rx_data(f.rx, &g, fuzz_byte(&in) % 2 ? f.soft : NULL, f.tb, &n, &info);
 		must(rc == 0 || rc == -EBADMSG || rc == -EINVAL || rc == -ENODATA);
+		if (res.has_multicast) {
+			g = res.multicast.grant;
+			rc = dl_rx_multicast_data(f.rx, &g, fuzz_byte(&in) % 2 ? f.soft : NULL, f.tb, &n, &info);
+			must(rc == 0 || rc == -EBADMSG || rc == -EINVAL || rc == -ENODATA);
+		}
 	}
 	return 0;
 }

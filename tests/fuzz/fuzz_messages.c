@@ -6,22 +6,30 @@
 #include "phy/dci.h"
 #include "phy/uci.h"
 
+/* What is accepted of a payload must pack to the same bits; those beyond the message are cleared before. */
 static void downlink(struct fuzz_input *in)
 {
 	uint8_t payload[DCI_BYTES_MAX], again[DCI_BYTES_MAX];
-	size_t n_rb = 1 + fuzz_byte(in) % PHY_RB_MAX, n_bytes = (dci_n_bits(n_rb) + 7) / 8;
+	size_t n_rb = PHY_RB_MIN + fuzz_byte(in) % (PHY_RB_MAX - PHY_RB_MIN + 1);
+	enum dci_size size = fuzz_byte(in) % 2 ? DCI_LONG : DCI_SHORT;
 	struct dci d;
+	struct multicast m;
 	struct sysinfo si;
 	fuzz_bytes(in, payload, sizeof payload);
-	if (dci_n_bits(n_rb) % 8)
-		payload[n_bytes - 1] &= (uint8_t)(0xff00u >> dci_n_bits(n_rb) % 8);
-	if (!dci_unpack(payload, n_rb, fuzz_byte(in) % PHY_DEVICES_MAX, &d)) {
+	for (size_t bit = dci_n_bits(size, n_rb); bit < 8 * DCI_BYTES_MAX; bit++)
+		payload[bit / 8] &= (uint8_t) ~(0x80 >> bit % 8);
+	if (!dci_unpack(payload, size, n_rb, fuzz_byte(in) % PHY_DEVICES_MAX, &d)) {
+		must(dci_size_of(&d) == size);
 		must(!dci_pack(&d, n_rb, again));
-		must(!memcmp(payload, again, n_bytes));
+		must(!memcmp(payload, again, sizeof again));
 	}
-	if (!sysinfo_unpack(payload, n_rb, &si)) {
-		must(!sysinfo_pack(&si, n_rb, again));
-		must(!memcmp(payload, again, n_bytes));
+	if (size == DCI_LONG && !multicast_unpack(payload, n_rb, &m)) {
+		must(!multicast_pack(&m, n_rb, again));
+		must(!memcmp(payload, again, sizeof again));
+	}
+	if (size == DCI_LONG && !sysinfo_unpack(payload, 1, &si)) {
+		must(!sysinfo_pack(&si, again));
+		must(!memcmp(payload, again, sizeof again));
 	}
 }
 
@@ -29,9 +37,10 @@ static void uplink(struct fuzz_input *in)
 {
 	uint8_t payload[UCI_BYTES], again[UCI_BYTES];
 	struct uci u;
+	struct uci_turn turn = uci_turn(fuzz_byte(in), PHY_RB_MIN + fuzz_byte(in) % (PHY_RB_MAX - PHY_RB_MIN + 1));
 	fuzz_bytes(in, payload, sizeof payload);
 	payload[UCI_BYTES - 1] &= (uint8_t)(UCI_BITS % 8 ? 0xff00u >> UCI_BITS % 8 : 0xff);
-	if (!uci_unpack(payload, &u)) {
+	if (!uci_unpack(payload, turn, &u)) {
 		must(!uci_pack(&u, again));
 		must(!memcmp(payload, again, sizeof again));
 	}

@@ -50,7 +50,11 @@ static struct grant any_grant(struct fuzz_input *in)
 /* Adds what a device might send, at any power. */
 static void add_device(struct fuzz_input *in, uint8_t d, uint64_t slot, const struct grant *g)
 {
-	struct uci uci = { .ack = fuzz_byte(in) % 3, .buffer_bytes = fuzz_u32(in), .report_rb = fuzz_byte(in) % 9 - 1 };
+	struct uci uci = { .ack = fuzz_byte(in) % 3,
+		           .multicast_ack = fuzz_byte(in) % 3,
+		           .buffer_bytes = fuzz_u32(in),
+		           .turn = uci_turn(slot, f.num.n_rb),
+		           .value_db = fuzz_byte(in) };
 	uint8_t what = fuzz_byte(in);
 	float a = ldexpf(0.1f, -(fuzz_byte(in) % 16));
 	struct ul_amplitudes amplitudes = { .data = a, .comb = 2.8f * a, .access = a };

@@ -185,12 +185,19 @@ static void downlink_round_trip(struct air *a)
 	assert_non_null(rx);
 	for (uint64_t slot = 9; slot < 12; slot++) { /* with and without sync */
 		struct dci dci = { .device = 2, .has_dl = true, .dl = grant_of(0, a->num.n_rb) };
-		struct sysinfo si = { .slot = (uint32_t)slot, .n_groups = 1, .cell_id = CELL, .version = DCI_VERSION };
+		struct sysinfo si = { .slot = (uint32_t)slot,
+			              .n_groups = 1,
+			              .ack_delay = 2,
+			              .grant_delay = 2,
+			              .n_harq = 8,
+			              .cell_id = CELL,
+			              .version = DCI_VERSION };
+		bool sync = layout_is_sync_slot(slot);
 		size_t n = dl_tb_bytes(a->layout, &dci.dl), n_got;
 		assert_in_range(n, 1, TB_MAX);
 		rng_bytes(&a->rng, a->tb, n);
 		dl_tx_begin(tx, slot);
-		assert_int_equal(dl_tx_sysinfo(tx, &si, level_of(a)), 0);
+		assert_int_equal(dl_tx_sysinfo(tx, &si, level_of(a)), sync ? 0 : -EINVAL);
 		assert_int_equal(dl_tx_dci(tx, &dci, level_of(a)), 0);
 		assert_int_equal(dl_tx_data(tx, 2, &dci.dl, a->tb, n), 0);
 		dl_tx_finish(tx, a->sent);
@@ -207,7 +214,8 @@ static void downlink_round_trip(struct air *a)
 		assert_near(res.csi.snr_mean_db, 25 + power_db, 4 * 4.34 / sqrt((double)n_pilots));
 		assert_near(res.csi.cfo_hz, c.cfo_hz, 0.003 * a->num.scs_hz);
 		assert_true(error_db < -25);
-		assert_true(res.has_sysinfo && res.sysinfo.slot == slot);
+		assert_int_equal(res.has_sysinfo, sync);
+		assert_true(!sync || res.sysinfo.slot == slot);
 		assert_true(res.has_dci && res.dci.has_dl && rb_set_equal(&res.dci.dl.rbs, &dci.dl.rbs));
 		assert_int_equal(dl_rx_data(rx, &res.dci.dl, NULL, a->got, &n_got, NULL), 0);
 		assert_int_equal(n_got, n);
@@ -233,7 +241,10 @@ static void uplink_round_trip(struct air *a)
 		size_t first = access ? ACCESS_RB : 0, half = (a->num.n_rb - first) / 2, n[2], n_got;
 		struct grant g[2] = { grant_of(first, half), grant_of(first + half, a->num.n_rb - first - half) };
 		struct channel c[2];
-		struct uci sent = { .ack = UCI_ACK, .buffer_bytes = uci_bsr_bytes(5), .headroom_db = 3 };
+		struct uci sent = { .ack = UCI_ACK,
+			            .buffer_bytes = uci_bsr_bytes(5),
+			            .turn = uci_turn(slot, a->num.n_rb),
+			            .value_db = 3 };
 		uint8_t *tb[2] = { a->tb, a->tb + TB_MAX / 2 };
 		air_silence(a);
 		for (uint8_t d = 0; d < 2; d++) {
