@@ -52,9 +52,13 @@ static void build_slot(struct phy_link *l, uint64_t slot)
 	struct dl_tx *tx = l->dl->tx;
 	dl_tx_begin(tx, slot);
 	if (layout_is_sync_slot(slot)) {
-		struct sysinfo si = {
-			.slot = (uint32_t)slot, .n_groups = 1, .cell_id = PHY_LINK_CELL, .version = DCI_VERSION
-		};
+		struct sysinfo si = { .slot = (uint32_t)slot,
+			              .n_groups = 1,
+			              .ack_delay = 2,
+			              .grant_delay = 2,
+			              .n_harq = 8,
+			              .cell_id = PHY_LINK_CELL,
+			              .version = DCI_VERSION };
 		dl_tx_sysinfo(tx, &si, SYSINFO_LEVEL);
 	}
 	for (size_t d = 0; d < l->config.n_devices; d++) {

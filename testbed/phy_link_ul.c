@@ -43,19 +43,19 @@ static unsigned n_groups(const struct phy_link *l)
 	return l->config.n_devices > GROUP_DEVICES ? 2 : 1;
 }
 
-static struct uci random_report(struct phy_link *l)
+static struct uci random_report(struct phy_link *l, uint64_t slot)
 {
 	return (struct uci){ .ack = (enum uci_ack)phy_link_uniform(l, 0, 3),
+		             .multicast_ack = (enum uci_ack)phy_link_uniform(l, 0, 3),
 		             .buffer_bytes = uci_bsr_bytes((uint8_t)phy_link_uniform(l, 0, 32)),
-		             .headroom_db = (float)floor(phy_link_uniform(l, -21, 11)),
-		             .report_rb = (int16_t)phy_link_uniform(l, 0, (double)l->config.num.n_rb),
-		             .report_snr_db = 0.5f * (float)floor(phy_link_uniform(l, -40, 87)) };
+		             .turn = uci_turn(slot, l->config.num.n_rb),
+		             .value_db = 0.5f * (float)floor(phy_link_uniform(l, -40, 87)) };
 }
 
 static bool same_report(const struct uci *a, const struct uci *b)
 {
-	return a->ack == b->ack && a->buffer_bytes == b->buffer_bytes && a->headroom_db == b->headroom_db &&
-	       a->report_rb == b->report_rb && a->report_snr_db == b->report_snr_db;
+	return a->ack == b->ack && a->multicast_ack == b->multicast_ack && a->buffer_bytes == b->buffer_bytes &&
+	       a->turn.topic == b->turn.topic && a->turn.group == b->turn.group && a->value_db == b->value_db;
 }
 
 /* ---- devices ---- */
@@ -75,7 +75,7 @@ static void build_slot(struct phy_link *l, size_t index, uint64_t slot)
 	}
 	if (layout_has_control((uint8_t)index, slot, n_groups(l))) {
 		struct uci *u = &d->kept[slot % KEPT_SLOTS].uci;
-		*u = random_report(l);
+		*u = random_report(l, slot);
 		ul_tx_control(d->tx, u);
 	}
 	ul_tx_finish(d->tx, &a, l->sent);
