@@ -1,6 +1,6 @@
 #include "phy/dl_chest.h"
 
-#include "phy/chest.h"
+#include "phy/channel_filter.h"
 #include "phy/gold.h"
 #include "phy/measure.h"
 #include "phy/sequence.h"
@@ -11,34 +11,48 @@
 
 enum { PILOTS_MAX = PHY_SC_MAX / PHY_PILOT_STEP_MIN, CELLS = 1024 };
 
-static const float snr_min = 0.2f;      /* -7 dB over the band is a signal; noise alone passes once in 10^5 slots */
-static const float noise_slots = 16;    /* memory of the noise estimate */
-static const float least_noise = 1e-9f; /* of the signal's power: keeps noiseless signals calculable */
+static const float noise_slots = 32;    /* memory of the noise estimate */
+static const float heard_slots = 8;     /* memory of whether there is a signal */
+static const float least_noise = 1e-7f; /* of the signal's power: keeps noiseless signals calculable */
 
 struct dl_chest {
 	struct numerology num;
 	size_t n_pilots;
 	float complex pilots[2][PILOTS_MAX]; /* sent in the two pilot symbols */
-	struct chest *chest;
-	float rb_gain[PHY_RB_MAX]; /* noise gain of the estimate, mean over an RB, one pilot symbol */
-	float mean_gain;
-	float noise_var, noise_weight;          /* smoothed; weight in slots, 0: nothing yet */
-	float complex h[PHY_SC_MAX];            /* of the samples as given, midway between the pilot symbols */
-	float complex turn[PHY_SYMBOLS_MAX];    /* what becomes of it in each symbol */
-	float complex *channel;                 /* h times turn: of every RE */
+	struct delay_bank *bank;
+	struct channel_filter *filter;
+	float noise_var, noise_weight; /* smoothed; weight in slots, 0: nothing yet */
+	float heard;                   /* likeness of the slots to what was foretold, smoothed */
+	float *h_re, *h_im, *slope_re, *slope_im;
+	struct channel_motion motion;
+	float complex *channel;                 /* of every RE, of the samples as given */
+	float rb_error[PHY_RB_MAX];             /* of the estimate */
 	float rb_noise[PHY_RB_MAX];             /* of a received RE, estimation error included */
-	float complex at_pilots[3][PILOTS_MAX]; /* received over sent: first, second pilot symbol, mean */
+	float complex at_pilots[2][PILOTS_MAX]; /* received over sent */
 };
 
-static struct chest *make_chest(const struct dl_chest *c)
+static int make_filter(struct dl_chest *c)
 {
-	struct chest_prior prior = chest_default_prior(&c->num);
-	uint16_t pilots[PILOTS_MAX], outs[PHY_SC_MAX];
+	uint16_t k[PILOTS_MAX];
+	struct delay_pilots pilots = { .k = k, .n = c->n_pilots };
 	for (size_t i = 0; i < c->n_pilots; i++)
-		pilots[i] = (uint16_t)(i * c->num.pilot_step);
-	for (size_t k = 0; k < c->num.n_sc; k++)
-		outs[k] = (uint16_t)k;
-	return chest_create(&c->num, &prior, pilots, c->n_pilots, outs, c->num.n_sc);
+		k[i] = (uint16_t)(i * c->num.pilot_step);
+	c->bank = delay_bank_create(&c->num, &pilots, 1);
+	c->filter = c->bank ? channel_filter_create(c->bank, c->num.slot_len) : NULL;
+	return c->filter ? 0 : -ENOMEM;
+}
+
+static int make_arrays(struct dl_chest *c)
+{
+	size_t n = matrix_padded(c->num.n_sc + 1);
+	c->channel = calloc(c->num.n_symbols * c->num.n_sc, sizeof *c->channel);
+	c->h_re = aligned_alloc(64, 4 * n * sizeof *c->h_re);
+	if (!c->channel || !c->h_re)
+		return -ENOMEM;
+	c->h_im = c->h_re + n;
+	c->slope_re = c->h_re + 2 * n;
+	c->slope_im = c->h_re + 3 * n;
+	return 0;
 }
 
 struct dl_chest *dl_chest_create(const struct numerology *num, uint16_t cell_id)
@@ -54,62 +68,51 @@ struct dl_chest *dl_chest_create(const struct numerology *num, uint16_t cell_id)
 	c->n_pilots = num->n_sc / num->pilot_step;
 	for (size_t s = 0; s < 2; s++)
 		gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, num->format->pilot[s]), c->pilots[s], c->n_pilots);
-	c->chest = make_chest(c);
-	c->channel = calloc(num->n_symbols * num->n_sc, sizeof *c->channel);
-	if (!c->chest || !c->channel) {
-		dl_chest_destroy(c);
-		errno = ENOMEM;
-		return NULL;
-	}
-	for (size_t k = 0; k < num->n_sc; k++)
-		c->rb_gain[k / PHY_RB_SC] += chest_noise_gain(c->chest, k) / PHY_RB_SC;
-	for (size_t rb = 0; rb < num->n_rb; rb++)
-		c->mean_gain += c->rb_gain[rb] / (float)num->n_rb;
-	return c;
+	if (!make_filter(c) && !make_arrays(c))
+		return c;
+	dl_chest_destroy(c);
+	errno = ENOMEM;
+	return NULL;
 }
 
 void dl_chest_destroy(struct dl_chest *c)
 {
 	if (!c)
 		return;
+	free(c->h_re);
 	free(c->channel);
-	chest_destroy(c->chest);
+	channel_filter_destroy(c->filter);
+	delay_bank_destroy(c->bank);
 	free(c);
 }
 
 void dl_chest_reset(struct dl_chest *c)
 {
 	c->noise_weight = 0;
+	c->heard = 0;
+	channel_filter_reset(c->filter);
 }
 
-struct pilot_sums {
-	float phase_rad; /* advance from the first to the second pilot symbol */
-	float noise_var; /* of this slot alone */
-};
-
-/* Both pilot symbols to least-squares estimates, their phase difference shared out, and their mean. */
-static struct pilot_sums read_pilots(struct dl_chest *c, const float complex *grid)
+static void read_pilots(struct dl_chest *c, const float complex *grid)
 {
-	float complex common = 0;
 	for (size_t s = 0; s < 2; s++) {
 		const float complex *row = grid + c->num.format->pilot[s] * c->num.n_sc;
 		for (size_t i = 0; i < c->n_pilots; i++)
 			c->at_pilots[s][i] = row[i * c->num.pilot_step] * conjf(c->pilots[s][i]);
 	}
+}
+
+/* What both pilot symbols differ by, their common phase apart: noise, as long as nothing better is known. */
+static float difference_noise(const struct dl_chest *c)
+{
+	float complex common = 0;
+	float difference = 0;
 	for (size_t i = 0; i < c->n_pilots; i++)
 		common += c->at_pilots[1][i] * conjf(c->at_pilots[0][i]);
-	float phase_rad = cargf(common);
-	float complex half = cexpf(0.5f * phase_rad * I);
-	float difference = 0;
-	for (size_t i = 0; i < c->n_pilots; i++) {
-		float complex a = c->at_pilots[0][i] * half, b = c->at_pilots[1][i] * conjf(half), d = a - b;
-		c->at_pilots[2][i] = 0.5f * (a + b);
-		difference += power_of(d);
-	}
-	return (struct pilot_sums){
-		.phase_rad = phase_rad,
-		.noise_var = difference / (2.0f * ((float)c->n_pilots - 0.5f)), /* half a degree went into the phase */
-	};
+	float complex turn = cexpf(I * cargf(common));
+	for (size_t i = 0; i < c->n_pilots; i++)
+		difference += power_of(c->at_pilots[1][i] - turn * c->at_pilots[0][i]);
+	return difference / (2 * ((float)c->n_pilots - 0.5f)); /* half a degree of freedom went into the phase */
 }
 
 static void smooth_noise(struct dl_chest *c, float noise_var)
@@ -118,72 +121,129 @@ static void smooth_noise(struct dl_chest *c, float noise_var)
 	c->noise_var += (noise_var - c->noise_var) / c->noise_weight;
 }
 
-/* The phase in each symbol, on the straight line through both pilot symbols, relative to halfway between them. */
-static void set_turns(struct dl_chest *c, float phase_rad)
+/* Middle of symbol l's FFT window, samples after the start of the slot. */
+static double middle_of(const struct numerology *num, size_t l)
 {
-	const struct numerology *num = &c->num;
-	double first = numerology_symbol_middle(num, num->format->pilot[0]);
-	double second = numerology_symbol_middle(num, num->format->pilot[1]);
-	for (size_t l = 0; l < num->n_symbols; l++) {
-		double share = (numerology_symbol_middle(num, l) - 0.5 * (first + second)) / (second - first);
-		c->turn[l] = (float complex)cexp(I * share * (double)phase_rad);
-	}
+	return numerology_symbol_middle(num, l) - (double)numerology_backoff(num);
 }
 
-static void fill_channel(struct dl_chest *c)
+static double nco_rad(const struct numerology *num, const struct slot_time *when, double t)
 {
-	size_t n_sc = c->num.n_sc;
-	for (size_t l = 0; l < c->num.n_symbols; l++)
-		for (size_t k = 0; k < n_sc; k++)
-			c->channel[l * n_sc + k] = c->h[k] * c->turn[l];
-	for (size_t rb = 0; rb < c->num.n_rb; rb++)
-		c->rb_noise[rb] = c->noise_var * (1 + 0.5f * c->mean_gain);
+	return when->nco_rad + 2 * M_PI * when->nco_hz * t / num->rate_hz;
+}
+
+struct pilot_sums {
+	float energy, noise_energy; /* of coefficients */
+	float residual, dof;
+	float likeness;
+};
+
+static struct pilot_sums observe(struct dl_chest *c, const struct slot_time *when, float noise_var)
+{
+	struct pilot_sums sums = { 0 };
+	for (size_t s = 0; s < 2; s++) {
+		double t = middle_of(&c->num, c->num.format->pilot[s]);
+		struct channel_seen seen;
+		struct channel_observation o = {
+			.y = c->at_pilots[s],
+			.t_samples = (double)when->t_samples + t,
+			.t_slot = (double)when->t_samples,
+			.nco_rad = nco_rad(&c->num, when, t),
+			.nco_rate = 2 * M_PI * when->nco_hz / c->num.rate_hz,
+			.noise_var = noise_var,
+		};
+		channel_filter_observe(c->filter, &o, &seen);
+		sums.energy += seen.energy;
+		sums.noise_energy += seen.noise_energy;
+		sums.residual += seen.residual;
+		sums.dof += seen.dof;
+		sums.likeness += seen.likeness;
+	}
+	return sums;
+}
+
+/* One of two things: energy that noise alone has once in 10^5 slots; or the likeness of weak pilots to what was
+ * foretold from earlier slots (noise alone: the sum of two exponentials of mean one, 15 on average over 8 slots never).
+ * Written so that an all-zero slot is not valid. */
+static bool is_signal(struct dl_chest *c, const struct pilot_sums *s)
+{
+	float n = 2 * ((float)c->n_pilots - 0.5f * s->dof); /* degrees of freedom of the coefficients */
+	c->heard += (fminf(s->likeness, 100) - c->heard) / heard_slots;
+	return s->energy > (1 + 7 / sqrtf(n)) * s->noise_energy || (c->heard > 15 && s->likeness > 8);
+}
+
+/* The channel of every RE. */
+static void fill_channel(struct dl_chest *c, const struct slot_time *when)
+{
+	const struct numerology *num = &c->num;
+	const struct channel_motion *m = &c->motion;
+	size_t half = num->n_sc / 2;
+	for (size_t l = 0; l < num->n_symbols; l++) {
+		double t = middle_of(num, l), dt = (double)when->t_samples + t - m->t0;
+		double rad = m->turn_rad + m->turn_rad_per_sample * dt - nco_rad(num, when, t);
+		float re = (float)cos(rad), im = (float)sin(rad), step = m->moves ? (float)dt : 0;
+		float *out = (float *)(c->channel + l * num->n_sc);
+		for (size_t side = 0; side < 2; side++) {
+			size_t at = side ? half + 1 : 0;
+			const float *hr = c->h_re + at, *hi = c->h_im + at;
+			const float *sr = c->slope_re + at, *si = c->slope_im + at;
+			for (size_t k = 0; k < half; k++, out += 2) {
+				float a = hr[k] + step * sr[k], b = hi[k] + step * si[k];
+				out[0] = a * re - b * im;
+				out[1] = a * im + b * re;
+			}
+		}
+	}
+	for (size_t rb = 0; rb < num->n_rb; rb++)
+		c->rb_noise[rb] = c->noise_var + c->rb_error[rb];
 }
 
 static void fill_csi(const struct dl_chest *c, const struct slot_time *when, float slot_noise_var,
                      const struct track_measurement *track, struct csi *csi)
 {
 	const struct numerology *num = &c->num;
-	size_t middle = (numerology_symbol_body(num, num->format->pilot[0]) +
-	                 numerology_symbol_body(num, num->format->pilot[1])) /
-	                        2 +
-	                num->n_fft / 2 - numerology_backoff(num);
-	double turned = when->nco_rad + 2 * M_PI * when->nco_hz * (double)middle / num->rate_hz;
-	float complex undo = (float complex)cexp(I * turned);
-	float total = 0, error = 0.5f * c->noise_var;
+	const struct channel_motion *m = &c->motion;
+	size_t middle = (size_t)(0.5 * (middle_of(num, num->format->pilot[0]) + middle_of(num, num->format->pilot[1])));
+	double dt = (double)(when->t_samples + middle) - m->t0, rad = m->turn_rad + m->turn_rad_per_sample * dt;
+	float complex turn = (float complex)cexp(I * rad);
+	float step = m->moves ? (float)dt : 0, total = 0;
 	csi->valid = true;
 	csi->t_ref_samples = when->t_samples + middle;
-	for (size_t k = 0; k < num->n_sc; k++)
-		csi->h[k] = c->h[k] * undo;
+	for (size_t k = 0; k < num->n_sc; k++) {
+		size_t at = delay_index(num, k);
+		csi->h[k] = turn * CMPLXF(c->h_re[at] + step * c->slope_re[at], c->h_im[at] + step * c->slope_im[at]);
+	}
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
-		float power = mean_power(c->h + rb * PHY_RB_SC, PHY_RB_SC) - error * c->rb_gain[rb];
-		csi->snr_db[rb] = snr_db_of(power, c->noise_var);
-		total += power / (float)num->n_rb;
+		float heard = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
+		csi->snr_db[rb] = snr_db_of(heard, c->noise_var);
+		total += heard / (float)num->n_rb;
 	}
 	csi->snr_mean_db = snr_db_of(total, c->noise_var);
-	csi->cfo_hz = (float)when->nco_hz + track->cfo_hz;
+	csi->cfo_hz = (float)channel_filter_cfo_hz(c->filter);
 	csi->timing_samples = track->timing_samples;
-	csi->evm_db = ratio_db(fmaxf(slot_noise_var / mean_power(c->h, num->n_sc), least_noise));
+	csi->evm_db = ratio_db(fmaxf(slot_noise_var / fmaxf(total, 1e-30f), least_noise));
 }
 
 bool dl_chest_slot(struct dl_chest *c, const float complex *grid, const struct slot_time *when, struct csi *csi,
                    struct track_measurement *track)
 {
 	const struct numerology *num = &c->num;
-	struct pilot_sums sums = read_pilots(c, grid);
-	chest_estimate(c->chest, c->at_pilots[2], c->h);
-	float power = mean_power(c->h, num->n_sc);
-	smooth_noise(c, fmaxf(sums.noise_var, least_noise * power));
-	csi->noise_var = c->noise_var;
 	*track = (struct track_measurement){ .snr = 0 };
-	/* Written so that an all-zero slot, 0 > 0, is not valid either. */
-	if (!(power > (snr_min + 0.5f * c->mean_gain) * fmaxf(sums.noise_var, c->noise_var)))
+	read_pilots(c, grid);
+	float power = mean_power(c->at_pilots[0], c->n_pilots), least = least_noise * power + 1e-30f;
+	float assumed = c->noise_weight > 0 ? c->noise_var : difference_noise(c);
+	struct pilot_sums sums = observe(c, when, fmaxf(assumed, least));
+	float slot_noise_var = fmaxf(sums.residual / fmaxf(sums.dof, 1e-3f), least);
+	smooth_noise(c, slot_noise_var);
+	csi->noise_var = c->noise_var;
+	if (!is_signal(c, &sums))
 		return false;
-	set_turns(c, sums.phase_rad);
-	fill_channel(c);
+	channel_filter_lines(c->filter, c->h_re, c->h_im, c->slope_re, c->slope_im, &c->motion);
+	channel_filter_error(c->filter, c->rb_error);
+	fill_channel(c, when);
 	track_measure(num, c->at_pilots[0], num->format->pilot[0], c->at_pilots[1], num->format->pilot[1], c->n_pilots,
 	              0, num->pilot_step, track);
-	fill_csi(c, when, sums.noise_var, track, csi);
+	fill_csi(c, when, slot_noise_var, track, csi);
 	return true;
 }
 
@@ -195,4 +255,9 @@ struct block_channel dl_chest_channel(const struct dl_chest *c)
 float dl_chest_noise_var(const struct dl_chest *c)
 {
 	return c->noise_var;
+}
+
+const struct channel_filter *dl_chest_filter(const struct dl_chest *c)
+{
+	return c->filter;
 }

@@ -7,6 +7,7 @@
 #define PHY_DL_CHEST_H
 
 #include "phy/block.h"
+#include "phy/channel_filter.h"
 #include "phy/csi.h"
 #include "phy/numerology.h"
 #include "phy/track.h"
@@ -31,5 +32,8 @@ bool dl_chest_slot(struct dl_chest *c, const float complex *grid, const struct s
 struct block_channel dl_chest_channel(const struct dl_chest *c);
 /* Variance of a received RE's noise alone, without the estimation error that block_channel's includes. */
 float dl_chest_noise_var(const struct dl_chest *c);
+
+/* What it has learnt of the link: Doppler, delay window (phy/channel_filter.h). */
+const struct channel_filter *dl_chest_filter(const struct dl_chest *c);
 
 #endif

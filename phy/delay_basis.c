@@ -1,0 +1,336 @@
+#include "phy/delay_basis.h"
+
+#include "phy/dpss.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double ratio = 1.35;        /* from one width to the next */
+static const double narrowest = 0.7;     /* of the delay resolution n_fft / n_sc */
+static const double lost_max = 2e-5;     /* share of a flat profile's energy that a basis may miss */
+static const double design_noise = 1e-4; /* of a pilot, at mean channel power 1 */
+static const double widest_in_cp = 1.25; /* from a quarter of the prefix early to a whole one late */
+
+static const double taper_beta = 6;
+static const double bins_apart = 0.7; /* resolutions */
+static const double beyond = 0.125;   /* how far the profile looks past the widest window, cyclic prefixes */
+
+static void free_fit(struct delay_fit *f)
+{
+	matrix_free(&f->gather);
+	matrix_free(&f->solve);
+	free(f->damping);
+	free(f->noise);
+}
+
+static void free_basis(struct delay_basis *b, size_t n_sets)
+{
+	for (size_t s = 0; b->fits && s < n_sets; s++)
+		free_fit(&b->fits[s]);
+	free(b->fits);
+	free(b->rb_share);
+	free(b->prior);
+	matrix_free(&b->tilt);
+	matrix_free(&b->in);
+	matrix_free(&b->out);
+}
+
+void delay_bank_destroy(struct delay_bank *b)
+{
+	if (!b)
+		return;
+	for (size_t s = 0; s < b->n_sets; s++) {
+		matrix_free(&b->scan[s].c);
+		matrix_free(&b->scan[s].s);
+		free(b->pilot_at[s]);
+	}
+	for (size_t w = 0; w < b->n_widths; w++)
+		free_basis(&b->basis[w], b->n_sets);
+	free(b);
+}
+
+/* a: n x n, symmetric, positive definite; becomes its inverse. */
+static void invert(double *a, size_t n)
+{
+	for (size_t k = 0; k < n; k++) { /* Gauss-Jordan in place: no exchanges are needed */
+		double pivot = 1 / a[k * n + k];
+		a[k * n + k] = 1;
+		for (size_t j = 0; j < n; j++)
+			a[k * n + j] *= pivot;
+		for (size_t i = 0; i < n; i++) {
+			double f = a[i * n + k];
+			if (i == k)
+				continue;
+			a[i * n + k] = 0;
+			for (size_t j = 0; j < n; j++)
+				a[i * n + j] -= f * a[k * n + j];
+		}
+	}
+}
+
+/* v: the sequences, dim x n_grid. */
+static void solve_fit(struct delay_fit *f, const struct delay_basis *b, const double *v, size_t n_grid,
+                      const uint16_t *at, double *gram, double *inverse, double *product)
+{
+	size_t dim = b->dim, n = f->n;
+	for (size_t i = 0; i < dim; i++) {
+		f->damping[i] = (float)(design_noise / (double)b->prior[i]);
+		for (size_t p = 0; p < n; p++)
+			*matrix_at(&f->gather, i, p) = (float)v[i * n_grid + at[p]];
+		for (size_t j = 0; j <= i; j++) {
+			double sum = 0;
+			for (size_t p = 0; p < n; p++)
+				sum += v[i * n_grid + at[p]] * v[j * n_grid + at[p]];
+			gram[i * dim + j] = gram[j * dim + i] = sum;
+		}
+	}
+	memcpy(inverse, gram, dim * dim * sizeof *gram);
+	for (size_t i = 0; i < dim; i++)
+		inverse[i * dim + i] += design_noise / (double)b->prior[i];
+	invert(inverse, dim);
+	double dof = (double)n;
+	for (size_t i = 0; i < dim; i++)
+		for (size_t j = 0; j < dim; j++) {
+			double sum = 0;
+			for (size_t m = 0; m < dim; m++)
+				sum += inverse[i * dim + m] * gram[m * dim + j];
+			product[i * dim + j] = sum;
+			*matrix_at(&f->solve, i, j) = (float)inverse[i * dim + j];
+		}
+	/* Residual of noise through the fit S: n - 2 tr S + tr S S. */
+	for (size_t i = 0; i < dim; i++) {
+		double noise = 0;
+		for (size_t j = 0; j < dim; j++) {
+			noise += product[i * dim + j] * inverse[j * dim + i];
+			dof += product[i * dim + j] * product[j * dim + i];
+		}
+		f->noise[i] = (float)noise;
+		dof -= 2 * product[i * dim + i];
+	}
+	f->dof = (float)fmax(dof, 0);
+}
+
+static int make_fit(struct delay_fit *f, const struct delay_bank *bank, const struct delay_basis *b, const double *v,
+                    size_t n, const uint16_t *at)
+{
+	size_t dim = b->dim;
+	double *work = calloc(3 * dim * dim, sizeof *work);
+	f->n = n;
+	f->damping = calloc(matrix_padded(dim), sizeof *f->damping);
+	f->noise = calloc(matrix_padded(dim), sizeof *f->noise);
+	int rc = work && f->damping && f->noise ? 0 : -ENOMEM;
+	if (!rc)
+		rc = matrix_init(&f->gather, dim, f->n);
+	if (!rc)
+		rc = matrix_init(&f->solve, dim, dim);
+	if (!rc)
+		solve_fit(f, b, v, bank->n_grid, at, work, work + dim * dim, work + 2 * dim * dim);
+	free(work);
+	return rc;
+}
+
+static void fill_basis(struct delay_basis *b, const struct delay_bank *bank, const double *v, const double *lambda)
+{
+	size_t n = bank->n_grid, dim = b->dim;
+	double product = b->width * (double)n / (double)bank->num.n_fft;
+	for (size_t j = 0; j < dim; j++) {
+		b->prior[j] = (float)((double)n * lambda[j] / product);
+		for (size_t i = 0; i < n; i++)
+			*matrix_at(&b->out, i, j) = *matrix_at(&b->in, j, i) = (float)v[j * n + i];
+		for (size_t k = 0; k < bank->num.n_sc; k++) {
+			double x = v[j * n + delay_index(&bank->num, k)];
+			b->rb_share[k / PHY_RB_SC * dim + j] += (float)(x * x / PHY_RB_SC);
+		}
+		for (size_t l = 0; l < dim; l++) {
+			double sum = 0;
+			for (size_t i = 0; i < n; i++)
+				sum += v[j * n + i] * v[l * n + i] * ((double)i - (double)(n / 2));
+			*matrix_at(&b->tilt, j, l) = (float)sum;
+		}
+	}
+}
+
+/* Sequences that carry all but lost_max of a flat profile. */
+static size_t count_sequences(const double *lambda, size_t n_max, double product)
+{
+	double lost = 1;
+	size_t n = 0;
+	while (n < n_max && lost > lost_max)
+		lost -= lambda[n++] / product;
+	return n;
+}
+
+static int make_basis(struct delay_bank *bank, double width, const struct delay_pilots *sets)
+{
+	struct delay_basis *b = &bank->basis[bank->n_widths++];
+	size_t n = bank->n_grid;
+	double product = width * (double)n / (double)bank->num.n_fft;
+	size_t n_max = (size_t)product + 16 < n ? (size_t)product + 16 : n;
+	double *v = calloc(n * n_max, sizeof *v), *lambda = calloc(n_max, sizeof *lambda);
+	int rc = v && lambda ? dpss(n, 0.5 * width / (double)bank->num.n_fft, n_max, v, lambda) : -ENOMEM;
+	if (!rc) {
+		b->width = width;
+		b->dim = count_sequences(lambda, n_max, product);
+		b->prior = calloc(matrix_padded(b->dim), sizeof *b->prior);
+		b->rb_share = calloc(bank->num.n_rb * b->dim, sizeof *b->rb_share);
+		b->fits = calloc(bank->n_sets, sizeof *b->fits);
+		rc = b->prior && b->rb_share && b->fits ? 0 : -ENOMEM;
+	}
+	if (!rc)
+		rc = matrix_init(&b->out, n, b->dim);
+	if (!rc)
+		rc = matrix_init(&b->in, b->dim, n);
+	if (!rc)
+		rc = matrix_init(&b->tilt, b->dim, b->dim);
+	if (!rc)
+		fill_basis(b, bank, v, lambda);
+	for (size_t s = 0; !rc && s < bank->n_sets; s++)
+		rc = make_fit(&b->fits[s], bank, b, v, sets[s].n, bank->pilot_at[s]);
+	bank->dim_max = b->dim > bank->dim_max ? b->dim : bank->dim_max;
+	free(lambda);
+	free(v);
+	return rc;
+}
+
+/* Kaiser's taper: side lobes below -45 dB, main lobe 2.2 resolutions to either side. x: -1 .. 1 over the band. */
+static double taper(double x)
+{
+	double z = taper_beta * sqrt(fmax(1 - x * x, 0)), term = 1, sum = 1;
+	for (int i = 1; i < 30; i++) {
+		term *= z * z / (4 * i * i);
+		sum += term;
+	}
+	return sum;
+}
+
+static int make_scan(struct delay_bank *b, struct delay_scan *scan, const struct delay_pilots *pilots)
+{
+	int rc = matrix_init(&scan->c, b->n_bins, pilots->n);
+	if (!rc)
+		rc = matrix_init(&scan->s, b->n_bins, pilots->n);
+	if (rc)
+		return rc;
+	double noise = 0, total = 0;
+	for (size_t p = 0; p < pilots->n; p++) {
+		double offset = numerology_offset(&b->num, pilots->k[p]), w = taper(2 * offset / (double)b->n_grid);
+		noise += w * w;
+		for (size_t i = 0; i < b->n_bins; i++) {
+			double delay = b->bin_first + b->bin_step * (double)i;
+			double angle = 2 * M_PI * offset * delay / (double)b->num.n_fft;
+			*matrix_at(&scan->c, i, p) = (float)(w * cos(angle));
+			*matrix_at(&scan->s, i, p) = (float)(w * sin(angle));
+		}
+	}
+	/* A tap in the middle of the bins, 1 on all pilots at its own delay, spreads over them like this. */
+	double middle = b->bin_first + b->bin_step * (double)(b->n_bins / 2);
+	for (size_t i = 0; i < b->n_bins; i++) {
+		double re = 0, im = 0, delay = b->bin_first + b->bin_step * (double)i - middle;
+		for (size_t p = 0; p < pilots->n; p++) {
+			double offset = numerology_offset(&b->num, pilots->k[p]);
+			double angle = 2 * M_PI * offset * delay / (double)b->num.n_fft;
+			double w = taper(2 * offset / (double)b->n_grid);
+			re += w * cos(angle);
+			im += w * sin(angle);
+		}
+		total += re * re + im * im;
+	}
+	scan->norm = (float)(1 / total);
+	scan->noise = (float)(noise / total);
+	return 0;
+}
+
+static int place_pilots(struct delay_bank *b, const struct delay_pilots *sets)
+{
+	for (size_t s = 0; s < b->n_sets; s++) {
+		b->pilot_at[s] = calloc(sets[s].n, sizeof *b->pilot_at[s]);
+		if (!b->pilot_at[s])
+			return -ENOMEM;
+		for (size_t i = 0; i < sets[s].n; i++)
+			b->pilot_at[s][i] = (uint16_t)delay_index(&b->num, sets[s].k[i]);
+	}
+	return 0;
+}
+
+struct delay_bank *delay_bank_create(const struct numerology *num, const struct delay_pilots *sets, size_t n_sets)
+{
+	if (n_sets < 1 || n_sets > DELAY_PILOT_SETS_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct delay_bank *b = calloc(1, sizeof *b);
+	if (!b)
+		return NULL;
+	b->num = *num;
+	b->n_grid = num->n_sc + 1;
+	b->n_sets = n_sets;
+	double cp = (double)num->cp, width = widest_in_cp * cp,
+	       least = narrowest * (double)num->n_fft / (double)num->n_sc;
+	b->earliest = -0.25 * cp;
+	b->latest = b->earliest + width;
+	int rc = place_pilots(b, sets);
+	while (!rc && width > least && b->n_widths < DELAY_WIDTHS_MAX) {
+		rc = make_basis(b, width, sets);
+		if (width >= 0.9 * cp)
+			b->initial = b->n_widths - 1;
+		width /= ratio;
+	}
+	b->bin_step = bins_apart * (double)num->n_fft / (double)num->n_sc;
+	b->bin_first = b->earliest - beyond * cp;
+	b->n_bins = (size_t)ceil((b->latest - b->earliest + 2 * beyond * cp) / b->bin_step) + 1;
+	for (size_t s = 0; !rc && s < n_sets; s++)
+		rc = make_scan(b, &b->scan[s], &sets[s]);
+	if (!rc)
+		return b;
+	delay_bank_destroy(b);
+	errno = -rc;
+	return NULL;
+}
+
+void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im)
+{
+	double step = -2 * M_PI * delay_samples / (double)b->num.n_fft;
+	double start = phase_rad - step * (double)(b->n_grid / 2);
+	for (size_t i = 0; i < MATRIX_BLOCK; i++) {
+		re[i] = (float)cos(start + step * (double)i);
+		im[i] = (float)sin(start + step * (double)i);
+	}
+	float c = (float)cos(step * MATRIX_BLOCK), s = (float)sin(step * MATRIX_BLOCK);
+	for (size_t i = MATRIX_BLOCK; i < b->n_grid; i++) {
+		re[i] = re[i - MATRIX_BLOCK] * c - im[i - MATRIX_BLOCK] * s;
+		im[i] = re[i - MATRIX_BLOCK] * s + im[i - MATRIX_BLOCK] * c;
+	}
+}
+
+void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, const float *y_im, float *power,
+                   float *work)
+{
+	const struct delay_scan *scan = &b->scan[set];
+	size_t n = matrix_padded(b->n_bins);
+	float *c_re = work, *c_im = work + n, *s_re = work + 2 * n, *s_im = work + 3 * n;
+	matrix_multiply(&scan->c, y_re, y_im, c_re, c_im);
+	matrix_multiply(&scan->s, y_re, y_im, s_re, s_im);
+	for (size_t i = 0; i < n; i++) {
+		float re = c_re[i] - s_im[i], im = c_im[i] + s_re[i];
+		power[i] = (re * re + im * im) * scan->norm;
+	}
+}
+
+float delay_fit(const struct delay_basis *b, size_t set, const float *y_re, const float *y_im, float *x_re, float *x_im,
+                float *work_re, float *work_im)
+{
+	const struct delay_fit *f = &b->fits[set];
+	float energy = 0, explained = 0;
+	matrix_multiply(&f->gather, y_re, y_im, work_re, work_im);
+	matrix_multiply(&f->solve, work_re, work_im, x_re, x_im);
+#pragma omp simd reduction(+ : energy)
+	for (size_t i = 0; i < f->n; i++)
+		energy += y_re[i] * y_re[i] + y_im[i] * y_im[i];
+		/* |y - B x|^2 with B'B x = B'y - damping x. */
+#pragma omp simd reduction(+ : explained)
+	for (size_t j = 0; j < b->dim; j++)
+		explained += x_re[j] * (work_re[j] + f->damping[j] * x_re[j]) +
+		             x_im[j] * (work_im[j] + f->damping[j] * x_im[j]);
+	return energy > explained ? energy - explained : 0;
+}

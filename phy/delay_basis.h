@@ -1,0 +1,93 @@
+/* delay_basis.h - the frequency responses of channels with a limited spread of delays, as a few coefficients.
+ *
+ * A channel whose delays lie in a window of `width` samples, seen from the window's middle, is a sum of `dim` ~ width *
+ * n_sc / n_fft + a few prolate sequences (phy/dpss.h) over the used subcarriers; if its power-delay profile is flat, the
+ * coefficients are uncorrelated, and the Wiener filter is one factor for each (Edfors et al., OFDM channel estimation by
+ * singular value decomposition, 1998). A bank holds bases for windows from one subcarrier spacing's worth of delay up
+ * to the longest delay the receiver looks for, each with the matrices that take pilots to coefficients (least squares,
+ * held down by the profile at 40 dB) and coefficients to subcarriers. It is made once and read only.
+ *
+ * Subcarriers are counted on the uniform grid with DC in it, `delay_index`; the window's middle is taken off and put on
+ * as a ramp (delay_ramp). Vectors are complex, in two arrays, with room for whole blocks of 16 (matrix_padded).
+ */
+#ifndef PHY_DELAY_BASIS_H
+#define PHY_DELAY_BASIS_H
+
+#include "phy/matrix.h"
+#include "phy/numerology.h"
+
+#include <complex.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { DELAY_PILOT_SETS_MAX = 8, DELAY_GRID_MAX = PHY_SC_MAX + 1 + MATRIX_BLOCK, DELAY_WIDTHS_MAX = 24 };
+
+/* What takes one set of pilots to coefficients. */
+struct delay_fit {
+	size_t n;
+	struct matrix gather; /* dim x n */
+	struct matrix solve;  /* dim x dim */
+	float *damping;       /* dim: solve = (gather gather' + damping)^-1 */
+	float *noise;         /* dim: variance of the coefficients for noise of variance 1 at the pilots */
+	float dof;            /* of the residual */
+};
+
+struct delay_basis {
+	double width; /* samples */
+	size_t dim;
+	struct matrix out;      /* n_sc + 1 x dim: coefficients to the grid */
+	struct matrix in;       /* its transpose; the columns of out are orthonormal */
+	struct matrix tilt;     /* dim x dim: what multiplication with the distance from DC, in subcarriers, does */
+	float *prior;           /* dim: mean energies of the coefficients, flat profile, channel of mean power 1 */
+	float *rb_share;        /* n_rb x dim: mean over an RB of the squares of a column of out */
+	struct delay_fit *fits; /* one a pilot set */
+};
+
+/* Power-delay profile of one set of pilots: a tapered transform at delays from `earliest` on, `step` samples apart. */
+struct delay_scan {
+	struct matrix c, s; /* n_bins x n: cosines and sines */
+	float norm;         /* |transform|^2 to power, so that a profile adds up to the channel's mean power */
+	float noise;        /* mean of a bin so scaled, for noise of variance 1 */
+};
+
+struct delay_bank {
+	struct numerology num;
+	double earliest, latest; /* samples: what the widest window covers */
+	size_t n_grid;           /* n_sc + 1 */
+	size_t n_sets, dim_max, n_widths;
+	struct delay_basis basis[DELAY_WIDTHS_MAX]; /* the widest first */
+	size_t initial;                             /* which to begin with: about a cyclic prefix wide */
+	uint16_t *pilot_at[DELAY_PILOT_SETS_MAX];   /* places of the pilots in the grid */
+	size_t n_bins;
+	double bin_first, bin_step; /* samples */
+	struct delay_scan scan[DELAY_PILOT_SETS_MAX];
+};
+
+struct delay_pilots {
+	const uint16_t *k; /* subcarriers */
+	size_t n;
+};
+
+/* n_sets: 1 .. DELAY_PILOT_SETS_MAX. NULL with errno EINVAL or ENOMEM. */
+struct delay_bank *delay_bank_create(const struct numerology *num, const struct delay_pilots *sets, size_t n_sets);
+void delay_bank_destroy(struct delay_bank *b); /* NULL is fine */
+
+/* Place of subcarrier k in the grid. */
+static inline size_t delay_index(const struct numerology *num, size_t k)
+{
+	return k < num->n_sc / 2 ? k : k + 1;
+}
+
+/* exp(-2 pi j f delay / n_fft) over the grid, turned by phase_rad. */
+void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im);
+
+/* Coefficients of n pilots y (the window's ramp taken off) and the sum of squares of what does not fit. x: padded dim;
+ * work: the same, in two arrays. */
+float delay_fit(const struct delay_basis *b, size_t set, const float *y_re, const float *y_im, float *x_re, float *x_im,
+                float *work_re, float *work_im);
+
+/* Profile of n pilots y as received (no ramp taken off): n_bins powers (room for matrix_padded). work: 4 such arrays. */
+void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, const float *y_im, float *power,
+                   float *work);
+
+#endif
