@@ -2,17 +2,24 @@
 
 #include <errno.h>
 
-void harq_init(struct harq *h, uint8_t max_tx)
+unsigned harq_processes(unsigned round_trip_slots)
 {
-	*h = (struct harq){ .max_tx = max_tx };
-	for (int i = 0; i < HARQ_PROCESSES; i++)
+	return round_trip_slots < HARQ_PROCESSES_MIN   ? HARQ_PROCESSES_MIN
+	       : round_trip_slots > HARQ_PROCESSES_MAX ? HARQ_PROCESSES_MAX
+	                                               : round_trip_slots;
+}
+
+void harq_init(struct harq *h, unsigned n_processes, uint8_t max_tx)
+{
+	*h = (struct harq){ .n_processes = (uint8_t)n_processes, .max_tx = max_tx };
+	for (unsigned i = 0; i < n_processes; i++)
 		h->process[i].heard = true;
 }
 
 int harq_pick(const struct harq *h)
 {
 	int best = -EAGAIN;
-	for (int i = 0; i < HARQ_PROCESSES; i++)
+	for (int i = 0; i < h->n_processes; i++)
 		if (h->process[i].state == HARQ_IDLE && (best < 0 || h->process[i].slot < h->process[best].slot))
 			best = i;
 	return best;
@@ -21,7 +28,7 @@ int harq_pick(const struct harq *h)
 int harq_pick_for(const struct harq *h, uint32_t bytes)
 {
 	int best = -EAGAIN;
-	for (int i = 0; i < HARQ_PROCESSES; i++) {
+	for (int i = 0; i < h->n_processes; i++) {
 		const struct harq_process *p = &h->process[i];
 		bool mistakable = !p->heard && p->bytes == bytes;
 		if (p->state == HARQ_IDLE && !mistakable && (best < 0 || p->slot < h->process[best].slot))
@@ -33,7 +40,7 @@ int harq_pick_for(const struct harq *h, uint32_t bytes)
 int harq_pending(const struct harq *h)
 {
 	int best = -EAGAIN;
-	for (int i = 0; i < HARQ_PROCESSES; i++)
+	for (int i = 0; i < h->n_processes; i++)
 		if (h->process[i].state == HARQ_RETRANSMIT &&
 		    (best < 0 || h->process[i].first_slot < h->process[best].first_slot))
 			best = i;
@@ -42,7 +49,7 @@ int harq_pending(const struct harq *h)
 
 static struct harq_process *process_in(struct harq *h, int process, enum harq_state state)
 {
-	if (process < 0 || process >= HARQ_PROCESSES || h->process[process].state != state)
+	if (process < 0 || process >= h->n_processes || h->process[process].state != state)
 		return NULL;
 	return &h->process[process];
 }
@@ -115,7 +122,7 @@ static void conclude(struct harq *h, int process, enum harq_ack ack, bool give_u
 
 int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_outcome *o)
 {
-	for (int i = 0; i < HARQ_PROCESSES; i++) {
+	for (int i = 0; i < h->n_processes; i++) {
 		if (h->process[i].state != HARQ_WAITING || h->process[i].slot != slot)
 			continue;
 		conclude(h, i, ack, false, o);
@@ -127,7 +134,7 @@ int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_
 
 int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct harq_outcome *o)
 {
-	for (int i = 0; i < HARQ_PROCESSES; i++) {
+	for (int i = 0; i < h->n_processes; i++) {
 		if (h->process[i].state != HARQ_WAITING || h->process[i].slot + timeout_slots >= slot)
 			continue;
 		conclude(h, i, HARQ_NONE, false, o);
@@ -138,7 +145,7 @@ int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct ha
 
 int harq_flush(struct harq *h, struct harq_outcome *o)
 {
-	for (int i = 0; i < HARQ_PROCESSES; i++) {
+	for (int i = 0; i < h->n_processes; i++) {
 		if (h->process[i].state == HARQ_IDLE)
 			continue;
 		conclude(h, i, HARQ_NONE, true, o);
@@ -150,7 +157,7 @@ int harq_flush(struct harq *h, struct harq_outcome *o)
 size_t harq_in_flight(const struct harq *h, size_t *bytes)
 {
 	size_t n = 0, sum = 0;
-	for (int i = 0; i < HARQ_PROCESSES; i++) {
+	for (int i = 0; i < h->n_processes; i++) {
 		if (h->process[i].state == HARQ_IDLE)
 			continue;
 		n++;
@@ -161,14 +168,14 @@ size_t harq_in_flight(const struct harq *h, size_t *bytes)
 	return n;
 }
 
-void harq_peer_init(struct harq_peer *p)
+void harq_peer_init(struct harq_peer *p, unsigned n_processes)
 {
-	*p = (struct harq_peer){ .known = { false } };
+	*p = (struct harq_peer){ .n_processes = (uint8_t)n_processes };
 }
 
 int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t bytes)
 {
-	if (process >= HARQ_PROCESSES)
+	if (process >= p->n_processes)
 		return -EINVAL;
 	if (p->known[process] && p->ndi[process] == ndi && p->bytes[process] == bytes)
 		return 0;
@@ -182,7 +189,7 @@ int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t b
 enum harq_peer_verdict harq_peer_receive(struct harq_peer *p, bool multicast, size_t process, uint8_t ndi, uint8_t rv,
                                          uint32_t bytes)
 {
-	if (process >= HARQ_PROCESSES)
+	if (process >= p->n_processes)
 		return HARQ_PEER_IGNORE;
 	bool same = p->known[process] && p->ndi[process] == ndi && p->bytes[process] == bytes;
 	if (rv > 0 && !same)

@@ -1,6 +1,9 @@
 /* harq.h - HARQ bookkeeping of one device in one direction, at the base station.
  *
- * Who waits for what, and nothing else: the blocks themselves are the caller's, indexed by process.
+ * Who waits for what, and nothing else: the blocks themselves are the caller's, indexed by process. Processes are
+ * asynchronous: any of them may be used in any slot, the grant says which.
+ *
+ *     harq_init(&h, harq_processes(round_trip_slots), max_tx);
  *
  *     int p = harq_pick_for(&h, bytes);                       -EAGAIN: all processes busy
  *     uint8_t ndi = harq_send_new(&h, p, slot, mcs, n_rb, bytes);
@@ -12,7 +15,7 @@
  *     harq_send_again(&h, p, slot);                           same MCS, same number of RBs, so the same block size
  * and h.process[p].rv is the redundancy version to send.
  *
- * Downlink: slot is that of the block, the feedback rides in uplink control two slots later. Uplink: "sent" is the
+ * Downlink: slot is that of the block, the feedback rides in uplink control some slots later. Uplink: "sent" is the
  * grant, slot is the uplink slot it is for, the feedback is what the base station decoded there: CRC right, wrong, or
  * silence.
  *
@@ -34,7 +37,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HARQ_PROCESSES = 8, HARQ_MAX_TX_DEFAULT = 4 };
+enum { HARQ_PROCESSES_MIN = 8, HARQ_PROCESSES_MAX = 16, HARQ_MAX_TX_DEFAULT = 4 };
 
 enum harq_state { HARQ_IDLE, HARQ_WAITING, HARQ_RETRANSMIT };
 enum harq_ack { HARQ_NONE, HARQ_ACK, HARQ_NACK }; /* as enum uci_ack */
@@ -64,7 +67,8 @@ struct harq_stats {
 };
 
 struct harq {
-	struct harq_process process[HARQ_PROCESSES];
+	struct harq_process process[HARQ_PROCESSES_MAX];
+	uint8_t n_processes;
 	uint8_t max_tx;
 	struct harq_stats stats;
 };
@@ -82,7 +86,12 @@ struct harq_outcome {
 	uint64_t slot, first_slot;
 };
 
-void harq_init(struct harq *h, uint8_t max_tx); /* max_tx: 1 .. 255 */
+/* Processes for a link whose answer to a block of slot n is known when slot n + round_trip_slots is built: with as many
+ * one device can fill every slot. Held to HARQ_PROCESSES_MIN .. HARQ_PROCESSES_MAX. */
+unsigned harq_processes(unsigned round_trip_slots);
+
+/* n_processes: 1 .. HARQ_PROCESSES_MAX, max_tx: 1 .. 255. */
+void harq_init(struct harq *h, unsigned n_processes, uint8_t max_tx);
 
 /* Index of the idle process that rested longest, or -EAGAIN. */
 int harq_pick(const struct harq *h);
@@ -113,13 +122,14 @@ size_t harq_in_flight(const struct harq *h, size_t *bytes);
 /* The other end: which grants are new blocks and which repeat one. A device has one of these for each direction, and
  * one for multicast blocks. */
 struct harq_peer {
-	uint8_t ndi[HARQ_PROCESSES];
-	bool known[HARQ_PROCESSES];
-	bool done[HARQ_PROCESSES]; /* the caller's: the block was decoded */
-	uint32_t bytes[HARQ_PROCESSES];
+	uint8_t n_processes;
+	uint8_t ndi[HARQ_PROCESSES_MAX];
+	bool known[HARQ_PROCESSES_MAX];
+	bool done[HARQ_PROCESSES_MAX]; /* the caller's: the block was decoded */
+	uint32_t bytes[HARQ_PROCESSES_MAX];
 };
 
-void harq_peer_init(struct harq_peer *p);
+void harq_peer_init(struct harq_peer *p, unsigned n_processes); /* as harq_init */
 /* A grant of (process, ndi) arrived, for a block of so many bytes. 1: a new block, done is cleared; 0: the block
  * already known, send or receive it again; -EINVAL: no such process. */
 int harq_peer_grant(struct harq_peer *p, size_t process, uint8_t ndi, uint32_t bytes);

@@ -42,6 +42,7 @@ struct arq {
 	uint32_t acked, next_new, end;
 	struct segment segment[SEGMENTS]; /* in order of offset */
 	size_t n_segments;
+	uint64_t resend_slots;
 	uint64_t progress_slot; /* last time something was sent for the first time or acknowledged */
 	/* receiving: [consumed, arrived) may be read; islands lie beyond */
 	uint8_t *rx; /* linear: byte at offset o is rx[o - rx_base] */
@@ -80,6 +81,7 @@ struct arq *arq_create(size_t capacity)
 		return NULL;
 	a->capacity = capacity;
 	a->status_block = ARQ_BLOCKS;
+	a->resend_slots = ARQ_RESEND_SLOTS;
 	a->tx = malloc(capacity);
 	a->rx = malloc(2 * capacity);
 	if (!a->tx || !a->rx) {
@@ -108,6 +110,12 @@ void arq_reset(struct arq *a)
 	a->news = a->verdict_due = a->told_all = false;
 	a->status_block = ARQ_BLOCKS;
 	a->told_top = 0;
+}
+
+void arq_set_round_trip(struct arq *a, unsigned slots)
+{
+	uint64_t n = (uint64_t)ARQ_RESEND_ROUND_TRIPS * slots;
+	a->resend_slots = n > ARQ_RESEND_SLOTS ? n : ARQ_RESEND_SLOTS;
 }
 
 size_t arq_room(const struct arq *a)
@@ -143,7 +151,7 @@ static size_t status_size(const struct arq *a)
 
 static bool resend_due(const struct arq *a, uint64_t slot)
 {
-	return a->n_segments && a->segment[0].state != SEGMENT_QUEUED && slot >= a->progress_slot + ARQ_RESEND_SLOTS;
+	return a->n_segments && a->segment[0].state != SEGMENT_QUEUED && slot >= a->progress_slot + a->resend_slots;
 }
 
 size_t arq_backlog_with(const struct arq *a, uint64_t slot, size_t n)

@@ -38,7 +38,8 @@ enum {
 	ARQ_BLOCKS = 16,       /* transport blocks in flight, named 0 .. ARQ_BLOCKS - 1 */
 	ARQ_STATUS_SLOTS = 16, /* a receiver's news waits this long for a ride */
 	ARQ_RESEND_SLOTS = 60, /* nothing sent or acknowledged for this long: the oldest unacknowledged bytes go again,
-	                         * whatever the HARQ below has to say; longer than it ever needs */
+	                         * whatever the HARQ below has to say; longer than it ever needs .. */
+	ARQ_RESEND_ROUND_TRIPS = 15 /* .. were its round trip four slots: with more of them, so many round trips */
 };
 
 struct arq_stats {
@@ -62,6 +63,9 @@ void arq_reset(struct arq *a); /* as just created: both ends do this when a devi
 
 /* Appends a message of n bytes. 0, or -ENOBUFS if the stream has no room: nothing is taken then. */
 int arq_send(struct arq *a, const void *message, size_t n);
+/* Slots from a block below to its repetition, 0 (as created) .. 255: sets the timer. */
+void arq_set_round_trip(struct arq *a, unsigned slots);
+
 size_t arq_room(const struct arq *a); /* bytes that arq_send would take now */
 
 /* Bytes that a grant would have to carry for everything now waiting: data with headers, and status when due at

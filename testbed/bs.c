@@ -7,6 +7,7 @@
 
 struct bs {
 	struct cell *cell;
+	unsigned tx_ahead;
 	struct inference *inference;
 	const struct moe_model *model;
 	struct bs_stats stats;
@@ -65,6 +66,7 @@ struct bs *bs_create(const struct bs_params *p, char *err, size_t err_len)
 	struct inference_params inference = p->inference;
 	cell.user = (struct cell_user){ .arg = b, .message = on_message, .lost = on_lost };
 	b->model = inference.model;
+	b->tx_ahead = cell.tx_ahead;
 	b->cell = cell_create(&cell, err, err_len);
 	inference.cell = b->cell;
 	if (b->cell)
@@ -89,8 +91,8 @@ int bs_slot(struct bs *b, uint64_t slot, const float complex *rx, float complex 
 {
 	int rc = cell_uplink(b->cell, slot, rx);
 	inference_step(b->inference, slot);
-	cell_downlink(b->cell, slot + CELL_AHEAD, tx);
-	inference_sent(b->inference, slot + CELL_AHEAD);
+	cell_downlink(b->cell, slot + b->tx_ahead, tx);
+	inference_sent(b->inference, slot + b->tx_ahead);
 	return rc;
 }
 

@@ -4,10 +4,10 @@
  *     for (uint64_t n = 0;; n++) {
  *             radio_recv(radio, rx, slot_len, n * slot_len);
  *             bs_slot(b, n, rx, tx);
- *             radio_send(radio, tx, slot_len, (n + CELL_AHEAD) * slot_len);
+ *             radio_send(radio, tx, slot_len, (n + ahead) * slot_len);
  *     }
  *
- * Slots 0 .. CELL_AHEAD - 1 are never sent. It takes in devices that say hello with this protocol's version and this
+ * ahead is params.cell.tx_ahead: slots 0 .. ahead - 1 are never sent. It takes in devices that say hello with this protocol's version and this
  * model's hash, and refuses others.
  */
 #ifndef TESTBED_BS_H
@@ -35,7 +35,7 @@ struct bs;
 struct bs *bs_create(const struct bs_params *p, char *err, size_t err_len);
 void bs_destroy(struct bs *b); /* NULL is fine */
 
-/* rx: uplink slot `slot` as received; tx: filled with downlink slot `slot` + CELL_AHEAD. slot_len each. Returns 0, or
+/* rx: uplink slot `slot` as received; tx: filled with downlink slot `slot` + tx_ahead. slot_len each. Returns 0, or
  * -EINVAL if a received sample is not finite (the slot counts as empty; tx is good). */
 int bs_slot(struct bs *b, uint64_t slot, const float complex *rx, float complex *tx);
 

@@ -13,13 +13,13 @@
 
 enum {
 	ARQ_CAPACITY = 1 << 23,
-	TB_MAX = 1 << 14,
 	MIN_TB_BYTES = 12,
-	SLOTS_REMEMBERED = 16, /* grants by slot */
+	SLOTS_REMEMBERED = 32, /* grants by slot: more than a round trip */
 	GRANTS_REMEMBERED = 64,
 	KEEPALIVE_SLOTS =
 	        50, /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
 	KEEPALIVES = 4,
+	RETRANSMISSION_WAIT_SLOTS = 2, /* for its turn, about */
 	SYSINFO_LEVEL = 8,
 	ANSWER_LEVEL = 8,
 };
@@ -56,10 +56,10 @@ struct peer {
 	uint32_t reported_bytes;
 	uint64_t reported_slot;
 	struct cell_load load;
-	uint8_t *dl_block[HARQ_PROCESSES];
+	uint8_t *dl_block[HARQ_PROCESSES_MAX];
 	uint8_t *dl_memory;
-	size_t dl_bytes[HARQ_PROCESSES];
-	struct tb_soft *ul_soft[HARQ_PROCESSES];
+	size_t dl_bytes[HARQ_PROCESSES_MAX];
+	struct tb_soft *ul_soft[HARQ_PROCESSES_MAX];
 	struct csi csi;
 	bool have_csi;
 	struct cell_device_stats stats;
@@ -75,6 +75,8 @@ struct cell {
 	struct predict_config predict_config;
 	const struct alloc_method *allocator;
 	unsigned keepalive_slots;
+	unsigned n_processes; /* a device and direction */
+	size_t tb_max;        /* bytes of the largest block */
 	struct alloc_state alloc_state[2];
 	struct alloc_problem problem;
 	struct alloc_result result[2];
@@ -85,21 +87,28 @@ struct cell {
 	struct cell_stats stats;
 };
 
+/* Slots from a block to the one built when its fate is known: what a retransmission takes at least. */
+static unsigned round_trip(const struct cell *c)
+{
+	return c->params.tx_ahead + c->params.answer_delay;
+}
+
 static bool create_peer(struct cell *c, struct peer *p)
 {
 	p->arq = arq_create(ARQ_CAPACITY);
-	p->dl_memory = malloc((size_t)HARQ_PROCESSES * TB_MAX);
+	p->dl_memory = malloc(c->n_processes * c->tb_max);
 	if (!p->arq || !p->dl_memory)
 		return false;
-	for (size_t i = 0; i < HARQ_PROCESSES; i++) {
-		p->dl_block[i] = p->dl_memory + i * TB_MAX;
-		p->ul_soft[i] = tb_soft_create(dl_tb_bytes_max(c->params.layout));
+	arq_set_round_trip(p->arq, round_trip(c));
+	for (size_t i = 0; i < c->n_processes; i++) {
+		p->dl_block[i] = p->dl_memory + i * c->tb_max;
+		p->ul_soft[i] = tb_soft_create(c->tb_max);
 		if (!p->ul_soft[i])
 			return false;
 	}
 	for (int dir = 0; dir < 2; dir++) {
 		link_init(&p->link[dir], &c->link_config, c->num->n_rb);
-		harq_init(&p->harq[dir], (uint8_t)c->params.max_tx);
+		harq_init(&p->harq[dir], c->n_processes, (uint8_t)c->params.max_tx);
 	}
 	predict_init(&p->predict, &c->predict_config);
 	return true;
@@ -111,7 +120,7 @@ static bool allocate(struct cell *c)
 	float amplitude = power_re_amplitude(p->dl_re_dbm, p->tx_full_scale_dbm, c->num->n_fft);
 	c->dl = dl_tx_create(p->layout, p->cell_id, amplitude);
 	c->ul = ul_rx_create(p->layout, p->cell_id);
-	c->block = malloc(TB_MAX);
+	c->block = malloc(c->tb_max);
 	c->message = malloc(MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX);
 	bool ok = c->dl && c->ul && c->block && c->message;
 	for (unsigned d = 0; ok && d < p->n_devices; d++)
@@ -132,7 +141,11 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->link_config.target_bler = p->bler_target;
 	c->keepalive_slots =
 	        p->lost_after_slots / KEEPALIVES < KEEPALIVE_SLOTS ? p->lost_after_slots / KEEPALIVES : KEEPALIVE_SLOTS;
+	c->n_processes = harq_processes(round_trip(c));
+	c->tb_max = dl_tb_bytes_max(p->layout);
 	c->predict_config = predict_config_for(numerology_slot_s(c->num));
+	c->predict_config.turnaround_s = p->tx_ahead * c->predict_config.slot_s;
+	c->predict_config.harq_rtt_s = (round_trip(c) + RETRANSMISSION_WAIT_SLOTS) * c->predict_config.slot_s;
 	c->predict_config.target_bler = p->bler_target;
 	c->allocator = alloc_method_find(p->allocator);
 	if (!c->allocator ||
@@ -155,7 +168,7 @@ void cell_destroy(struct cell *c)
 	if (!c)
 		return;
 	for (unsigned d = 0; d < PHY_DEVICES_MAX; d++) {
-		for (size_t i = 0; i < HARQ_PROCESSES; i++)
+		for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
 			tb_soft_destroy(c->peer[d].ul_soft[i]);
 		free(c->peer[d].dl_memory);
 		arq_destroy(c->peer[d].arq);
@@ -196,7 +209,7 @@ static void begin_anew(struct cell *c, struct peer *p)
 	arq_reset(p->arq);
 	for (int dir = 0; dir < 2; dir++) {
 		struct harq_stats kept = p->harq[dir].stats;
-		harq_init(&p->harq[dir], (uint8_t)c->params.max_tx);
+		harq_init(&p->harq[dir], c->n_processes, (uint8_t)c->params.max_tx);
 		p->harq[dir].stats = kept;
 		link_forget(&p->link[dir]);
 	}
@@ -249,7 +262,7 @@ static void read_messages(struct cell *c, unsigned d)
 static uint32_t open_blocks(const struct harq *h)
 {
 	uint32_t open = 0;
-	for (unsigned i = 0; i < HARQ_PROCESSES; i++)
+	for (unsigned i = 0; i < h->n_processes; i++)
 		if (h->process[i].state != HARQ_IDLE)
 			open |= 1u << i;
 	return open;
@@ -268,14 +281,14 @@ static void settle(struct cell *c, struct peer *p, enum cell_direction dir, cons
 	if (dir == CELL_DL && o->event != HARQ_AGAIN)
 		arq_block_done(p->arq, o->process, o->event == HARQ_DELIVERED, c->slot);
 	if (dir == CELL_UL && o->event == HARQ_FAILED) /* what was granted up to the slot built last is booked */
-		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + CELL_AHEAD);
+		arq_tell_lost(p->arq, open_blocks(&p->harq[CELL_UL]), c->slot + c->params.tx_ahead);
 }
 
 /* The slow value that came with a slot's control. */
 static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 {
 	struct link *dl = &p->link[CELL_DL];
-	uint64_t measured = c->slot - CELL_UL_DELAY;
+	uint64_t measured = c->slot - c->params.answer_delay;
 	size_t size = rb_group_size(c->num->n_rb), first = u->turn.group * size;
 	switch (u->turn.topic) {
 	case UCI_HEADROOM:
@@ -315,7 +328,7 @@ static void read_control(struct cell *c, unsigned d)
 		observe_value(c, p, &u);
 	}
 	enum harq_ack ack = u.ack == UCI_ACK ? HARQ_ACK : u.ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
-	if (!harq_feedback(&p->harq[CELL_DL], c->slot - CELL_UL_DELAY, ack, &o))
+	if (!harq_feedback(&p->harq[CELL_DL], c->slot - c->params.answer_delay, ack, &o))
 		settle(c, p, CELL_DL, &o);
 }
 
@@ -613,9 +626,9 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 			              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
 			              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
 			              .n_groups = (uint8_t)n_groups(c),
-			              .ack_delay = CELL_UL_DELAY,
-			              .grant_delay = CELL_UL_DELAY,
-			              .n_harq = HARQ_PROCESSES,
+			              .ack_delay = c->params.answer_delay,
+			              .grant_delay = c->params.answer_delay,
+			              .n_harq = (uint8_t)c->n_processes,
 			              .cell_id = c->params.cell_id,
 			              .version = DCI_VERSION };
 		dl_tx_sysinfo(c->dl, &si, SYSINFO_LEVEL);
@@ -626,16 +639,16 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 	uint32_t served_dl = served;
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		dci[d].device = (uint8_t)d;
-		if (!layout_has_control((uint8_t)d, slot + CELL_UL_DELAY, n_groups(c)))
+		if (!layout_has_control((uint8_t)d, slot + c->params.answer_delay, n_groups(c)))
 			served_dl &= ~(1u << d); /* it could not acknowledge */
 	}
 	allocate_direction(c, CELL_DL, slot, served_dl);
-	allocate_direction(c, CELL_UL, slot + CELL_UL_DELAY, served);
+	uint64_t ul_slot = slot + c->params.answer_delay;
+	allocate_direction(c, CELL_UL, ul_slot, served);
 	for (size_t i = 0; i < c->result[CELL_DL].n_grants; i++)
 		grant_downlink(c, &c->result[CELL_DL].grant[i], slot, &dci[c->result[CELL_DL].grant[i].device]);
 	for (size_t i = 0; i < c->result[CELL_UL].n_grants; i++)
-		grant_uplink(c, &c->result[CELL_UL].grant[i], slot + CELL_UL_DELAY,
-		             &dci[c->result[CELL_UL].grant[i].device]);
+		grant_uplink(c, &c->result[CELL_UL].grant[i], ul_slot, &dci[c->result[CELL_UL].grant[i].device]);
 	send_grants(c, slot, dci);
 	keep_alive(c, slot);
 	dl_tx_finish(c->dl, samples);
@@ -694,13 +707,18 @@ void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float
 	struct link_view view;
 	struct rb_set all = { { 0 } };
 	rb_set_add_range(&all, 0, c->num->n_rb);
-	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + CELL_AHEAD, &view);
+	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + c->params.tx_ahead, &view);
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
 
 struct predict_state *cell_predict_state(struct cell *c, unsigned d)
 {
 	return &c->peer[d].predict;
+}
+
+const struct predict_config *cell_predict_config(const struct cell *c)
+{
+	return &c->predict_config;
 }
 
 const struct rate_table *cell_rate_table(const struct cell *c)

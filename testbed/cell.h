@@ -4,7 +4,7 @@
  *
  *     cell_uplink(c, n, samples);            slot n as received: control, blocks, preambles, sounding
  *     ... messages arrived through user->message; what they lead to is queued with cell_send ...
- *     cell_downlink(c, n + CELL_AHEAD, tx);  the slot to send then: grants from what is queued and known now
+ *     cell_downlink(c, n + tx_ahead, tx);    the slot to send then: grants from what is queued and known now
  *
  * It knows of a device only what it decoded: uplink CSI from sounding, downlink CSI from reports, backlog, headroom and
  * acknowledgements from uplink control. A device is
@@ -33,11 +33,7 @@
 #include "testbed/arq.h"
 #include "testbed/message.h"
 
-enum {
-	CELL_AHEAD = 2, /* slots between the one received and the one built */
-	CELL_UL_DELAY =
-	        2, /* a grant in slot n is for uplink slot n + 2, an acknowledgement in n + 2 for the block in n */
-};
+enum { CELL_AHEAD_MAX = 8 };
 
 enum cell_device_state { CELL_ABSENT, CELL_ANSWERED, CELL_ATTACHED, CELL_STATES };
 enum cell_direction { CELL_DL, CELL_UL };
@@ -53,6 +49,9 @@ struct cell_params {
 	const struct layout *layout; /* outlives the cell */
 	uint16_t cell_id;
 	unsigned n_devices; /* 1 .. PHY_DEVICES_MAX */
+	/* Slots between the one received and the one built, 1 .. CELL_AHEAD_MAX. Between the downlink slot and the
+	 * uplink slot in which a device answers, by an acknowledgement or by what was granted: the same range. */
+	unsigned tx_ahead, answer_delay;
 	float dl_re_dbm;
 	float ul_target_re_dbm;
 	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
@@ -125,6 +124,7 @@ size_t cell_dl_backlog(const struct cell *c, unsigned device);
 /* Expected bytes a slot on n RBs, n = 0 .. n_rb, in the slot to come. */
 void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, float *bytes_per_slot);
 struct predict_state *cell_predict_state(struct cell *c, unsigned device);
+const struct predict_config *cell_predict_config(const struct cell *c);
 const struct rate_table *cell_rate_table(const struct cell *c);
 
 /* CSI of the uplink slot just received; NULL if there was none. For logs. */

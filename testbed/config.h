@@ -45,9 +45,10 @@ struct config_radio {
 	const char *profile; /* phy/profile.h: set rate, spacing and resource blocks where it stood */
 	double rate_hz, scs_hz;
 	int64_t n_rb, n_symbols;
-	int64_t pilot_step;    /* 0: usual for n_symbols */
-	int64_t taper_samples; /* -1: usual for the FFT length */
-	double dl_hz, ul_hz;   /* carriers */
+	int64_t pilot_step;     /* 0: usual for n_symbols */
+	int64_t taper_samples;  /* -1: usual for the FFT length */
+	int64_t tx_ahead_slots; /* between the slot a node receives and the one it then sends */
+	double dl_hz, ul_hz;    /* carriers */
 	int64_t cell_id;
 };
 

@@ -14,13 +14,10 @@
 #include "scheduler/harq.h"
 
 enum {
-	PROCESSES = HARQ_PROCESSES,
 	ARQ_CAPACITY = 1 << 21,
 	CALLS_MAX = 256,
-	TB_MAX = 1 << 14,
-	SENT_REMEMBERED = 8,   /* uplink slots, for logs */
-	GRANT_SLOTS = 4,       /* from the slot in which a report is made to that of a grant that answers it */
-	HARQ_SLOTS = 12,       /* a block not asked for again for so long is settled, one way or the other */
+	SENT_REMEMBERED = 16,  /* uplink slots, for logs */
+	HARQ_ROUND_TRIPS = 3,  /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
 };
 
@@ -59,10 +56,12 @@ struct device {
 	struct arq *arq;
 	struct worker *worker;
 	struct harq_peer dl_peer, ul_peer;
-	struct process process[PROCESSES];
+	struct process process[HARQ_PROCESSES_MAX];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
-	uint8_t *block;                           /* received */
-	uint8_t *block_memory;                    /* of the processes */
+	unsigned n_processes;
+	size_t tb_max;         /* bytes of the largest block */
+	uint8_t *block;        /* received */
+	uint8_t *block_memory; /* of the processes */
 	struct device_stats stats;
 };
 
@@ -73,6 +72,12 @@ static const char *const state_names[DEVICE_STATES] = {
 const char *device_state_name(enum device_state s)
 {
 	return s < DEVICE_STATES ? state_names[s] : "unknown";
+}
+
+/* From the slot in which a report is made to that of a grant that answers it; from a block to its repetition. */
+static unsigned round_trip(const struct device *d)
+{
+	return d->params.answer_delay + d->params.bs_ahead;
 }
 
 static bool allocate(struct device *d)
@@ -91,14 +96,16 @@ static bool allocate(struct device *d)
 	                                                   .seed = p->seed,
 	                                                   .rows_max = p->call_rows_max,
 	                                                   .calls_max = CALLS_MAX });
-	d->block = malloc(TB_MAX);
-	d->block_memory = malloc((size_t)PROCESSES * TB_MAX);
+	d->block = malloc(d->tb_max);
+	d->block_memory = malloc(d->n_processes * d->tb_max);
 	bool soft = true;
-	for (size_t i = 0; i < PROCESSES && d->block_memory; i++) {
-		d->process[i].ul_block = d->block_memory + i * TB_MAX;
-		d->process[i].dl_soft = tb_soft_create(dl_tb_bytes_max(p->layout));
+	for (size_t i = 0; i < d->n_processes && d->block_memory; i++) {
+		d->process[i].ul_block = d->block_memory + i * d->tb_max;
+		d->process[i].dl_soft = tb_soft_create(d->tb_max);
 		soft = soft && d->process[i].dl_soft;
 	}
+	if (d->arq)
+		arq_set_round_trip(d->arq, round_trip(d));
 	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block &&
 	       d->block_memory;
 }
@@ -109,6 +116,8 @@ struct device *device_create(const struct device_params *p, char *err, size_t er
 	if (d) {
 		d->params = *p;
 		d->num = layout_numerology(p->layout);
+		d->n_processes = harq_processes(round_trip(d));
+		d->tb_max = dl_tb_bytes_max(p->layout);
 		nco_init(&d->rx_nco, d->num->rate_hz);
 		nco_init(&d->tx_nco, d->num->rate_hz);
 	}
@@ -132,7 +141,7 @@ void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
-	for (size_t i = 0; i < PROCESSES; i++)
+	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
 		tb_soft_destroy(d->process[i].dl_soft);
 	free(d->block_memory);
 	free(d->block);
@@ -203,9 +212,9 @@ static void connect(struct device *d)
 		                .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
 	arq_reset(d->arq);
 	worker_reset(d->worker);
-	harq_peer_init(&d->dl_peer);
-	harq_peer_init(&d->ul_peer);
-	for (size_t i = 0; i < PROCESSES; i++)
+	harq_peer_init(&d->dl_peer, d->n_processes);
+	harq_peer_init(&d->ul_peer, d->n_processes);
+	for (size_t i = 0; i < d->n_processes; i++)
 		d->process[i].ul_open = false;
 	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
 	enter(d, DEVICE_CONNECTED);
@@ -308,7 +317,7 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 {
 	size_t n = ul_tb_bytes(d->params.layout, ul_slot, g);
 	d->stats.ul_grants++;
-	if (!n || n > TB_MAX)
+	if (!n || n > d->tb_max)
 		return;
 	int fresh = harq_peer_grant(&d->ul_peer, g->harq_id, g->ndi, (uint32_t)n);
 	if (fresh < 0)
@@ -328,9 +337,9 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 /* The base station says only what it wants again. Of a block that it gave up its verdict tells (testbed/arq.h). */
 static void settle_blocks(struct device *d)
 {
-	for (unsigned i = 0; i < PROCESSES; i++) {
+	for (unsigned i = 0; i < d->n_processes; i++) {
 		struct process *p = &d->process[i];
-		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_SLOTS) {
+		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_ROUND_TRIPS * round_trip(d)) {
 			arq_block_done(d->arq, i, true, d->slot);
 			p->ul_open = false;
 		}
@@ -368,8 +377,8 @@ static float slow_value_db(const struct device *d, struct uci_turn turn)
 /* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
 static void send_control(struct device *d, enum uci_ack ack)
 {
-	struct uci_turn turn = uci_turn(d->slot + DEVICE_UL_DELAY_SLOTS, d->num->n_rb);
-	double grant_s = now_s(d) + GRANT_SLOTS * numerology_slot_s(d->num);
+	struct uci_turn turn = uci_turn(d->slot + d->params.answer_delay, d->num->n_rb);
+	double grant_s = now_s(d) + round_trip(d) * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
 	struct uci u = { .ack = ack,
 		         .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
@@ -380,7 +389,7 @@ static void send_control(struct device *d, enum uci_ack ack)
 
 static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *tx)
 {
-	uint64_t ul_slot = d->slot + DEVICE_UL_DELAY_SLOTS;
+	uint64_t ul_slot = d->slot + d->params.answer_delay;
 	bool granted = d->result.has_dci && d->result.dci.has_ul;
 	bool connected = d->state == DEVICE_CONNECTED || d->state == DEVICE_ATTACHED;
 	ul_tx_begin(d->ul, ul_slot);
@@ -396,7 +405,7 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 	tx->send = ul_tx_finish(d->ul, &a, d->tx);
 	if (!tx->send)
 		return;
-	tx->t_samples = d->track.next_start + DEVICE_UL_DELAY_SLOTS * d->num->slot_len;
+	tx->t_samples = d->track.next_start + d->params.answer_delay * d->num->slot_len;
 	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
 	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
 	d->sent[ul_slot % SENT_REMEMBERED] = (struct device_sent){ .slot = ul_slot,

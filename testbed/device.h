@@ -24,7 +24,7 @@
  * Connected and not welcomed for welcome_slots, or attached and not addressed for lost_after_slots, leads back to
  * access.
  *
- * Buffer status is given ahead: from report to answering grant are four slots, so a result is announced as soon as
+ * Buffer status is given ahead: from report to answering grant is a whole round trip, so a result is announced as soon as
  * the device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the
  * report is repeated.
  */
@@ -55,8 +55,6 @@ enum device_state {
 	DEVICE_STATES
 };
 
-enum { DEVICE_UL_DELAY_SLOTS = 2 }; /* a grant or a block in slot n is answered in slot n + 2 */
-
 struct device_params {
 	const struct layout *layout; /* outlives the device, as does the model */
 	uint16_t cell_id;
@@ -64,6 +62,8 @@ struct device_params {
 	double dl_hz, ul_hz;
 	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
 	float tx_max_dbm;
+	unsigned bs_ahead;             /* slots from an uplink slot to the downlink slot that answers it */
+	unsigned answer_delay;         /* slots from a downlink slot to the uplink slot that answers it */
 	const struct moe_model *model; /* the experts it holds */
 	struct compute_profile profile;
 	uint64_t seed;

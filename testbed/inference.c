@@ -46,7 +46,7 @@ struct inference {
 	struct moe_ctx *ctx;
 	const struct select_policy *policy;
 	struct compute_clock clock;
-	struct predict_config predict_config;
+	const struct predict_config *predict_config;
 	struct expert_chooser chooser;
 	uint8_t *device_of; /* [n_layer][n_expert], NO_DEVICE where nobody ever said that it holds it */
 
@@ -142,7 +142,7 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape->n_embd));
 	inf->policy = select_policy_find(p->policy);
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
-	inf->predict_config = predict_config_for(slot_s(inf));
+	inf->predict_config = cell_predict_config(p->cell);
 	compute_clock_init(&inf->clock, &p->profile, p->seed);
 	if (!inf->policy) {
 		errno = EINVAL;
@@ -333,7 +333,7 @@ static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing
 		q.backlog[dir] = dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
 		                                : (double)cell_ul_backlog(inf->params.cell, d);
 	}
-	predict_line(cell_predict_state(inf->params.cell, d), &inf->predict_config, &q, row_bytes, head_bytes,
+	predict_line(cell_predict_state(inf->params.cell, d), inf->predict_config, &q, row_bytes, head_bytes,
 	             &inf->select_in.fixed_s[d], &inf->select_in.per_token_s[d]);
 }
 
@@ -508,9 +508,9 @@ static void time_call(struct inference *inf, struct call *c, const struct messag
 	c->uplink_start_s = fmax(c->uplink_start_s, result_s);
 	c->done_s = now_s;
 	struct predict_state *p = cell_predict_state(inf->params.cell, c->device);
-	predict_observe_compute(p, &inf->predict_config, m->rows, c->compute_s);
-	predict_observe_wait(p, &inf->predict_config, PREDICT_DOWN, fmax(c->started_s - inf->ready_s, 0));
-	predict_observe_wait(p, &inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
+	predict_observe_compute(p, inf->predict_config, m->rows, c->compute_s);
+	predict_observe_wait(p, inf->predict_config, PREDICT_DOWN, fmax(c->started_s - inf->ready_s, 0));
+	predict_observe_wait(p, inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
 }
 
 void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload,
@@ -599,7 +599,7 @@ static void record_layer(struct inference *inf, double t_s)
 	r.waiting_s = r.latency_s - r.downlink_s - r.compute_s - r.uplink_s;
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
 		if (r.rows_on[d])
-			predict_observe_call(cell_predict_state(inf->params.cell, d), &inf->predict_config,
+			predict_observe_call(cell_predict_state(inf->params.cell, d), inf->predict_config,
 			                     inf->select_in.fixed_s[d] + r.rows_on[d] * inf->select_in.per_token_s[d],
 			                     device_end_s[d] - inf->ready_s);
 	inf->records[inf->n_records++ % RECORDS] = r;

@@ -4,8 +4,8 @@
  *     each slot:
  *             cell_uplink(cell, n, rx);                      results arrive through inference_message
  *             inference_step(inf, n);                        goes on as far as it can, queues calls
- *             cell_downlink(cell, n + CELL_AHEAD, tx);
- *             inference_sent(inf, n + CELL_AHEAD);           notes what went out
+ *             cell_downlink(cell, n + ahead, tx);
+ *             inference_sent(inf, n + ahead);           notes what went out
  *     until inference_status(inf) != INFERENCE_RUNNING
  *
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the

@@ -123,6 +123,8 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		.cell = { .layout = l->layout,
 		          .cell_id = (uint16_t)c->radio.cell_id,
 		          .n_devices = (unsigned)c->n_devices,
+		          .tx_ahead = (unsigned)c->radio.tx_ahead_slots,
+		          .answer_delay = (unsigned)c->radio.tx_ahead_slots,
 		          .dl_re_dbm = (float)dl_re_dbm(l),
 		          .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
 		          .allocator = c->scheduler.allocator,
@@ -196,6 +198,8 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 		.tx_full_scale_dbm = (float)info.tx_full_scale_dbm,
 		.rx_full_scale_dbm = (float)info.rx_full_scale_dbm,
 		.tx_max_dbm = (float)dev->tx_power_dbm,
+		.bs_ahead = (unsigned)c->radio.tx_ahead_slots,
+		.answer_delay = (unsigned)c->radio.tx_ahead_slots,
 		.model = s->model,
 		.profile = profile(l, dev->profile, dev->call_us),
 		.seed = mix(c->seed, STREAM_DEVICE + k),
@@ -320,7 +324,8 @@ int lockstep_slot(struct lockstep *l)
 	pool_run(l->pool, run_device, l, l->n_devices);
 	radio_recv(l->bs_radio, l->rx, l->num.slot_len, n * l->num.slot_len);
 	bs_slot(l->bs, n, l->rx, l->tx);
-	radio_send(l->bs_radio, l->tx, l->num.slot_len, (n + CELL_AHEAD) * l->num.slot_len);
+	radio_send(l->bs_radio, l->tx, l->num.slot_len,
+	           (n + (uint64_t)l->config->radio.tx_ahead_slots) * l->num.slot_len);
 	int rc = log_csi(l);
 	l->n_slots++;
 	return rc;

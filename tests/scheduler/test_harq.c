@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+enum { PROCESSES = 8 };
+
 static uint64_t rng_state = 1;
 
 static double uniform(void)
@@ -23,9 +25,9 @@ static void an_acknowledged_block_frees_its_process(void **state)
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	int p = harq_pick(&h);
-	assert_in_range(p, 0, HARQ_PROCESSES - 1);
+	assert_in_range(p, 0, PROCESSES - 1);
 	assert_in_range(harq_send_new(&h, p, 10, 7, 3, 250, true), 0, 1);
 	size_t bytes;
 	assert_int_equal(harq_in_flight(&h, &bytes), 1);
@@ -45,7 +47,7 @@ static void a_refused_block_goes_again_with_the_same_ndi_mcs_and_size(void **sta
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	int ndi = harq_send_new(&h, 2, 10, 7, 3, 250, false);
 	assert_int_equal(harq_pending(&h), -EAGAIN);
 	assert_int_equal(harq_send_again(&h, 2, 11), -EINVAL); /* not refused yet */
@@ -69,7 +71,7 @@ static void a_block_is_given_up_once_after_the_last_transmission(void **state)
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	harq_send_new(&h, 0, 0, 1, 1, 10, false);
 	for (uint64_t slot = 0; slot < 3; slot++) {
 		assert_int_equal(harq_feedback(&h, slot, HARQ_NACK, &o), 0);
@@ -90,7 +92,7 @@ static void an_answer_that_never_comes_counts_as_none_after_the_timeout(void **s
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	harq_send_new(&h, 0, 10, 1, 1, 10, false);
 	harq_send_new(&h, 1, 11, 1, 1, 10, false);
 	assert_int_equal(harq_expire(&h, 14, 4, &o), -EAGAIN);
@@ -114,7 +116,7 @@ static void versions_go_0_2_3_1_and_from_0_again_after_silence(void **state)
 		      { HARQ_NONE, 0 }, { HARQ_NONE, 0 }, { HARQ_NACK, 2 } };
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 20);
+	harq_init(&h, PROCESSES, 20);
 	harq_send_new(&h, 0, 0, 1, 1, 10, false);
 	assert_int_equal(h.process[0].rv, 0);
 	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
@@ -132,16 +134,16 @@ static void after_a_block_that_never_was_heard_the_next_has_another_size(void **
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 1);
+	harq_init(&h, PROCESSES, 1);
 	harq_send_new(&h, 0, 1, 1, 1, 10, false);
 	harq_feedback(&h, 1, HARQ_NONE, &o);
-	for (int p = 1; p < HARQ_PROCESSES; p++) {
+	for (int p = 1; p < PROCESSES; p++) {
 		harq_send_new(&h, p, 9 + (uint64_t)p, 1, 1, 10, false);
 		harq_feedback(&h, 9 + (uint64_t)p, HARQ_ACK, &o);
 	}
 	assert_int_equal(harq_pick_for(&h, 11), 0);
 	assert_int_equal(harq_pick_for(&h, 10), 1);
-	for (int p = 1; p < HARQ_PROCESSES; p++)
+	for (int p = 1; p < PROCESSES; p++)
 		harq_send_new(&h, p, 20, 1, 1, 10, false);
 	assert_int_equal(harq_pick_for(&h, 10), 0); /* better than none */
 	harq_send_new(&h, 0, 21, 1, 1, 10, false);
@@ -153,7 +155,7 @@ static void the_oldest_block_goes_again_first(void **state)
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	for (int p = 0; p < 3; p++)
 		harq_send_new(&h, 2 - p, 10 + (uint64_t)p, 1, 1, 10, false);
 	for (uint64_t slot = 12; slot >= 10; slot--)
@@ -161,13 +163,40 @@ static void the_oldest_block_goes_again_first(void **state)
 	assert_int_equal(harq_pending(&h), 2);
 }
 
+/* A block in every slot, all of them acknowledged as late as the round trip has it: a process is always free, and with
+ * one process less than slots in the round trip it is not. */
+static void one_device_alone_can_fill_every_slot(void **state)
+{
+	(void)state;
+	for (unsigned round_trip = 1; round_trip <= HARQ_PROCESSES_MAX; round_trip++) {
+		unsigned n = harq_processes(round_trip), n_starved = 0;
+		struct harq h;
+		struct harq_outcome o;
+		assert_in_range(n, HARQ_PROCESSES_MIN, HARQ_PROCESSES_MAX);
+		harq_init(&h, n, 4);
+		for (uint64_t slot = 0; slot < 100; slot++) {
+			if (slot >= round_trip)
+				assert_int_equal(harq_feedback(&h, slot - round_trip, HARQ_ACK, &o), 0);
+			assert_true(harq_send_new(&h, harq_pick(&h), slot, 1, 1, 10, false) >= 0);
+		}
+		harq_init(&h, round_trip - 1, 4);
+		for (uint64_t slot = 0; slot < 100; slot++) {
+			if (slot >= round_trip)
+				harq_feedback(&h, slot - round_trip, HARQ_ACK, &o);
+			n_starved += harq_send_new(&h, harq_pick(&h), slot, 1, 1, 10, false) < 0;
+		}
+		assert_in_range(n_starved, 100 / round_trip, 100);
+	}
+	assert_int_equal(harq_processes(20), HARQ_PROCESSES_MAX);
+}
+
 static void all_processes_busy_is_said_and_the_longest_idle_is_picked(void **state)
 {
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
-	for (uint64_t slot = 1; slot <= HARQ_PROCESSES; slot++)
+	harq_init(&h, PROCESSES, 4);
+	for (uint64_t slot = 1; slot <= PROCESSES; slot++)
 		assert_true(harq_send_new(&h, harq_pick(&h), slot, 1, 1, 10, false) >= 0);
 	assert_int_equal(harq_pick(&h), -EAGAIN);
 	harq_feedback(&h, 5, HARQ_ACK, &o);
@@ -177,7 +206,7 @@ static void all_processes_busy_is_said_and_the_longest_idle_is_picked(void **sta
 	assert_int_not_equal(older, younger);
 	assert_int_equal(harq_pick(&h), older);
 	assert_int_equal(harq_send_new(&h, -1, 9, 1, 1, 10, false), -EINVAL);
-	assert_int_equal(harq_send_new(&h, HARQ_PROCESSES, 9, 1, 1, 10, false), -EINVAL);
+	assert_int_equal(harq_send_new(&h, PROCESSES, 9, 1, 1, 10, false), -EINVAL);
 }
 
 static void a_flush_gives_up_everything_in_flight(void **state)
@@ -185,7 +214,7 @@ static void a_flush_gives_up_everything_in_flight(void **state)
 	(void)state;
 	struct harq h;
 	struct harq_outcome o;
-	harq_init(&h, 4);
+	harq_init(&h, PROCESSES, 4);
 	harq_send_new(&h, 0, 1, 1, 1, 10, false);
 	harq_send_new(&h, 1, 2, 1, 1, 20, false);
 	harq_feedback(&h, 2, HARQ_NACK, &o);
@@ -207,8 +236,8 @@ static void after_a_block_that_never_was_heard_the_next_is_still_new_to_the_devi
 	struct harq h;
 	struct harq_outcome o;
 	struct harq_peer peer;
-	harq_init(&h, 1);
-	harq_peer_init(&peer);
+	harq_init(&h, PROCESSES, 1);
+	harq_peer_init(&peer, PROCESSES);
 	int ndi = harq_send_new(&h, 0, 0, 1, 1, 10, false);
 	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 1);
 	harq_feedback(&h, 0, HARQ_ACK, &o);
@@ -218,7 +247,7 @@ static void after_a_block_that_never_was_heard_the_next_is_still_new_to_the_devi
 	ndi = harq_send_new(&h, 0, 2, 1, 1, 10, false);
 	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 1);
 	assert_int_equal(harq_peer_grant(&peer, 0, (uint8_t)ndi, 10), 0);
-	assert_int_equal(harq_peer_grant(&peer, HARQ_PROCESSES, 0, 10), -EINVAL);
+	assert_int_equal(harq_peer_grant(&peer, PROCESSES, 0, 10), -EINVAL);
 }
 
 /* Grants, blocks and answers are lost at random; both ends as they would run. Whatever the device decodes as new was
@@ -230,13 +259,13 @@ static void over_a_bad_channel_nothing_is_delivered_twice_and_every_delivery_was
 	struct harq h;
 	struct harq_peer peer;
 	struct harq_outcome o;
-	harq_init(&h, 4);
-	harq_peer_init(&peer);
-	uint32_t sent[HARQ_PROCESSES] = { 0 }, next = 1; /* what is in each process: numbered blocks */
-	uint32_t has[HARQ_PROCESSES] = { 0 };            /* what the device decoded last */
-	uint32_t soft[HARQ_PROCESSES] = { 0 };           /* what its soft bits are of */
+	harq_init(&h, PROCESSES, 4);
+	harq_peer_init(&peer, PROCESSES);
+	uint32_t sent[PROCESSES] = { 0 }, next = 1; /* what is in each process: numbered blocks */
+	uint32_t has[PROCESSES] = { 0 };            /* what the device decoded last */
+	uint32_t soft[PROCESSES] = { 0 };           /* what its soft bits are of */
 	uint64_t n_combined = 0;
-	uint32_t n_decoded = 0, n_taken_for_old = 0, decoded_last[HARQ_PROCESSES] = { 0 };
+	uint32_t n_decoded = 0, n_taken_for_old = 0, decoded_last[PROCESSES] = { 0 };
 	enum harq_ack answer[3] = { HARQ_NONE, HARQ_NONE, HARQ_NONE }; /* in the air for 2 slots */
 	uint64_t n_said_delivered = 0, n_really = 0;
 
@@ -311,11 +340,11 @@ static void a_receiver_adds_only_to_a_block_whose_version_0_it_saw(void **state)
 		{ 3, 0, 1, 100, HARQ_PEER_IGNORE }, /* another process */
 		{ 2, 1, 0, 100, HARQ_PEER_BEGIN },
 		{ 2, 0, 2, 100, HARQ_PEER_IGNORE }, /* the old block is gone */
-		{ HARQ_PROCESSES, 0, 0, 100, HARQ_PEER_IGNORE },
+		{ PROCESSES, 0, 0, 100, HARQ_PEER_IGNORE },
 	};
 	for (int multicast = 0; multicast < 2; multicast++) {
 		struct harq_peer p;
-		harq_peer_init(&p);
+		harq_peer_init(&p, PROCESSES);
 		for (size_t i = 0; i < sizeof grants / sizeof grants[0]; i++)
 			assert_int_equal(harq_peer_receive(&p, multicast, grants[i].process, grants[i].ndi,
 			                                   grants[i].rv, grants[i].bytes),
@@ -328,7 +357,7 @@ static void a_decoded_block_is_acknowledged_again_but_a_multicast_version_0_is_a
 	(void)state;
 	for (int multicast = 0; multicast < 2; multicast++) {
 		struct harq_peer p;
-		harq_peer_init(&p);
+		harq_peer_init(&p, PROCESSES);
 		assert_int_equal(harq_peer_receive(&p, multicast, 0, 1, 0, 50), HARQ_PEER_BEGIN);
 		p.done[0] = true;
 		assert_int_equal(harq_peer_receive(&p, multicast, 0, 1, 2, 50), HARQ_PEER_DONE);
@@ -352,6 +381,7 @@ int main(void)
 		cmocka_unit_test(versions_go_0_2_3_1_and_from_0_again_after_silence),
 		cmocka_unit_test(after_a_block_that_never_was_heard_the_next_has_another_size),
 		cmocka_unit_test(the_oldest_block_goes_again_first),
+		cmocka_unit_test(one_device_alone_can_fill_every_slot),
 		cmocka_unit_test(all_processes_busy_is_said_and_the_longest_idle_is_picked),
 		cmocka_unit_test(a_flush_gives_up_everything_in_flight),
 		cmocka_unit_test(after_a_block_that_never_was_heard_the_next_is_still_new_to_the_device),

@@ -325,7 +325,8 @@ static bool takes(struct saboteur *b)
 static void hide_grants(void *arg, struct session *session)
 {
 	struct saboteur *b = arg;
-	double built = (double)lockstep_n_slots(session_lockstep(session)) - 1 + CELL_AHEAD;
+	double built =
+	        (double)lockstep_n_slots(session_lockstep(session)) - 1 + (double)b->scene->config.radio.tx_ahead_slots;
 	uint64_t blocks = cell_device_stats(scene_cell(b->scene), 0).blocks[CELL_DL];
 	if (blocks != b->blocks_seen && takes(b))
 		darken(b->scene, 0, ETHER_DL, built, built + 1);

@@ -25,13 +25,23 @@
 
 static const char *const mini_path = SOURCE_DIR "/tests/moe/data/mini.gguf";
 
-enum { RING = 8, CELL_ID = 7, LOST_AFTER = 60 };
+enum { RING = 24, CELL_ID = 7, LOST_AFTER = 60 };
+
+/* What a test may choose; wire_create takes the defaults. */
+struct wire_options {
+	unsigned tx_ahead; /* of both ends */
+	double bler_target, mcs_margin_db;
+	double call_s; /* what a call takes the device */
+};
+
+static const struct wire_options wire_defaults = { .tx_ahead = 2, .bler_target = 0.1, .call_s = 3e-4 };
 
 /* With equal full scales the wire has a path loss of 0 dB, and amplitudes of RE are the same at both ends. */
 static const float full_scale_dbm = 30, re_dbm = 0;
 static const double wire_snr_db = 25;
 
 struct wire {
+	struct wire_options options;
 	struct numerology num;
 	struct layout *layout;
 	struct moe_model *base, *half; /* half: the device's, all experts */
@@ -92,12 +102,15 @@ static inline struct bs *wire_bs(struct wire *w, char *err, size_t err_len)
 		.cell = { .layout = w->layout,
 		          .cell_id = CELL_ID,
 		          .n_devices = 1,
+		          .tx_ahead = w->options.tx_ahead,
+		          .answer_delay = w->options.tx_ahead,
 		          .dl_re_dbm = re_dbm,
 		          .ul_target_re_dbm = re_dbm,
 		          .tx_full_scale_dbm = full_scale_dbm,
 		          .rx_full_scale_dbm = full_scale_dbm,
 		          .allocator = "round-robin",
-		          .bler_target = 0.1,
+		          .bler_target = w->options.bler_target,
+		          .mcs_margin_db = (float)w->options.mcs_margin_db,
 		          .max_tx = 4,
 		          .lost_after_slots = LOST_AFTER },
 		.inference = { .model = w->base,
@@ -127,8 +140,10 @@ static inline struct device *wire_device(struct wire *w, const struct moe_model 
 		.tx_full_scale_dbm = full_scale_dbm,
 		.rx_full_scale_dbm = full_scale_dbm,
 		.tx_max_dbm = 27,
+		.bs_ahead = w->options.tx_ahead,
+		.answer_delay = w->options.tx_ahead,
 		.model = model,
-		.profile = { .fixed_s = 3e-4, .bytes_per_s = 1e12, .flops_per_s = 1e15 },
+		.profile = { .fixed_s = w->options.call_s, .bytes_per_s = 1e12, .flops_per_s = 1e15 },
 		.seed = 2,
 		.call_rows_max = 8,
 		.lost_after_slots = LOST_AFTER,
@@ -155,9 +170,10 @@ static inline struct moe_model *wire_half(const char *path)
 }
 
 /* device_model: what the device holds; with_device false: nobody there. */
-static inline struct wire *wire_create(bool with_device, const char *device_model)
+static inline struct wire *wire_create_with(bool with_device, const char *device_model, const struct wire_options *o)
 {
 	struct wire *w = calloc(1, sizeof *w);
+	w->options = *o;
 	char err[256] = "";
 	assert_int_equal(numerology_init(&w->num, 7.68e6, 30e3, 18, 14, err, sizeof err), 0);
 	w->layout = layout_create(&w->num, err, sizeof err);
@@ -175,6 +191,11 @@ static inline struct wire *wire_create(bool with_device, const char *device_mode
 	if (!w->bs || (with_device && !w->device))
 		fail_msg("%s", err);
 	return w;
+}
+
+static inline struct wire *wire_create(bool with_device, const char *device_model)
+{
+	return wire_create_with(with_device, device_model, &wire_defaults);
 }
 
 static inline void wire_destroy(struct wire *w)
@@ -218,8 +239,8 @@ static inline void wire_slot(struct wire *w)
 		w->on_uplink(w, w->n, w->rx);
 	w->bs_rc = bs_slot(w->bs, w->n, w->rx, w->tx);
 	if (w->on_downlink)
-		w->on_downlink(w, w->n + CELL_AHEAD, w->tx);
-	wire_write(w, w->dl, (w->n + CELL_AHEAD) * slot_len, slot_len, w->tx);
+		w->on_downlink(w, w->n + w->options.tx_ahead, w->tx);
+	wire_write(w, w->dl, (w->n + w->options.tx_ahead) * slot_len, slot_len, w->tx);
 	memset(w->tx, 0, slot_len * sizeof *w->tx);
 	wire_write(w, w->ul, (w->n + RING - 1) * slot_len, slot_len, w->tx); /* silence, until somebody sends there */
 	w->n++;
