@@ -14,7 +14,6 @@
 
 _Static_assert((int)ETHER_MAX_SPREAD == (int)LINK_MAX_SPREAD, "the header promises what links can do");
 _Static_assert((int)ETHER_MAX_BLANKS == (int)LINK_MAX_BLANKS, "the header promises what links can do");
-_Static_assert((int)ETHER_HISTORY_SAMPLES * 2 == (int)RING_SAMPLES, "half the ring is slack for the writer");
 _Static_assert((int)GAUSS_BLOCK == (int)LINK_BLOCK, "noise and links share a grid");
 
 enum { CHUNK = LINK_MAX_COUNT, NOISE_STREAM = 1 << 16, N_DIRS = 2 };
@@ -176,7 +175,7 @@ static int is_past(struct node *node, uint64_t t)
 	struct node *peer;
 	struct fading_link *link = links_heard(node, &n, &peer);
 	for (size_t i = 0; i < n; i++) {
-		int64_t oldest = (int64_t)ring_end(peer[i].sent) - ETHER_HISTORY_SAMPLES;
+		int64_t oldest = (int64_t)ring_end(peer[i].sent) - (int64_t)ring_history(peer[i].sent);
 		if (oldest > 0 && fading_link_first_input(&link[i * N_DIRS], t) < oldest)
 			return 1;
 	}
@@ -305,8 +304,8 @@ static int init_node(struct ether *e, const struct ether_config *cfg, size_t k)
 	node->cfg = cfg->node[k];
 	node->error = node->cfg.osc_ppm * 1e-6;
 	node->start_s = node->cfg.start_offset_samples / (e->rate_hz * (1 + e->node[0].error));
-	node->sent = ring_create();
-	return node->sent ? 0 : -ENOMEM;
+	node->sent = ring_create(cfg->history_samples ? cfg->history_samples : ETHER_HISTORY_SAMPLES);
+	return node->sent ? 0 : -errno;
 }
 
 static int init_link(struct ether *e, const struct ether_config *cfg, size_t device, enum ether_dir dir,

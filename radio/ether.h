@@ -33,7 +33,7 @@
  *
  * Nothing waits: receiving computes from what has been sent so far, and what has not been sent yet is silence. A runner
  * has to keep transmitters ahead of receivers: sample n of a receiver needs the transmitters' samples up to
- * ETHER_LEAD_SAMPLES later than n on their clocks. Sent samples are kept for ETHER_HISTORY_SAMPLES.
+ * ETHER_LEAD_SAMPLES later than n on their clocks. Sent samples are kept for history_samples.
  *
  * Threads: each node's radio may be used by its own thread while others run; everything else (create, destroy, blank)
  * must be called while no radio is in use. There are no locks.
@@ -87,7 +87,8 @@ struct ether_config {
 	double rate_hz;      /* 1e4 .. 2e8 */
 	double dl_hz, ul_hz; /* carriers, > 0 .. 1e12 */
 	uint64_t seed;
-	size_t n_devices;                                     /* 1 .. ETHER_MAX_DEVICES */
+	size_t n_devices;       /* 1 .. ETHER_MAX_DEVICES */
+	size_t history_samples; /* 0: ETHER_HISTORY_SAMPLES; .. 2^28, rounded up to a power of two */
 	struct ether_node_config node[ETHER_MAX_DEVICES + 1]; /* [0] is the BS */
 	struct ether_link_config link[ETHER_MAX_DEVICES + 1]; /* [k] joins the BS and device k; [0] is not used */
 };

@@ -5,25 +5,61 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { HISTORY_MIN = RING_CHUNK, HISTORY_MAX = 1 << 28 };
+
 struct ring {
 	_Atomic uint64_t end;
-	_Atomic unsigned char busy[RING_SAMPLES / RING_CHUNK]; /* chunk holds a sample that is not zero */
-	float re[RING_SAMPLES], im[RING_SAMPLES];
+	size_t len;                  /* a power of two */
+	_Atomic unsigned char *busy; /* by chunk: it holds a sample that is not zero */
+	float *re, *im;
 };
 
-struct ring *ring_create(void)
+struct ring *ring_create(size_t history)
 {
-	return calloc(1, sizeof(struct ring));
+	if (history < HISTORY_MIN || history > HISTORY_MAX) {
+		errno = EINVAL;
+		return NULL;
+	}
+	struct ring *ring = calloc(1, sizeof *ring);
+	if (!ring)
+		return NULL;
+	for (ring->len = HISTORY_MIN; ring->len < history;)
+		ring->len *= 2;
+	ring->len *= 2;
+	ring->busy = calloc(ring->len / RING_CHUNK, sizeof *ring->busy);
+	ring->re = calloc(ring->len, sizeof *ring->re);
+	ring->im = calloc(ring->len, sizeof *ring->im);
+	if (ring->busy && ring->re && ring->im)
+		return ring;
+	ring_destroy(ring);
+	errno = ENOMEM;
+	return NULL;
 }
 
 void ring_destroy(struct ring *ring)
 {
+	if (!ring)
+		return;
+	free(ring->im);
+	free(ring->re);
+	free((void *)ring->busy);
 	free(ring);
+}
+
+size_t ring_history(const struct ring *ring)
+{
+	return ring->len / 2;
 }
 
 uint64_t ring_end(const struct ring *ring)
 {
 	return atomic_load_explicit(&ring->end, memory_order_acquire);
+}
+
+/* Where in the ring that sample lies. */
+static size_t place(const struct ring *ring, uint64_t t)
+{
+	return (size_t)t & (ring->len - 1);
 }
 
 static size_t min_size(size_t a, size_t b)
@@ -72,7 +108,7 @@ static unsigned put(const float *restrict x, size_t n, float scale, float *restr
 
 static void mark(struct ring *ring, uint64_t t, unsigned char any)
 {
-	_Atomic unsigned char *busy = &ring->busy[t % RING_SAMPLES / RING_CHUNK];
+	_Atomic unsigned char *busy = &ring->busy[place(ring, t) / RING_CHUNK];
 	if (t % RING_CHUNK) /* chunk begun by an earlier write */
 		any |= atomic_load_explicit(busy, memory_order_relaxed);
 	atomic_store_explicit(busy, any, memory_order_relaxed);
@@ -80,12 +116,12 @@ static void mark(struct ring *ring, uint64_t t, unsigned char any)
 
 static void fill_gap(struct ring *ring, uint64_t from, uint64_t to)
 {
-	if (to - from > RING_SAMPLES) /* older silence has left the ring already */
-		from = (to - RING_SAMPLES) / RING_CHUNK * RING_CHUNK;
+	if (to - from > ring->len) /* older silence has left the ring already */
+		from = (to - ring->len) / RING_CHUNK * RING_CHUNK;
 	while (from < to) {
 		size_t n = to_chunk_end(from, (size_t)(to - from));
-		memset(&ring->re[from % RING_SAMPLES], 0, n * sizeof(float));
-		memset(&ring->im[from % RING_SAMPLES], 0, n * sizeof(float));
+		memset(&ring->re[place(ring, from)], 0, n * sizeof(float));
+		memset(&ring->im[place(ring, from)], 0, n * sizeof(float));
 		mark(ring, from, 0);
 		from += n;
 	}
@@ -99,8 +135,8 @@ uint64_t ring_write(struct ring *ring, uint64_t t, const float complex *x, size_
 		uint64_t at = t + done;
 		size_t count = to_chunk_end(at, n - done);
 		unsigned char any;
-		clipped += put((const float *)(x + done), count, scale, &ring->re[at % RING_SAMPLES],
-		               &ring->im[at % RING_SAMPLES], &any);
+		clipped += put((const float *)(x + done), count, scale, &ring->re[place(ring, at)],
+		               &ring->im[place(ring, at)], &any);
 		mark(ring, at, any);
 		done += count;
 	}
@@ -124,7 +160,7 @@ int ring_is_silent(const struct ring *ring, int64_t first, size_t n)
 	written_part(ring, first, n, &from, &to);
 	unsigned any = 0;
 	for (int64_t t = from / RING_CHUNK * RING_CHUNK; from < to && t < to; t += RING_CHUNK)
-		any |= atomic_load_explicit(&ring->busy[(size_t)t % RING_SAMPLES / RING_CHUNK], memory_order_relaxed);
+		any |= atomic_load_explicit(&ring->busy[place(ring, (uint64_t)t) / RING_CHUNK], memory_order_relaxed);
 	return !any;
 }
 
@@ -138,7 +174,7 @@ void ring_read(const struct ring *ring, int64_t first, size_t n, float *re, floa
 		return;
 	}
 	size_t before = (size_t)(from - first), count = (size_t)(to - from), after = n - before - count;
-	size_t at = (size_t)from % RING_SAMPLES, head = min_size(count, RING_SAMPLES - at);
+	size_t at = place(ring, (uint64_t)from), head = min_size(count, ring->len - at);
 	const float *part[2] = { ring->re, ring->im };
 	float *out[2] = { re, im };
 	for (int p = 0; p < 2; p++) {

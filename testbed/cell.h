@@ -35,6 +35,13 @@
 
 enum { CELL_AHEAD_MAX = 8 };
 
+/* Slots between a downlink slot and the uplink slot in which devices that transmit so far ahead answer it. Not the next
+ * one: their timing advance would have it begin before the downlink slot has ended. */
+static inline unsigned cell_answer_delay(unsigned tx_ahead)
+{
+	return tx_ahead < 2 ? 2 : tx_ahead;
+}
+
 enum cell_device_state { CELL_ABSENT, CELL_ANSWERED, CELL_ATTACHED, CELL_STATES };
 enum cell_direction { CELL_DL, CELL_UL };
 
@@ -50,7 +57,7 @@ struct cell_params {
 	uint16_t cell_id;
 	unsigned n_devices; /* 1 .. PHY_DEVICES_MAX */
 	/* Slots between the one received and the one built, 1 .. CELL_AHEAD_MAX. Between the downlink slot and the
-	 * uplink slot in which a device answers, by an acknowledgement or by what was granted: the same range. */
+	 * uplink slot in which a device answers, by an acknowledgement or by what was granted: 2 .. CELL_AHEAD_MAX. */
 	unsigned tx_ahead, answer_delay;
 	float dl_re_dbm;
 	float ul_target_re_dbm;

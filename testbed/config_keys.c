@@ -52,7 +52,7 @@ const struct config_key config_root_keys[] = {
 	{ "radio.taper_samples", INTEGER, AT(radio.taper_samples), "-1", -1, 1000,
 	  "samples of the prefix in which symbols cross-fade; -1: the 128th part of the FFT length" },
 	{ "radio.tx_ahead_slots", INTEGER, AT(radio.tx_ahead_slots), "2", 1, 8,
-	  "slots between the one a node has received and the one it then sends, base station and devices" },
+	  "slots between the one a node has received and the one it then sends; devices: 2 at least" },
 	{ "radio.dl_hz", REAL, AT(radio.dl_hz), "3.5e9", 1e6, 1e11, "Hz: downlink carrier" },
 	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
 	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },

@@ -63,6 +63,14 @@ static uint64_t mix(uint64_t seed, uint64_t stream)
 
 enum { STREAM_ETHER, STREAM_BS, STREAM_START = 100, STREAM_DEVICE = 200 };
 
+/* What is sent lies so many slots ahead of what is received in the same step; the rest is for what a slot at a device
+ * reaches back. */
+static size_t history(const struct lockstep *l)
+{
+	size_t n = ((size_t)l->config->radio.tx_ahead_slots + 3) * l->num.slot_len;
+	return n > ETHER_HISTORY_SAMPLES ? n : ETHER_HISTORY_SAMPLES;
+}
+
 static void describe_ether(const struct lockstep *l, struct ether_config *e)
 {
 	const struct config *c = l->config;
@@ -70,7 +78,8 @@ static void describe_ether(const struct lockstep *l, struct ether_config *e)
 		                    .dl_hz = c->radio.dl_hz,
 		                    .ul_hz = c->radio.ul_hz,
 		                    .seed = mix(c->seed, STREAM_ETHER),
-		                    .n_devices = c->n_devices };
+		                    .n_devices = c->n_devices,
+		                    .history_samples = history(l) };
 	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
 		                                 .noise_figure_db = c->bs.noise_figure_db,
 		                                 .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
@@ -124,7 +133,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		          .cell_id = (uint16_t)c->radio.cell_id,
 		          .n_devices = (unsigned)c->n_devices,
 		          .tx_ahead = (unsigned)c->radio.tx_ahead_slots,
-		          .answer_delay = (unsigned)c->radio.tx_ahead_slots,
+		          .answer_delay = cell_answer_delay((unsigned)c->radio.tx_ahead_slots),
 		          .dl_re_dbm = (float)dl_re_dbm(l),
 		          .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
 		          .allocator = c->scheduler.allocator,
@@ -199,7 +208,7 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 		.rx_full_scale_dbm = (float)info.rx_full_scale_dbm,
 		.tx_max_dbm = (float)dev->tx_power_dbm,
 		.bs_ahead = (unsigned)c->radio.tx_ahead_slots,
-		.answer_delay = (unsigned)c->radio.tx_ahead_slots,
+		.answer_delay = cell_answer_delay((unsigned)c->radio.tx_ahead_slots),
 		.model = s->model,
 		.profile = profile(l, dev->profile, dev->call_us),
 		.seed = mix(c->seed, STREAM_DEVICE + k),

@@ -2,7 +2,7 @@
 
 #include "radio/ring.h"
 
-enum { N = 3 * RING_SAMPLES + 1234 };
+enum { RING_SAMPLES = 1 << 17, N = 3 * RING_SAMPLES + 1234 };
 
 static float complex *signal_of(uint64_t seed, size_t n)
 {
@@ -102,7 +102,7 @@ static void components_beyond_full_scale_are_clipped_and_counted(void **state)
 
 static int create(void **state)
 {
-	*state = ring_create();
+	*state = ring_create(RING_SAMPLES / 2);
 	return *state ? 0 : -1;
 }
 

@@ -71,6 +71,22 @@ static void experts_left_out_on_purpose_are_left_out_alike(void **state)
 	}
 }
 
+static void however_far_ahead_the_nodes_transmit_the_answer_is_the_same(void **state)
+{
+	(void)state;
+	static const char *const ahead[] = { "radio.tx_ahead_slots=1", "radio.tx_ahead_slots=5",
+		                             "radio.tx_ahead_slots=8" };
+	for (size_t i = 0; i < 3; i++) {
+		const char *const sets[] = { ahead[i], NULL };
+		struct scene *s = scene_open(two_devices, sets);
+		scene_attach(s);
+		assert_int_equal(scene_prompt(s, 2), 0);
+		assert_same_as_unsplit(s, 2);
+		assert_int_equal(cell_device_stats(scene_cell(s), 0).losses, 0);
+		scene_close(s);
+	}
+}
+
 static void sixteen_devices_in_two_groups_attach_and_serve(void **state)
 {
 	(void)state;
@@ -473,6 +489,7 @@ int main(void)
 		cmocka_unit_test(two_devices_over_fading_channels_answer_as_the_unsplit_model),
 		cmocka_unit_test(the_cut_into_chunks_and_calls_changes_no_bit),
 		cmocka_unit_test(experts_left_out_on_purpose_are_left_out_alike),
+		cmocka_unit_test(however_far_ahead_the_nodes_transmit_the_answer_is_the_same),
 		cmocka_unit_test(sixteen_devices_in_two_groups_attach_and_serve),
 		cmocka_unit_test(a_second_prompt_starts_afresh),
 		cmocka_unit_test(prompts_that_cannot_be_run_are_refused_and_the_next_one_runs),
