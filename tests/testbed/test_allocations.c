@@ -1,0 +1,96 @@
+/* The slot path allocates nothing: whole runs through the medium, from attached devices to answered calls, with every
+ * call of malloc and its kin counted, those of the libraries below included. */
+#include "tests/testbed/scene.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+
+static void in_the_slot_path_nothing_is_allocated(void **state)
+{
+	(void)state;
+	skip(); /* the sanitizer has a malloc of its own */
+}
+
+#else
+
+static atomic_bool counting; /* whatever thread it is */
+static atomic_ulong n_allocations;
+
+/* glibc's own, under the names it leaves for those who put theirs in front. */
+extern void *__libc_malloc(size_t n);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t n);
+extern void *__libc_memalign(size_t align, size_t n);
+
+void *malloc(size_t n)
+{
+	n_allocations += counting;
+	return __libc_malloc(n);
+}
+
+void *calloc(size_t n, size_t size)
+{
+	n_allocations += counting;
+	return __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t n)
+{
+	n_allocations += counting;
+	return __libc_realloc(p, n);
+}
+
+void *memalign(size_t align, size_t n)
+{
+	n_allocations += counting;
+	return __libc_memalign(align, n);
+}
+
+void *aligned_alloc(size_t align, size_t n)
+{
+	return memalign(align, n);
+}
+
+int posix_memalign(void **p, size_t align, size_t n)
+{
+	*p = memalign(align, n);
+	return *p ? 0 : ENOMEM;
+}
+
+static void in_the_slot_path_nothing_is_allocated(void **state)
+{
+	(void)state;
+	struct scene *s = scene_open(two_devices, NULL);
+	struct lockstep *l = scene_lockstep(s);
+	struct generation_options options = greedy(8);
+	counting = true;
+	void *volatile one = malloc(1); /* volatile: or the compiler leaves the pair out */
+	free(one);
+	assert_int_equal(n_allocations, 1); /* ours are the ones in use */
+	scene_attach(s);                    /* cold start, acquisition and access included */
+	for (int i = 0; i < 100; i++)
+		lockstep_slot(l);
+	counting = false;
+	assert_int_equal(inference_start(scene_inference(s), prompt, N_PROMPT, &options, lockstep_time_s(l)), 0);
+	counting = true;
+	for (int i = 0; i < 2000 && inference_status(scene_inference(s)) == INFERENCE_RUNNING; i++)
+		lockstep_slot(l);
+	counting = false;
+	assert_int_equal(n_allocations, 1);
+	assert_int_equal(inference_status(scene_inference(s)), INFERENCE_DONE);
+	for (int dir = 0; dir < 2; dir++)
+		assert_true(cell_device_stats(scene_cell(s), 0).blocks[dir] > 8);
+	scene_close(s);
+}
+
+#endif
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(in_the_slot_path_nothing_is_allocated),
+	};
+	return cmocka_run_group_tests_name("allocations", tests, NULL, NULL);
+}
