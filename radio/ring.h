@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { RING_CHUNK = 64 };
+enum { RING_CHUNK = 64, RING_HISTORY = 1 << 16 /* usual */ };
 
 struct ring;
 

@@ -9,7 +9,7 @@
 #define SNR_MIN_DB (-30.0f)
 #define SNR_MAX_DB 60.0f
 
-enum { RE_PER_RB_MAX = PHY_RB_SC * PHY_SYMBOLS_MAX };
+enum { RE_PER_RB_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX };
 
 static const double bler_alpha = 1.0 / 50;
 /* Blocks sent below the MCS that the link allows are lost less often: their share of the outer loop's target. */

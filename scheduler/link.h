@@ -43,7 +43,7 @@ struct rate_table {
 };
 
 /* From phy's MCS table, with re_per_rb data resource elements in every RB (the nominal number: 120), whatever the slot.
- * margin_db is added to every threshold. 0, or -EINVAL (n_rb 1 .. PHY_RB_MAX; re_per_rb 1 .. 168). */
+ * margin_db is added to every threshold. 0, or -EINVAL (n_rb 1 .. PHY_RB_MAX; re_per_rb 1 .. 168 a block of 12 subcarriers; a "block" may be a group of them). */
 int rate_table_init(struct rate_table *t, size_t n_rb, size_t re_per_rb, float margin_db);
 
 struct link_config {

@@ -7,9 +7,12 @@
 #include <string.h>
 
 #include "phy/dl.h"
+#include "phy/dl_level.h"
 #include "phy/mcs.h"
 #include "phy/power.h"
 #include "phy/ul.h"
+#include "scheduler/power_loop.h"
+#include "scheduler/timing_loop.h"
 
 enum {
 	ARQ_CAPACITY = 1 << 23,
@@ -20,21 +23,18 @@ enum {
 	        50, /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
 	KEEPALIVES = 4,
 	RETRANSMISSION_WAIT_SLOTS = 2, /* for its turn, about */
-	SYSINFO_LEVEL = 8,
-	ANSWER_LEVEL = 8,
+	SURE_LEVEL = 8,                /* control channel elements of what everybody must read, whatever the SNR */
 };
 
-/* Control channel elements for one message at a wideband SNR: rates 0.81, 0.41, 0.2 and 0.1 of QPSK, with the
- * margin that a report of two or more slots ago needs. */
-static const struct {
-	float snr_db;
-	unsigned level;
-} control_levels[] = { { 13, 1 }, { 8, 2 }, { 4, 4 }, { -INFINITY, 8 } };
+/* Taken off a device's SNR when the elements of its control message are counted: a report of a slot or more ago, and
+ * fading within the band. */
+static const float control_margin_db = 4.5f;
 
 /* An uplink grant on its way. */
 struct ul_expected {
 	bool any, is_new;
 	uint64_t slot;
+	uint32_t bytes;
 	struct grant grant;
 };
 
@@ -44,12 +44,16 @@ struct peer {
 	uint64_t heard;     /* last slot in which its control was decoded */
 	uint64_t addressed; /* last slot with a message to it */
 	uint64_t served;    /* last slot in which there was room for a grant to it */
+	uint64_t commanded; /* last slot with a command to it */
 	bool answer_due;
-	bool refused; /* it speaks another version: told so, and no longer read */
+	float preamble_delay; /* samples */
+	bool refused;         /* it speaks another version: told so, and no longer read */
 	struct arq *arq;
 	struct harq harq[2];
 	struct link link[2];
 	struct predict_state predict;
+	struct timing_loop timing;
+	struct power_loop power;
 	struct ul_expected expected[SLOTS_REMEMBERED]; /* by uplink slot */
 	uint64_t ul_grant[GRANTS_REMEMBERED];          /* uplink slots of new blocks, a ring */
 	size_t n_ul_grants;
@@ -73,6 +77,9 @@ struct cell {
 	struct rate_table rates;
 	struct link_config link_config;
 	struct predict_config predict_config;
+	struct timing_loop_config timing_config;
+	struct power_loop_config power_config;
+	size_t group, n_rb; /* RBs of the air that are granted together; number of whole groups */
 	const struct alloc_method *allocator;
 	unsigned keepalive_slots;
 	unsigned n_processes; /* a device and direction */
@@ -107,7 +114,7 @@ static bool create_peer(struct cell *c, struct peer *p)
 			return false;
 	}
 	for (int dir = 0; dir < 2; dir++) {
-		link_init(&p->link[dir], &c->link_config, c->num->n_rb);
+		link_init(&p->link[dir], &c->link_config, c->n_rb);
 		harq_init(&p->harq[dir], c->n_processes, (uint8_t)c->params.max_tx);
 	}
 	predict_init(&p->predict, &c->predict_config);
@@ -147,9 +154,13 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->predict_config.turnaround_s = p->tx_ahead * c->predict_config.slot_s;
 	c->predict_config.harq_rtt_s = (round_trip(c) + RETRANSMISSION_WAIT_SLOTS) * c->predict_config.slot_s;
 	c->predict_config.target_bler = p->bler_target;
+	c->timing_config = timing_loop_config_for(c->num);
+	c->power_config = power_loop_config_default();
+	c->group = rb_group_size(c->num->n_rb);
+	c->n_rb = c->num->n_rb / c->group;
 	c->allocator = alloc_method_find(p->allocator);
 	if (!c->allocator ||
-	    rate_table_init(&c->rates, c->num->n_rb, layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
+	    rate_table_init(&c->rates, c->n_rb, c->group * layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
 		errno = EINVAL;
 		snprintf(err, err_len, "cell: no allocator \"%s\" for %zu resource blocks", p->allocator, c->num->n_rb);
 		cell_destroy(c);
@@ -203,8 +214,8 @@ static void lose(struct cell *c, unsigned d)
 		c->params.user.lost(c->params.user.arg, d, c->slot);
 }
 
-/* The access answer goes out: both ends begin anew. */
-static void begin_anew(struct cell *c, struct peer *p)
+/* The access answer goes out in that slot: both ends begin anew. */
+static void begin_anew(struct cell *c, struct peer *p, uint64_t slot)
 {
 	arq_reset(p->arq);
 	for (int dir = 0; dir < 2; dir++) {
@@ -217,6 +228,8 @@ static void begin_anew(struct cell *c, struct peer *p)
 	p->reported_bytes = 0;
 	p->load = (struct cell_load){ 0 };
 	p->refused = false;
+	timing_loop_begin(&p->timing, slot + c->params.answer_delay);
+	power_loop_begin(&p->power, slot + c->params.answer_delay);
 	set_state(c, p, CELL_ANSWERED);
 }
 
@@ -289,10 +302,10 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 {
 	struct link *dl = &p->link[CELL_DL];
 	uint64_t measured = c->slot - c->params.answer_delay;
-	size_t size = rb_group_size(c->num->n_rb), first = u->turn.group * size;
 	switch (u->turn.topic) {
 	case UCI_HEADROOM:
 		link_observe_headroom(&p->link[CELL_UL], u->value_db);
+		power_loop_headroom(&p->power, u->value_db);
 		break;
 	case UCI_SNR_BAND:
 		link_observe_wideband(dl, measured, u->value_db);
@@ -300,10 +313,30 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 		p->stats.snr_slots[CELL_DL]++;
 		break;
 	case UCI_SNR_GROUP:
-		for (size_t rb = first; rb < first + size && rb < c->num->n_rb; rb++)
-			link_observe_rb(dl, measured, rb, u->value_db);
+		if (u->turn.group < c->n_rb)
+			link_observe_rb(dl, measured, u->turn.group, u->value_db);
 		break;
 	}
+}
+
+static void observe_uplink_snr(struct cell *c, struct peer *p)
+{
+	float snr_db[PHY_RB_MAX];
+	for (size_t g = 0; g < c->n_rb; g++) {
+		float sum = 0;
+		for (size_t i = 0; i < c->group; i++)
+			sum += powf(10, 0.1f * p->csi.snr_db[g * c->group + i]);
+		snr_db[g] = 10 * log10f(sum / (float)c->group);
+	}
+	link_observe_band(&p->link[CELL_UL], c->slot, snr_db);
+}
+
+/* What the loops of timing and power steer: only what came with control that was read, so that it is this device's. */
+static void observe_uplink_place(struct cell *c, struct peer *p)
+{
+	float received_dbm = power_rsrp_dbm(&p->csi, c->params.rx_full_scale_dbm, c->num->n_fft);
+	timing_loop_observe(&p->timing, &c->timing_config, c->slot, (double)p->csi.timing_samples);
+	power_loop_observe(&p->power, &c->power_config, c->slot, (double)(received_dbm - c->params.ul_target_re_dbm));
 }
 
 static void read_control(struct cell *c, unsigned d)
@@ -317,7 +350,7 @@ static void read_control(struct cell *c, unsigned d)
 	p->stats.controls_bad += rc == -EBADMSG;
 	p->stats.controls_silent += rc == -ENODATA;
 	if (p->have_csi) {
-		link_observe_band(&p->link[CELL_UL], c->slot, p->csi.snr_db);
+		observe_uplink_snr(c, p);
 		p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db;
 		p->stats.snr_slots[CELL_UL]++;
 	}
@@ -326,6 +359,8 @@ static void read_control(struct cell *c, unsigned d)
 		p->reported_bytes = u.buffer_bytes;
 		p->reported_slot = c->slot;
 		observe_value(c, p, &u);
+		if (p->have_csi)
+			observe_uplink_place(c, p);
 	}
 	enum harq_ack ack = u.ack == UCI_ACK ? HARQ_ACK : u.ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
 	if (!harq_feedback(&p->harq[CELL_DL], c->slot - c->params.answer_delay, ack, &o))
@@ -374,6 +409,7 @@ static void read_preambles(struct cell *c)
 		if (p->state == CELL_ATTACHED)
 			lose(c, found[i].device);
 		p->answer_due = true;
+		p->preamble_delay = found[i].delay_samples;
 	}
 }
 
@@ -403,13 +439,18 @@ int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples)
 
 /* ---- downlink: who is served ---- */
 
-static unsigned control_level(const struct peer *p)
+static unsigned sure_level(const struct cell *c)
 {
-	size_t i = 0;
-	float snr_db = p->link[CELL_DL].known ? p->link[CELL_DL].wideband_db : -INFINITY;
-	while (snr_db < control_levels[i].snr_db)
-		i++;
-	return control_levels[i].level;
+	unsigned most = dl_level_max(c->params.layout);
+	return most < SURE_LEVEL ? most : SURE_LEVEL;
+}
+
+/* Control channel elements for a message of that size to this device. */
+static unsigned control_level(const struct cell *c, const struct peer *p, enum dci_size size)
+{
+	if (!p->link[CELL_DL].known)
+		return sure_level(c);
+	return dl_level_for(c->params.layout, size, p->link[CELL_DL].wideband_db - control_margin_db);
 }
 
 uint32_t cell_ul_backlog(const struct cell *c, unsigned d)
@@ -419,7 +460,7 @@ uint32_t cell_ul_backlog(const struct cell *c, unsigned d)
 	for (size_t i = 0; i < SLOTS_REMEMBERED; i++) {
 		const struct ul_expected *e = &p->expected[i];
 		if (e->any && e->is_new && e->slot > p->reported_slot)
-			granted += c->rates.tbs_bytes[e->grant.mcs][rb_set_count(&e->grant.rbs)];
+			granted += e->bytes;
 	}
 	return granted < p->reported_bytes ? p->reported_bytes - (uint32_t)granted : 0;
 }
@@ -460,14 +501,18 @@ static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 		if (wants(c, d, CELL_DL) || wants(c, d, CELL_UL))
 			waiting |= 1u << d;
 	while (waiting) {
-		unsigned d = longest_unserved(c, waiting, slot), level = control_level(&c->peer[d]);
+		unsigned d = longest_unserved(c, waiting, slot);
+		bool both = wants(c, d, CELL_DL) && wants(c, d, CELL_UL);
+		unsigned level = control_level(c, &c->peer[d], both ? DCI_LONG : DCI_SHORT);
 		waiting &= ~(1u << d);
+		c->stats.wanted++;
 		if (level <= room) {
 			served |= 1u << d;
 			room -= level;
 			c->peer[d].served = slot;
 		} else {
 			c->stats.rationed++;
+			c->peer[d].stats.rationed++;
 		}
 	}
 	return served;
@@ -498,19 +543,30 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 	link_view(&p->link[dir], &c->link_config, slot, &a->link);
 }
 
+/* Whole groups of which every RB may be used in this slot. */
+static struct rb_set available(const struct cell *c, enum cell_direction dir, uint64_t slot)
+{
+	struct rb_set rbs = layout_ul_rbs(c->params.layout, slot), groups = { { 0 } };
+	for (size_t g = 0; g < c->n_rb; g++) {
+		bool whole = true;
+		for (size_t i = 0; i < c->group && dir == CELL_UL; i++)
+			whole = whole && rb_set_has(&rbs, g * c->group + i);
+		if (whole)
+			rb_set_add(&groups, g);
+	}
+	return groups;
+}
+
 static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served)
 {
 	struct alloc_problem *p = &c->problem;
-	*p = (struct alloc_problem){ .n_rb = c->num->n_rb,
+	*p = (struct alloc_problem){ .n_rb = c->n_rb,
 		                     .rates = &c->rates,
 		                     .grants_max = PHY_DEVICES_MAX,
 		                     .min_bytes = MIN_TB_BYTES,
 		                     .slot_s = numerology_slot_s(c->num),
 		                     .n_devices = c->params.n_devices };
-	if (dir == CELL_UL)
-		p->available = layout_ul_rbs(c->params.layout, slot);
-	else
-		rb_set_add_range(&p->available, 0, c->num->n_rb);
+	p->available = available(c, dir, slot);
 	for (unsigned d = 0; d < c->params.n_devices; d++)
 		if (served >> d & 1)
 			describe(c, &p->device[d], d, dir, slot);
@@ -519,19 +575,28 @@ static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t
 
 /* ---- downlink: what is sent ---- */
 
-static struct grant to_grant(const struct harq *h, const struct alloc_grant *a, uint8_t process)
+static struct rb_set rbs_of_groups(const struct cell *c, const struct rb_set *groups)
 {
-	return (struct grant){ .rbs = a->rbs,
+	struct rb_set rbs = { { 0 } };
+	for (size_t g = 0; g < c->n_rb; g++)
+		if (rb_set_has(groups, g))
+			rb_set_add_range(&rbs, g * c->group, c->group);
+	return rbs;
+}
+
+static struct grant to_grant(const struct cell *c, const struct harq *h, const struct alloc_grant *a, uint8_t process)
+{
+	return (struct grant){ .rbs = rbs_of_groups(c, &a->rbs),
 		               .mcs = a->mcs,
 		               .harq_id = process,
 		               .ndi = h->process[process].ndi,
 		               .rv = h->process[process].rv };
 }
 
-static void count_grant(struct peer *p, enum cell_direction dir, const struct alloc_grant *a)
+static void count_grant(const struct cell *c, struct peer *p, enum cell_direction dir, const struct alloc_grant *a)
 {
 	p->stats.bytes_on_air[dir] += a->bytes;
-	p->stats.rb_slots[dir] += a->n_rb;
+	p->stats.rb_slots[dir] += a->n_rb * c->group;
 	if (a->retx)
 		return;
 	p->stats.blocks[dir]++;
@@ -539,7 +604,8 @@ static void count_grant(struct peer *p, enum cell_direction dir, const struct al
 }
 
 /* Books a grant with HARQ; returns its process. */
-static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_grant *a, uint64_t slot)
+static uint8_t book(const struct cell *c, struct peer *p, enum cell_direction dir, const struct alloc_grant *a,
+                    uint64_t slot)
 {
 	struct harq *h = &p->harq[dir];
 	int process = a->retx ? a->process : harq_pick_for(h, a->bytes);
@@ -547,30 +613,31 @@ static uint8_t book(struct peer *p, enum cell_direction dir, const struct alloc_
 		harq_send_again(h, process, slot);
 	else
 		harq_send_new(h, process, slot, a->mcs, a->n_rb, a->bytes, a->adapts);
-	count_grant(p, dir, a);
+	count_grant(c, p, dir, a);
 	return (uint8_t)process;
 }
 
 static void grant_downlink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
 {
 	struct peer *p = &c->peer[a->device];
-	uint8_t process = book(p, CELL_DL, a, slot);
+	uint8_t process = book(c, p, CELL_DL, a, slot);
 	if (!a->retx) {
 		arq_fill(p->arq, p->dl_block[process], a->bytes, process, slot);
 		p->dl_bytes[process] = a->bytes;
 	}
 	dci->has_dl = true;
-	dci->dl = to_grant(&p->harq[CELL_DL], a, process);
+	dci->dl = to_grant(c, &p->harq[CELL_DL], a, process);
 }
 
 static void grant_uplink(struct cell *c, const struct alloc_grant *a, uint64_t slot, struct dci *dci)
 {
 	struct peer *p = &c->peer[a->device];
-	uint8_t process = book(p, CELL_UL, a, slot);
+	uint8_t process = book(c, p, CELL_UL, a, slot);
 	dci->has_ul = true;
-	dci->ul = to_grant(&p->harq[CELL_UL], a, process);
-	p->expected[slot % SLOTS_REMEMBERED] =
-	        (struct ul_expected){ .any = true, .is_new = !a->retx, .slot = slot, .grant = dci->ul };
+	dci->ul = to_grant(c, &p->harq[CELL_UL], a, process);
+	p->expected[slot % SLOTS_REMEMBERED] = (struct ul_expected){
+		.any = true, .is_new = !a->retx, .slot = slot, .bytes = a->bytes, .grant = dci->ul
+	};
 	if (!a->retx)
 		p->ul_grant[p->n_ul_grants++ % GRANTS_REMEMBERED] = slot;
 }
@@ -579,37 +646,72 @@ static void send_answers(struct cell *c, uint64_t slot)
 {
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		struct peer *p = &c->peer[d];
-		struct dci dci = { .device = (uint8_t)d, .has_command = true, .command.access_answer = true };
-		if (!p->answer_due || dl_tx_dci(c->dl, &dci, ANSWER_LEVEL))
+		int timing = timing_loop_answer(&c->timing_config, (double)p->preamble_delay);
+		struct dci dci = { .device = (uint8_t)d,
+			           .has_command = true,
+			           .command = { .access_answer = true, .timing = (int8_t)timing } };
+		if (!p->answer_due)
 			continue;
+		if (dl_tx_dci(c->dl, &dci, sure_level(c))) {
+			c->stats.rationed_answers++;
+			continue;
+		}
 		p->answer_due = false;
-		p->addressed = slot;
-		begin_anew(c, p);
+		p->addressed = p->commanded = slot;
+		p->stats.advance_units = timing;
+		begin_anew(c, p, slot);
 	}
 }
 
-/* An empty message now and then tells a device with nothing to do that it is still known. */
-static void keep_alive(struct cell *c, uint64_t slot)
+/* A command took its place in the slot: the loops wait for what it does. */
+static void command_sent(struct cell *c, struct peer *p, const struct command *command, uint64_t slot)
 {
-	for (unsigned d = 0; d < c->params.n_devices; d++) {
-		struct peer *p = &c->peer[d];
-		struct dci dci = { .device = (uint8_t)d, .has_command = true };
-		if (p->state != CELL_ABSENT && slot - p->addressed >= c->keepalive_slots &&
-		    !dl_tx_dci(c->dl, &dci, control_level(p)))
-			p->addressed = slot;
+	uint64_t effective = slot + c->params.answer_delay;
+	p->addressed = p->commanded = slot;
+	p->stats.commands++;
+	if (command->timing) {
+		timing_loop_begin(&p->timing, effective);
+		p->stats.advance_units += command->timing;
+		p->stats.timing_commands++;
+	}
+	if (command->power_step_db) {
+		power_loop_sent(&p->power, command->power_step_db, effective);
+		p->stats.power_commands++;
 	}
 }
 
-static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci)
+/* What the loops have to say; and now and then, even if that is nothing, that a device is still known: its timing
+ * advance is good only as long as it hears of it. */
+static void send_commands(struct cell *c, uint64_t slot)
 {
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		struct peer *p = &c->peer[d];
-		if (!dci[d].has_dl && !dci[d].has_ul)
+		if (p->state == CELL_ABSENT)
 			continue;
+		struct dci dci = { .device = (uint8_t)d, .has_command = true };
+		dci.command.timing = (int8_t)timing_loop_command(&p->timing, &c->timing_config);
+		dci.command.power_step_db = (int8_t)power_loop_command(&p->power, &c->power_config);
+		if (!dci.command.timing && !dci.command.power_step_db && slot - p->commanded < c->keepalive_slots)
+			continue;
+		if (dl_tx_dci(c->dl, &dci, control_level(c, p, DCI_SHORT)))
+			c->stats.rationed_commands++;
+		else
+			command_sent(c, p, &dci.command, slot);
+	}
+}
+
+static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci, uint32_t served)
+{
+	for (unsigned d = 0; d < c->params.n_devices; d++) {
+		struct peer *p = &c->peer[d];
+		if (!dci[d].has_dl && !dci[d].has_ul) {
+			c->stats.unallocated += served >> d & 1;
+			continue;
+		}
 		p->addressed = slot;
-		unsigned level = control_level(p);
-		while (dl_tx_dci(c->dl, &dci[d], level) == -ENOSPC && level > 1)
-			level /= 2; /* alignment may leave less than was counted on */
+		/* There is room: choose_served counted. Were there none, the device would stay silent, and the block
+		 * would go again. */
+		dl_tx_dci(c->dl, &dci[d], control_level(c, p, dci_size_of(&dci[d])));
 		c->stats.dcis++;
 		if (dci[d].has_dl)
 			dl_tx_data(c->dl, (uint8_t)d, &dci[d].dl, p->dl_block[dci[d].dl.harq_id],
@@ -617,24 +719,29 @@ static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci)
 	}
 }
 
+static void send_sysinfo(struct cell *c, uint64_t slot)
+{
+	struct sysinfo si = { .slot = (uint32_t)slot,
+		              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
+		              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
+		              .n_groups = (uint8_t)n_groups(c),
+		              .ack_delay = (uint8_t)c->params.answer_delay,
+		              .grant_delay = (uint8_t)c->params.answer_delay,
+		              .n_harq = (uint8_t)c->n_processes,
+		              .cell_id = c->params.cell_id,
+		              .version = DCI_VERSION };
+	dl_tx_sysinfo(c->dl, &si, sure_level(c));
+	c->stats.sysinfos++;
+}
+
 void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 {
 	struct dci dci[PHY_DEVICES_MAX] = { 0 };
 	dl_tx_begin(c->dl, slot);
-	if (layout_is_sync_slot(slot)) {
-		struct sysinfo si = { .slot = (uint32_t)slot,
-			              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
-			              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
-			              .n_groups = (uint8_t)n_groups(c),
-			              .ack_delay = c->params.answer_delay,
-			              .grant_delay = c->params.answer_delay,
-			              .n_harq = (uint8_t)c->n_processes,
-			              .cell_id = c->params.cell_id,
-			              .version = DCI_VERSION };
-		dl_tx_sysinfo(c->dl, &si, SYSINFO_LEVEL);
-		c->stats.sysinfos++;
-	}
+	if (layout_is_sync_slot(slot))
+		send_sysinfo(c, slot);
 	send_answers(c, slot);
+	send_commands(c, slot);
 	uint32_t served = choose_served(c, slot, dl_tx_cce_left(c->dl));
 	uint32_t served_dl = served;
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
@@ -649,8 +756,7 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 		grant_downlink(c, &c->result[CELL_DL].grant[i], slot, &dci[c->result[CELL_DL].grant[i].device]);
 	for (size_t i = 0; i < c->result[CELL_UL].n_grants; i++)
 		grant_uplink(c, &c->result[CELL_UL].grant[i], ul_slot, &dci[c->result[CELL_UL].grant[i].device]);
-	send_grants(c, slot, dci);
-	keep_alive(c, slot);
+	send_grants(c, slot, dci, served);
 	dl_tx_finish(c->dl, samples);
 }
 
@@ -702,11 +808,16 @@ uint64_t cell_ul_grant_after(const struct cell *c, unsigned d, uint64_t slot)
 	return best;
 }
 
+size_t cell_n_rb(const struct cell *c)
+{
+	return c->n_rb;
+}
+
 void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *bytes_per_slot)
 {
 	struct link_view view;
 	struct rb_set all = { { 0 } };
-	rb_set_add_range(&all, 0, c->num->n_rb);
+	rb_set_add_range(&all, 0, c->n_rb);
 	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + c->params.tx_ahead, &view);
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
@@ -737,6 +848,9 @@ struct cell_device_stats cell_device_stats(const struct cell *c, unsigned d)
 	s.harq[CELL_DL] = c->peer[d].harq[CELL_DL].stats;
 	s.harq[CELL_UL] = c->peer[d].harq[CELL_UL].stats;
 	s.arq = arq_stats(c->peer[d].arq);
+	s.power_correction_db = c->peer[d].power.correction_db;
+	s.late_samples = (float)c->peer[d].timing.late_samples;
+	s.received_db = (float)(10 * log10(fmax(c->peer[d].power.received, 1e-30)));
 	return s;
 }
 

@@ -14,8 +14,13 @@
  *     attached   cell_welcome was called
  *
  * and is absent again when nothing was decoded from it for lost_after_slots, or when its hello has not come by then.
- * Scheduling follows scheduler/allocate.h, once for each direction; the devices served in a slot are those whose
- * messages fit the control symbols, who was served longest ago first: what does not fit waits, and is counted.
+ * Two loops keep a device's uplink in place: timing advance (scheduler/timing_loop.h), measured on its preamble, then
+ * its sounding, and power (scheduler/power_loop.h). Their commands, and one at least every keepalive, go out before any
+ * grant.
+ *
+ * Scheduling follows scheduler/allocate.h, once for each direction; its resource blocks are groups of those of the air
+ * (rb_group_size), as many as are whole. The devices served in a slot are those whose messages fit the control symbols,
+ * who was served longest ago first: what does not fit waits, and is counted.
  */
 #ifndef TESTBED_CELL_H
 #define TESTBED_CELL_H
@@ -92,12 +97,24 @@ struct cell_device_stats {
 	uint64_t controls_ok, controls_bad, controls_silent;
 	uint64_t messages_bad;
 	uint64_t blocks_empty; /* granted, decoded, nothing in it */
+	uint64_t rationed;     /* times it had to wait for room in the control symbols */
+	uint64_t commands;     /* sent, answers left out; of these: */
+	uint64_t timing_commands, power_commands;
+	int advance_units; /* timing advance as told, sum of answer and commands (phy/dci.h) */
+	int power_correction_db;
+	float late_samples; /* where its uplink arrives: mean since the last command took effect */
+	float received_db;  /* and how strong: over the target */
 };
 
 struct cell_stats {
 	uint64_t slots;
 	uint64_t non_finite; /* uplink slots refused */
-	uint64_t rationed;   /* times a device with something to send had to wait for room in the control symbols */
+	/* What did not fit the control symbols of its slot and waited for another. */
+	uint64_t rationed; /* grants: one for each device and slot that wanted any */
+	uint64_t rationed_answers, rationed_commands;
+	/* Devices that wanted a grant in a slot, each of which was rationed, granted (dcis), or left out by the allocator.
+	 */
+	uint64_t wanted, unallocated;
 	uint64_t dcis, sysinfos;
 };
 
@@ -128,7 +145,9 @@ uint64_t cell_ul_grant_after(const struct cell *c, unsigned device, uint64_t slo
 uint32_t cell_ul_backlog(const struct cell *c, unsigned device);
 size_t cell_dl_backlog(const struct cell *c, unsigned device);
 
-/* Expected bytes a slot on n RBs, n = 0 .. n_rb, in the slot to come. */
+/* Resource blocks that are granted on their own: groups of those of the air. */
+size_t cell_n_rb(const struct cell *c);
+/* Expected bytes a slot on n of them, n = 0 .. cell_n_rb, in the slot to come. */
 void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, float *bytes_per_slot);
 struct predict_state *cell_predict_state(struct cell *c, unsigned device);
 const struct predict_config *cell_predict_config(const struct cell *c);

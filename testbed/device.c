@@ -12,11 +12,14 @@
 #include "phy/power.h"
 #include "phy/track.h"
 #include "scheduler/harq.h"
+#include "scheduler/power_loop.h"
 
 enum {
 	ARQ_CAPACITY = 1 << 21,
 	CALLS_MAX = 256,
-	SENT_REMEMBERED = 16,  /* uplink slots, for logs */
+	SENT_REMEMBERED = 16, /* uplink slots, for logs */
+	ADVANCE_MIN = -64,    /* units; below 0 only to undo an answer that was too much */
+	ADVANCE_MAX = 1023,
 	HARQ_ROUND_TRIPS = 3,  /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
 };
@@ -50,6 +53,12 @@ struct device {
 	bool have_csi;
 
 	struct sysinfo sysinfo;
+	uint64_t preamble_slot; /* uplink slot of the latest */
+	unsigned bs_ahead;      /* slots from an uplink slot to the downlink slot that answers it */
+	bool advance_valid;
+	int advance_units;
+	uint64_t advance_heard; /* n_slots of the latest word of it */
+	int power_correction_db;
 	float path_loss_db;
 	unsigned path_loss_slots;
 
@@ -58,10 +67,9 @@ struct device {
 	struct harq_peer dl_peer, ul_peer;
 	struct process process[HARQ_PROCESSES_MAX];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
-	unsigned n_processes;
-	size_t tb_max;         /* bytes of the largest block */
-	uint8_t *block;        /* received */
-	uint8_t *block_memory; /* of the processes */
+	size_t tb_max;                            /* bytes of the largest block */
+	uint8_t *block;                           /* received */
+	uint8_t *block_memory;                    /* of the processes */
 	struct device_stats stats;
 };
 
@@ -77,7 +85,7 @@ const char *device_state_name(enum device_state s)
 /* From the slot in which a report is made to that of a grant that answers it; from a block to its repetition. */
 static unsigned round_trip(const struct device *d)
 {
-	return d->params.answer_delay + d->params.bs_ahead;
+	return d->sysinfo.grant_delay + d->bs_ahead;
 }
 
 static bool allocate(struct device *d)
@@ -97,15 +105,13 @@ static bool allocate(struct device *d)
 	                                                   .rows_max = p->call_rows_max,
 	                                                   .calls_max = CALLS_MAX });
 	d->block = malloc(d->tb_max);
-	d->block_memory = malloc(d->n_processes * d->tb_max);
+	d->block_memory = malloc(HARQ_PROCESSES_MAX * d->tb_max);
 	bool soft = true;
-	for (size_t i = 0; i < d->n_processes && d->block_memory; i++) {
+	for (size_t i = 0; i < HARQ_PROCESSES_MAX && d->block_memory; i++) {
 		d->process[i].ul_block = d->block_memory + i * d->tb_max;
 		d->process[i].dl_soft = tb_soft_create(d->tb_max);
 		soft = soft && d->process[i].dl_soft;
 	}
-	if (d->arq)
-		arq_set_round_trip(d->arq, round_trip(d));
 	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block &&
 	       d->block_memory;
 }
@@ -116,7 +122,6 @@ struct device *device_create(const struct device_params *p, char *err, size_t er
 	if (d) {
 		d->params = *p;
 		d->num = layout_numerology(p->layout);
-		d->n_processes = harq_processes(round_trip(d));
 		d->tb_max = dl_tb_bytes_max(p->layout);
 		nco_init(&d->rx_nco, d->num->rate_hz);
 		nco_init(&d->tx_nco, d->num->rate_hz);
@@ -165,6 +170,7 @@ uint64_t device_next_rx(const struct device *d)
 static void enter(struct device *d, enum device_state s)
 {
 	d->state = s;
+	d->advance_valid = d->advance_valid && (s == DEVICE_CONNECTED || s == DEVICE_ATTACHED);
 	d->state_since = d->heard_at = d->n_slots;
 	d->stats.transitions[s]++;
 }
@@ -195,8 +201,17 @@ static void search(struct device *d, const float complex *samples)
 	enter(d, DEVICE_LISTEN);
 }
 
+/* The base station answers the preamble of slot n in slot n + its transmit-ahead: that of the latest access slot, or
+ * of one before. */
+static unsigned measured_ahead(const struct device *d)
+{
+	int64_t past = (int64_t)(d->slot - d->preamble_slot) - 1;
+	int64_t period = SYNC_PERIOD_SLOTS;
+	return (unsigned)((past % period + period) % period) + 1;
+}
+
 /* Both ends start their streams and processes anew when an access answer goes out. */
-static void connect(struct device *d)
+static void connect(struct device *d, const struct command *answer)
 {
 	const struct moe_model *m = d->params.model;
 	struct hello hello = { .device = d->params.device,
@@ -210,11 +225,17 @@ static void connect(struct device *d)
 	uint8_t payload[sizeof hello + 16], message[MESSAGE_HEADER + sizeof payload];
 	struct message head = { .type = MESSAGE_HELLO,
 		                .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
+	d->bs_ahead = measured_ahead(d);
+	d->advance_valid = true;
+	d->advance_units = answer->timing;
+	d->advance_heard = d->n_slots;
+	d->power_correction_db = power_loop_corrected(0, answer->power_step_db);
 	arq_reset(d->arq);
+	arq_set_round_trip(d->arq, round_trip(d));
 	worker_reset(d->worker);
-	harq_peer_init(&d->dl_peer, d->n_processes);
-	harq_peer_init(&d->ul_peer, d->n_processes);
-	for (size_t i = 0; i < d->n_processes; i++)
+	harq_peer_init(&d->dl_peer, d->sysinfo.n_harq);
+	harq_peer_init(&d->ul_peer, d->sysinfo.n_harq);
+	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
 		d->process[i].ul_open = false;
 	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
 	enter(d, DEVICE_CONNECTED);
@@ -232,6 +253,8 @@ static void check_timers(struct device *d)
 	if (d->state == DEVICE_CONNECTED && in_state(d) > d->params.welcome_slots)
 		enter(d, DEVICE_ACCESS);
 	if (d->state == DEVICE_ATTACHED && d->n_slots - d->heard_at > d->params.lost_after_slots)
+		enter(d, DEVICE_ACCESS);
+	if (d->advance_valid && d->n_slots - d->advance_heard > d->params.lost_after_slots)
 		enter(d, DEVICE_ACCESS);
 }
 
@@ -290,18 +313,20 @@ static void send_results(struct device *d)
 static enum uci_ack take_block(struct device *d, const struct grant *g)
 {
 	size_t n = dl_tb_bytes(d->params.layout, g);
-	int fresh = harq_peer_grant(&d->dl_peer, g->harq_id, g->ndi, (uint32_t)n);
 	d->stats.dl_grants++;
-	if (!n || fresh < 0)
+	if (!n)
 		return UCI_ACK_NONE;
-	bool *done = &d->dl_peer.done[g->harq_id];
-	struct tb_soft *soft = d->process[g->harq_id].dl_soft;
-	if (*done) {
+	enum harq_peer_verdict verdict = harq_peer_receive(&d->dl_peer, false, g->harq_id, g->ndi, g->rv, (uint32_t)n);
+	if (verdict == HARQ_PEER_IGNORE)
+		return UCI_ACK_NONE;
+	if (verdict == HARQ_PEER_DONE) {
 		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
 		return UCI_ACK;
 	}
-	if (fresh)
+	struct tb_soft *soft = d->process[g->harq_id].dl_soft;
+	if (verdict == HARQ_PEER_BEGIN)
 		tb_soft_reset(soft);
+	bool *done = &d->dl_peer.done[g->harq_id];
 	*done = dl_rx_data(d->dl, g, soft, d->block, &n, NULL) == 0;
 	if (!*done) {
 		d->stats.dl_blocks_bad++;
@@ -319,6 +344,11 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 	d->stats.ul_grants++;
 	if (!n || n > d->tb_max)
 		return;
+	if (g->rv > 0 &&
+	    harq_peer_receive(&d->ul_peer, false, g->harq_id, g->ndi, g->rv, (uint32_t)n) != HARQ_PEER_ADD) {
+		d->stats.ul_blocks_unknown++; /* silence brings version 0 */
+		return;
+	}
 	int fresh = harq_peer_grant(&d->ul_peer, g->harq_id, g->ndi, (uint32_t)n);
 	if (fresh < 0)
 		return;
@@ -337,7 +367,7 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 /* The base station says only what it wants again. Of a block that it gave up its verdict tells (testbed/arq.h). */
 static void settle_blocks(struct device *d)
 {
-	for (unsigned i = 0; i < d->n_processes; i++) {
+	for (unsigned i = 0; i < d->sysinfo.n_harq; i++) {
 		struct process *p = &d->process[i];
 		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_ROUND_TRIPS * round_trip(d)) {
 			arq_block_done(d->arq, i, true, d->slot);
@@ -351,7 +381,7 @@ static void settle_blocks(struct device *d)
 static struct ul_power power(const struct device *d)
 {
 	return (struct ul_power){ .target_re_dbm = d->sysinfo.ul_target_dbm,
-		                  .path_loss_db = d->path_loss_db,
+		                  .path_loss_db = d->path_loss_db + (float)d->power_correction_db,
 		                  .max_dbm = d->params.tx_max_dbm,
 		                  .n_rb = d->num->n_rb };
 }
@@ -377,7 +407,7 @@ static float slow_value_db(const struct device *d, struct uci_turn turn)
 /* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
 static void send_control(struct device *d, enum uci_ack ack)
 {
-	struct uci_turn turn = uci_turn(d->slot + d->params.answer_delay, d->num->n_rb);
+	struct uci_turn turn = uci_turn(d->slot + d->sysinfo.grant_delay, d->num->n_rb);
 	double grant_s = now_s(d) + round_trip(d) * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
 	struct uci u = { .ack = ack,
@@ -389,30 +419,33 @@ static void send_control(struct device *d, enum uci_ack ack)
 
 static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *tx)
 {
-	uint64_t ul_slot = d->slot + d->params.answer_delay;
+	uint64_t ul_slot = d->slot + d->sysinfo.grant_delay;
 	bool granted = d->result.has_dci && d->result.dci.has_ul;
-	bool connected = d->state == DEVICE_CONNECTED || d->state == DEVICE_ATTACHED;
+	bool connected = (d->state == DEVICE_CONNECTED || d->state == DEVICE_ATTACHED) && d->advance_valid;
 	ul_tx_begin(d->ul, ul_slot);
 	if (connected && granted)
 		send_block(d, &d->result.dci.ul, ul_slot);
 	if (connected && layout_has_control(d->params.device, ul_slot, d->sysinfo.n_groups))
 		send_control(d, ack);
-	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot))
-		ul_tx_access(d->ul);
+	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot) && !ul_tx_access(d->ul))
+		d->preamble_slot = ul_slot;
 	struct ul_power p = power(d);
 	size_t n_rb = connected && granted ? rb_set_count(&d->result.dci.ul.rbs) : d->num->n_rb;
 	struct ul_amplitudes a = ul_power_amplitudes(&p, n_rb, d->params.tx_full_scale_dbm, d->num->n_fft);
 	tx->send = ul_tx_finish(d->ul, &a, d->tx);
 	if (!tx->send)
 		return;
-	tx->t_samples = d->track.next_start + d->params.answer_delay * d->num->slot_len;
+	int advance = connected ? d->advance_units : 0;
+	tx->t_samples = d->track.next_start + d->sysinfo.grant_delay * d->num->slot_len -
+	                (uint64_t)lround(dci_timing_samples(d->num, advance));
 	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
 	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
 	d->sent[ul_slot % SENT_REMEMBERED] = (struct device_sent){ .slot = ul_slot,
 		                                                   .t_samples = tx->t_samples,
 		                                                   .nco_rad = nco_phase_rad(&d->tx_nco),
 		                                                   .nco_hz = nco_hz(&d->tx_nco),
-		                                                   .comb_amplitude = a.comb };
+		                                                   .comb_amplitude = a.comb,
+		                                                   .advance_units = advance };
 	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
 	d->tx_nco_t = tx->t_samples + d->num->slot_len;
 	tx->samples = d->tx;
@@ -438,16 +471,34 @@ static void take_sysinfo(struct device *d)
 		d->stats.messages_bad++;
 		return;
 	}
-	if (si->version != DCI_VERSION) {
+	if (si->version != DCI_VERSION || si->ack_delay != si->grant_delay || si->grant_delay < d->params.tx_ahead) {
 		if (d->state != DEVICE_REFUSED)
 			enter(d, DEVICE_REFUSED);
 		return;
 	}
+	bool other = si->grant_delay != d->sysinfo.grant_delay || si->n_harq != d->sysinfo.n_harq;
+	if (other && d->advance_valid) /* the cell began anew under us */
+		enter(d, DEVICE_ACCESS);
 	d->sysinfo = *si;
 	d->slot = si->slot;
 	d->slot_known = true;
 	if (d->state == DEVICE_LISTEN)
 		enter(d, DEVICE_ACCESS);
+}
+
+static void take_command(struct device *d, const struct command *c)
+{
+	if (c->access_answer) {
+		connect(d, c);
+		return;
+	}
+	if (!d->advance_valid)
+		return;
+	int units = d->advance_units + c->timing;
+	d->advance_units = units < ADVANCE_MIN ? ADVANCE_MIN : units > ADVANCE_MAX ? ADVANCE_MAX : units;
+	d->advance_heard = d->n_slots;
+	d->power_correction_db = power_loop_corrected(d->power_correction_db, c->power_step_db);
+	d->stats.commands++;
 }
 
 static void feed_tracker(struct device *d)
@@ -479,8 +530,8 @@ static void follow(struct device *d, struct device_tx *tx)
 		learn_path_loss(d);
 	if (d->state >= DEVICE_ACCESS && d->state <= DEVICE_ATTACHED && d->result.has_dci) {
 		d->heard_at = d->n_slots;
-		if (d->result.dci.has_command && d->result.dci.command.access_answer)
-			connect(d);
+		if (d->result.dci.has_command)
+			take_command(d, &d->result.dci.command);
 		if (d->result.dci.has_dl && d->state >= DEVICE_CONNECTED)
 			ack = take_block(d, &d->result.dci.dl);
 	}
@@ -530,6 +581,17 @@ const struct device_sent *device_sent(const struct device *d, uint64_t ul_slot)
 {
 	const struct device_sent *s = &d->sent[ul_slot % SENT_REMEMBERED];
 	return s->slot == ul_slot && s->t_samples ? s : NULL;
+}
+
+bool device_advance(const struct device *d, int *units)
+{
+	*units = d->advance_units;
+	return d->advance_valid;
+}
+
+int device_power_correction_db(const struct device *d)
+{
+	return d->power_correction_db;
 }
 
 float device_path_loss_db(const struct device *d)

@@ -15,14 +15,18 @@
  *
  *     search     looks for the sync sequence
  *     listen     follows a cell; waits for system information
- *     access     sends its preamble in access slots until the base station answers; nothing else
+ *     access     sends its preamble in access slots until the base station answers, with its timing advance; nothing else
  *     connected  sends control, sounding and granted data; has said hello, waits for the welcome
  *     attached   serves expert calls
  *     refused    the base station takes no device with this model or version: silent for good
  *
  * Pilots or system information gone for as long as phy/track.h allows lead back to search, from anywhere but refused.
  * Connected and not welcomed for welcome_slots, or attached and not addressed for lost_after_slots, leads back to
- * access.
+ * access; so does a timing advance of which no command was heard for lost_after_slots. Without a valid one a device
+ * sends its preamble and nothing else: it would arrive in its neighbours' symbols.
+ *
+ * Delays and the number of HARQ processes come with system information; how far ahead the base station transmits, from
+ * the time its answer to the preamble took.
  *
  * Buffer status is given ahead: from report to answering grant is a whole round trip, so a result is announced as soon as
  * the device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the
@@ -62,8 +66,7 @@ struct device_params {
 	double dl_hz, ul_hz;
 	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
 	float tx_max_dbm;
-	unsigned bs_ahead;             /* slots from an uplink slot to the downlink slot that answers it */
-	unsigned answer_delay;         /* slots from a downlink slot to the uplink slot that answers it */
+	unsigned tx_ahead; /* slots between the one received and the earliest one that it can send then; 2 .. 15 */
 	const struct moe_model *model; /* the experts it holds */
 	struct compute_profile profile;
 	uint64_t seed;
@@ -84,6 +87,7 @@ struct device_sent {
 	uint64_t t_samples; /* own clock */
 	double nco_rad, nco_hz;
 	float comb_amplitude; /* of a control or sounding RE */
+	int advance_units;    /* timing advance in force, 0 for a preamble */
 };
 
 struct device_stats {
@@ -93,6 +97,8 @@ struct device_stats {
 	uint64_t dl_grants, ul_grants;       /* decoded */
 	uint64_t dl_blocks_ok, dl_blocks_bad, dl_blocks_repeated;
 	uint64_t ul_blocks, ul_blocks_repeated;
+	uint64_t ul_blocks_unknown;      /* repetitions asked for of what was never sent */
+	uint64_t commands;               /* answers left out */
 	uint64_t messages, messages_bad; /* bad: damaged, of another version, or not for this state */
 };
 
@@ -114,6 +120,8 @@ const char *device_state_name(enum device_state s);
 const struct csi *device_csi(const struct device *d);
 /* NULL if nothing was sent in that uplink slot, or it is long ago. */
 const struct device_sent *device_sent(const struct device *d, uint64_t ul_slot);
+bool device_advance(const struct device *d, int *units); /* false: no valid timing advance */
+int device_power_correction_db(const struct device *d);
 float device_path_loss_db(const struct device *d);
 double device_cfo_hz(const struct device *d);
 struct device_stats device_stats(const struct device *d);

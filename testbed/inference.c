@@ -323,7 +323,7 @@ static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing
 	double row_bytes[2] = { (double)codec_bytes(inf->params.codec_down, inf->shape->n_embd),
 		                (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) };
 	double head_bytes[2] = { MESSAGE_HEADER + ARQ_DATA_HEADER, MESSAGE_HEADER + ARQ_DATA_HEADER };
-	double share = (double)inf->params.num->n_rb / (n_sharing ? n_sharing : 1);
+	double share = (double)cell_n_rb(inf->params.cell) / (n_sharing ? n_sharing : 1);
 	for (int dir = 0; dir < 2; dir++) {
 		float rates[PHY_RB_MAX + 1];
 		size_t n = share < 1 ? 1 : (size_t)share;
@@ -446,7 +446,7 @@ static void update_loads(struct inference *inf)
 		if (load[d].loaded) {
 			float rates[PHY_RB_MAX + 1];
 			cell_rates(inf->params.cell, d, CELL_UL, rates);
-			double rate = fmax((double)rates[inf->params.num->n_rb], 1.0);
+			double rate = fmax((double)rates[cell_n_rb(inf->params.cell)], 1.0);
 			load[d].remaining_bytes[CELL_DL] = (double)cell_dl_backlog(inf->params.cell, d);
 			load[d].tail_s = predict_compute_s(cell_predict_state(inf->params.cell, d), rows[d]) +
 			                 load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);

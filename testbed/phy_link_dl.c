@@ -330,7 +330,7 @@ static bool all_finished(const struct phy_link *l)
 int phy_link_dl_run(struct phy_link *l)
 {
 	ring_destroy(l->dl->ring);
-	l->dl->ring = ring_create();
+	l->dl->ring = ring_create(RING_HISTORY);
 	if (!l->dl->ring || !make_receivers(l))
 		return -ENOMEM;
 	l->dl->mean_delay = phy_link_mean_delay(l);

@@ -242,7 +242,7 @@ static int switch_on(struct phy_link *l, size_t index)
 	fading.tx_start_s = -ahead / num->rate_hz;
 	fading.propagation_delay_s = d->delay / num->rate_hz;
 	ring_destroy(d->ring);
-	d->ring = ring_create();
+	d->ring = ring_create(RING_HISTORY);
 	if (!d->ring)
 		return -ENOMEM;
 	int rc = phy_air_link(l->ul->air, d->ring, &fading);

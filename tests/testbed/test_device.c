@@ -242,7 +242,7 @@ static struct grant random_grant(uint64_t *random)
 		               .mcs = (uint8_t)(wire_draw(random) % 32),
 		               .harq_id = (uint8_t)(wire_draw(random) % 16),
 		               .ndi = (uint8_t)(wire_draw(random) % 2),
-		               .rv = (uint8_t)(wire_draw(random) % 4) };
+		               .rv = (uint8_t)(wire_draw(random) % 2 * (wire_draw(random) % 4)) };
 }
 
 /* Grants of any MCS, process, version and RBs, right or impossible, with blocks full of nonsense: the device lives, and
@@ -261,7 +261,7 @@ static void grants_and_blocks_of_nonsense_do_no_harm(void **state)
 	for (int i = 0; i < 1500; i++) {
 		bool answer = i % 50 == 49;
 		b.dci = (struct dci){ .has_command = answer,
-			              .command.access_answer = answer,
+			              .command = { .access_answer = answer, .timing = answer ? (int8_t)(i % 128) : 0 },
 			              .has_dl = !answer,
 			              .has_ul = !answer && i % 3 > 0 };
 		b.dci.dl = random_grant(&b.random);

@@ -32,7 +32,7 @@ static void open_scene(struct scene *s, double noise_var)
 	assert_int_equal(numerology_init(&s->num, 7.68e6, 30e3, 18, 14, why, sizeof why), 0);
 	size_t n_re = s->num.n_symbols * s->num.n_sc;
 	s->ofdm = ofdm_create(&s->num, numerology_backoff(&s->num));
-	s->ring = ring_create();
+	s->ring = ring_create(RING_HISTORY);
 	s->air = phy_air_create();
 	s->grid = calloc(n_re, sizeof *s->grid);
 	s->heard = calloc(n_re, sizeof *s->heard);
