@@ -93,6 +93,10 @@ int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi 
 int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct tb_soft *soft, uint8_t *tb,
                size_t *n_bytes, struct rx_info *info);
 
+/* Whose preambles are looked for (bit d: device d; at first everybody), and how late they may be: range_samples, at
+ * first a cyclic prefix; see phy/ul_access.h. From the next ul_rx_access on. */
+void ul_rx_set_access(struct ul_rx *rx, uint32_t candidates, double range_samples);
+
 /* Preambles in an access slot. found: room for PHY_DEVICES_MAX. 0 with *n_found >= 0, or -EINVAL outside access slots.
  */
 int ul_rx_access(struct ul_rx *rx, struct ul_access *found, size_t *n_found);

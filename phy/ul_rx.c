@@ -1,11 +1,11 @@
 #include "phy/ul.h"
 
-#include "phy/access.h"
 #include "phy/block.h"
 #include "phy/finite.h"
 #include "phy/measure.h"
 #include "phy/ofdm.h"
 #include "phy/sequence.h"
+#include "phy/ul_access.h"
 #include "phy/ul_chest.h"
 #include "phy/ul_control.h"
 
@@ -31,7 +31,7 @@ struct ul_rx {
 	struct ofdm *ofdm;
 	struct ul_control *control;
 	struct block *block;
-	struct access_detector *access;
+	struct ul_access_rx *access;
 	struct ul_chest *chest;
 	struct slot_time when;
 	bool empty; /* no slot, or one that was refused */
@@ -56,7 +56,7 @@ struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id)
 	rx->ofdm = ofdm_create(&rx->num, numerology_backoff(&rx->num));
 	rx->control = ul_control_create(layout, cell_id);
 	rx->block = block_create(&rx->num);
-	rx->access = access_detector_create(&rx->num, cell_id);
+	rx->access = ul_access_create(&rx->num, cell_id);
 	rx->grid = calloc(rx->num.n_symbols * rx->num.n_sc, sizeof *rx->grid);
 	rx->chest = ul_chest_create(layout, cell_id);
 	if (rx->ofdm && rx->control && rx->block && rx->access && rx->grid && rx->chest)
@@ -72,7 +72,7 @@ void ul_rx_destroy(struct ul_rx *rx)
 		return;
 	ul_chest_destroy(rx->chest);
 	free(rx->grid);
-	access_detector_destroy(rx->access);
+	ul_access_destroy(rx->access);
 	block_destroy(rx->block);
 	ul_control_destroy(rx->control);
 	ofdm_destroy(rx->ofdm);
@@ -89,6 +89,8 @@ int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot
 		return -EINVAL;
 	}
 	ofdm_demodulate(rx->ofdm, samples, rx->grid);
+	if (layout_is_access_slot(when->slot))
+		ul_access_take(rx->access, samples);
 	ul_chest_slot(rx->chest, rx->grid, when);
 	return 0;
 }
@@ -165,6 +167,11 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct t
 	return rc;
 }
 
+void ul_rx_set_access(struct ul_rx *rx, uint32_t candidates, double range_samples)
+{
+	ul_access_set(rx->access, candidates, range_samples);
+}
+
 int ul_rx_access(struct ul_rx *rx, struct ul_access *found, size_t *n_found)
 {
 	struct access_found heard[PHY_DEVICES_MAX];
@@ -173,7 +180,7 @@ int ul_rx_access(struct ul_rx *rx, struct ul_access *found, size_t *n_found)
 		return -EINVAL;
 	if (rx->empty)
 		return 0;
-	*n_found = access_detect(rx->access, rx->grid, (1u << PHY_DEVICES_MAX) - 1, heard);
+	*n_found = ul_access_find(rx->access, heard);
 	for (size_t i = 0; i < *n_found; i++)
 		found[i] = (struct ul_access){
 			.device = (uint8_t)heard[i].device,

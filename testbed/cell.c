@@ -30,6 +30,8 @@ enum {
  * fading within the band. */
 static const float control_margin_db = 4.5f;
 
+static const double light_m_s = 299792458;
+
 /* An uplink grant on its way. */
 struct ul_expected {
 	bool any, is_new;
@@ -78,6 +80,7 @@ struct cell {
 	struct link_config link_config;
 	struct predict_config predict_config;
 	struct timing_loop_config timing_config;
+	double range_samples; /* round trip */
 	struct power_loop_config power_config;
 	size_t group, n_rb; /* RBs of the air that are granted together; number of whole groups */
 	const struct alloc_method *allocator;
@@ -156,6 +159,7 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->predict_config.target_bler = p->bler_target;
 	c->timing_config = timing_loop_config_for(c->num);
 	c->power_config = power_loop_config_default();
+	c->range_samples = 2 * (double)p->range_m / light_m_s * c->num->rate_hz;
 	c->group = rb_group_size(c->num->n_rb);
 	c->n_rb = c->num->n_rb / c->group;
 	c->allocator = alloc_method_find(p->allocator);
@@ -207,6 +211,7 @@ static void set_state(struct cell *c, struct peer *p, enum cell_device_state s)
 static void lose(struct cell *c, unsigned d)
 {
 	struct peer *p = &c->peer[d];
+	p->stats.accesses_false += p->state == CELL_ANSWERED;
 	set_state(c, p, CELL_ABSENT);
 	p->answer_due = false;
 	p->stats.losses++;
@@ -390,21 +395,27 @@ static void read_block(struct cell *c, unsigned d)
 	read_messages(c, d);
 }
 
-/* Noise looks like a preamble now and then; a device that sends control does not ask for access. */
+/* Those who may ask for access, as a mask: a device that sends control does not. */
+static uint32_t strangers(const struct cell *c)
+{
+	uint32_t mask = 0;
+	for (unsigned d = 0; d < c->params.n_devices; d++)
+		if (c->peer[d].state == CELL_ABSENT || c->slot - c->peer[d].heard >= n_groups(c))
+			mask |= 1u << d;
+	return mask;
+}
+
 static void read_preambles(struct cell *c)
 {
 	struct ul_access found[PHY_DEVICES_MAX];
 	size_t n = 0;
-	if (!layout_is_access_slot(c->slot) || ul_rx_access(c->ul, found, &n))
+	if (!layout_is_access_slot(c->slot))
+		return;
+	ul_rx_set_access(c->ul, strangers(c), c->range_samples);
+	if (ul_rx_access(c->ul, found, &n))
 		return;
 	for (size_t i = 0; i < n; i++) {
-		if (found[i].device >= c->params.n_devices)
-			continue;
 		struct peer *p = &c->peer[found[i].device];
-		if (p->state != CELL_ABSENT && c->slot - p->heard < n_groups(c)) {
-			p->stats.accesses_false++;
-			continue;
-		}
 		p->stats.accesses++;
 		if (p->state == CELL_ATTACHED)
 			lose(c, found[i].device);

@@ -71,6 +71,7 @@ struct cell_params {
 	double bler_target;
 	unsigned max_tx;
 	float mcs_margin_db;
+	float range_m; /* devices this far away are heard when they ask for access */
 	unsigned lost_after_slots;
 	struct cell_user user;
 };
@@ -93,7 +94,7 @@ struct cell_device_stats {
 	double snr_sum_db[2]; /* over slots with CSI */
 	uint64_t snr_slots[2];
 	uint64_t accesses, attaches, losses;
-	uint64_t accesses_false; /* preambles of a device whose control was there: noise */
+	uint64_t accesses_false; /* answered, and no hello followed: noise, or lost at once */
 	uint64_t controls_ok, controls_bad, controls_silent;
 	uint64_t messages_bad;
 	uint64_t blocks_empty; /* granted, decoded, nothing in it */

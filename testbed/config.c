@@ -1,5 +1,6 @@
 #include "testbed/config.h"
 
+#include "phy/ul_access.h"
 #include "testbed/cli.h"
 #include "testbed/config_keys.h"
 
@@ -457,15 +458,15 @@ static bool check_radio(const struct config *c, char *why)
 		return config_refuse(why, "radio: %s", reason);
 	if (fabs(r->dl_hz - r->ul_hz) < r->rate_hz)
 		return config_refuse(why, "radio: dl_hz and ul_hz are closer than rate_hz");
-	for (size_t d = 0; d < c->n_devices; d++) {
-		double round_trip = 2 * c->devices[d].distance_m / LIGHT_M_S * r->rate_hz;
-		if (round_trip > (double)num.cp)
+	double symbol_m = 0.5 * ul_access_range_max(&num) / r->rate_hz * LIGHT_M_S;
+	double range_m = fmin(c->bs.range_m, symbol_m);
+	for (size_t d = 0; d < c->n_devices; d++)
+		if (c->devices[d].distance_m > range_m)
 			return config_refuse(
 			        why,
-			        "devices[%zu].distance_m: a round trip of %.1f samples is longer than the cyclic "
-			        "prefix of %zu",
-			        d, round_trip, num.cp);
-	}
+			        "devices[%zu].distance_m: %g m is out of range: %.0f m, the lesser of bs.range_m "
+			        "and a round trip of half a symbol",
+			        d, c->devices[d].distance_m, range_m);
 	return true;
 }
 

@@ -56,6 +56,7 @@ struct config_bs {
 	double tx_power_dbm; /* of a full band */
 	double noise_figure_db;
 	double osc_ppm;
+	double range_m;                /* how far away devices are heard when they ask for access */
 	char profile[CONFIG_NAME_MAX]; /* what computes attention, router and head */
 };
 

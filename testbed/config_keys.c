@@ -61,6 +61,8 @@ const struct config_key config_root_keys[] = {
 	  "dBm: power of a downlink with all subcarriers in use" },
 	{ "bs.noise_figure_db", REAL, AT(bs.noise_figure_db), "5", 0, 40, "dB: noise figure of the receiver" },
 	{ "bs.osc_ppm", REAL, AT(bs.osc_ppm), "0", -20, 20, "ppm: error of the oscillator" },
+	{ "bs.range_m", REAL, AT(bs.range_m), "1500", 0, 20000,
+	  "m: devices this far away are heard when they ask for access; half a symbol at most" },
 	{ "bs.profile", NAME, AT(bs.profile), "edge-server", 0, 0,
 	  "compute profile of attention, router and output head" },
 

@@ -140,6 +140,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		          .bler_target = c->scheduler.bler_target,
 		          .max_tx = (unsigned)c->scheduler.max_tx,
 		          .mcs_margin_db = (float)c->scheduler.mcs_margin_db,
+		          .range_m = (float)c->bs.range_m,
 		          .lost_after_slots = slots(l, c->timers.lost_after_ms) },
 		.inference = { .model = l->model,
 		               .num = &l->num,

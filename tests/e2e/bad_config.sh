@@ -24,7 +24,7 @@ bad "devices: there are none" 'devices: []\n'
 bad "bad.yaml:1: csi_log" 'csi_log: every 0 slots\n'
 bad "spacing" 'radio: { scs_hz: 29000 }\n'
 bad "radio: " 'radio: { n_rb: 60 }\n'
-bad "cyclic prefix" 'devices:\n  - { distance_m: 5000 }\n'
+bad "out of range" 'devices:\n  - { distance_m: 5000 }\n'
 rm -f bad.yaml
 
 refuses "missing.yaml" "$WDMOE" config missing.yaml
