@@ -17,10 +17,10 @@
 #include "moe/generation.h"
 #include "phy/numerology.h"
 #include "testbed/session.h"
+#include "tests/testbed/mini.h"
 
 enum { SETS_MAX = 16 };
 
-static const char *const mini_path = SOURCE_DIR "/tests/moe/data/mini.gguf";
 static const char *const one_device = SOURCE_DIR "/testbed/scenarios/one-device-flat.yaml";
 static const char *const two_devices = TEST_DATA_DIR "/two-devices.yaml";
 static const char *const sixteen_devices = TEST_DATA_DIR "/sixteen-devices.yaml";

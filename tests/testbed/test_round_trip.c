@@ -5,7 +5,9 @@
 enum { SLOTS = 200, WARM_UP = 150, CALLS = 1600, ROWS = 8 };
 
 /* Little is lost on the wire: the outer loop has no reason to try what might not come through. */
-static const struct wire_options calm = { .tx_ahead = 2, .bler_target = 0.001, .mcs_margin_db = 6, .call_s = 1e-6 };
+static const struct wire_options calm = {
+	.tx_ahead = 2, .bler_target = 0.001, .mcs_margin_db = 6, .call_s = 1e-6, .tx_max_dbm = 27
+};
 
 /* Calls with more to carry up than down, and far more of both than the run can: the uplink does not run dry when a
  * block of the downlink comes late. */

@@ -22,8 +22,7 @@
 #include "phy/power.h"
 #include "testbed/bs.h"
 #include "testbed/device.h"
-
-static const char *const mini_path = SOURCE_DIR "/tests/moe/data/mini.gguf";
+#include "tests/testbed/mini.h"
 
 enum { RING = 24, CELL_ID = 7, LOST_AFTER = 60 };
 
@@ -31,10 +30,15 @@ enum { RING = 24, CELL_ID = 7, LOST_AFTER = 60 };
 struct wire_options {
 	unsigned tx_ahead; /* of both ends */
 	double bler_target, mcs_margin_db;
-	double call_s; /* what a call takes the device */
+	double call_s;             /* what a call takes the device */
+	double tx_max_dbm;         /* of the device */
+	double path_loss_error_db; /* by which its estimate is too high: its receiver is not what it thinks */
+	unsigned ul_delay;         /* samples by which its uplink arrives late; may be changed on the way */
 };
 
-static const struct wire_options wire_defaults = { .tx_ahead = 2, .bler_target = 0.1, .call_s = 3e-4 };
+static const struct wire_options wire_defaults = {
+	.tx_ahead = 2, .bler_target = 0.1, .call_s = 3e-4, .tx_max_dbm = 27
+};
 
 /* With equal full scales the wire has a path loss of 0 dB, and amplitudes of RE are the same at both ends. */
 static const float full_scale_dbm = 30, re_dbm = 0;
@@ -112,6 +116,7 @@ static inline struct bs *wire_bs(struct wire *w, char *err, size_t err_len)
 		          .bler_target = w->options.bler_target,
 		          .mcs_margin_db = (float)w->options.mcs_margin_db,
 		          .max_tx = 4,
+		          .range_m = 1500,
 		          .lost_after_slots = LOST_AFTER },
 		.inference = { .model = w->base,
 		               .num = &w->num,
@@ -138,8 +143,8 @@ static inline struct device *wire_device(struct wire *w, const struct moe_model 
 		.dl_hz = 3.5e9,
 		.ul_hz = 3.4e9,
 		.tx_full_scale_dbm = full_scale_dbm,
-		.rx_full_scale_dbm = full_scale_dbm,
-		.tx_max_dbm = 27,
+		.rx_full_scale_dbm = full_scale_dbm - (float)w->options.path_loss_error_db,
+		.tx_max_dbm = (float)w->options.tx_max_dbm,
 		.tx_ahead = cell_answer_delay(w->options.tx_ahead),
 		.model = model,
 		.profile = { .fixed_s = w->options.call_s, .bytes_per_s = 1e12, .flops_per_s = 1e15 },
@@ -223,7 +228,7 @@ static inline void wire_run_device(struct wire *w)
 		if (tx.send && w->on_sent)
 			w->on_sent(w, &tx);
 		if (tx.send)
-			wire_write(w, w->ul, tx.t_samples, w->num.slot_len, tx.samples);
+			wire_write(w, w->ul, tx.t_samples + w->options.ul_delay, w->num.slot_len, tx.samples);
 	}
 }
 
