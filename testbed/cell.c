@@ -481,10 +481,13 @@ size_t cell_dl_backlog(const struct cell *c, unsigned d)
 	return arq_backlog(c->peer[d].arq, c->slot);
 }
 
-static bool wants(const struct cell *c, unsigned d, enum cell_direction dir)
+/* A downlink block only where the device can acknowledge it. */
+static bool wants(const struct cell *c, unsigned d, enum cell_direction dir, uint64_t slot)
 {
 	const struct peer *p = &c->peer[d];
 	if (p->state == CELL_ABSENT)
+		return false;
+	if (dir == CELL_DL && !layout_has_control((uint8_t)d, slot + c->params.answer_delay, n_groups(c)))
 		return false;
 	if (harq_pending(&p->harq[dir]) >= 0)
 		return true;
@@ -509,11 +512,11 @@ static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 {
 	uint32_t waiting = 0, served = 0;
 	for (unsigned d = 0; d < c->params.n_devices; d++)
-		if (wants(c, d, CELL_DL) || wants(c, d, CELL_UL))
+		if (wants(c, d, CELL_DL, slot) || wants(c, d, CELL_UL, slot))
 			waiting |= 1u << d;
 	while (waiting) {
 		unsigned d = longest_unserved(c, waiting, slot);
-		bool both = wants(c, d, CELL_DL) && wants(c, d, CELL_UL);
+		bool both = wants(c, d, CELL_DL, slot) && wants(c, d, CELL_UL, slot);
 		unsigned level = control_level(c, &c->peer[d], both ? DCI_LONG : DCI_SHORT);
 		waiting &= ~(1u << d);
 		c->stats.wanted++;
@@ -754,11 +757,11 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 	send_answers(c, slot);
 	send_commands(c, slot);
 	uint32_t served = choose_served(c, slot, dl_tx_cce_left(c->dl));
-	uint32_t served_dl = served;
+	uint32_t served_dl = 0;
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		dci[d].device = (uint8_t)d;
-		if (!layout_has_control((uint8_t)d, slot + c->params.answer_delay, n_groups(c)))
-			served_dl &= ~(1u << d); /* it could not acknowledge */
+		if (served >> d & 1 && wants(c, d, CELL_DL, slot))
+			served_dl |= 1u << d;
 	}
 	allocate_direction(c, CELL_DL, slot, served_dl);
 	uint64_t ul_slot = slot + c->params.answer_delay;

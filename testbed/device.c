@@ -244,12 +244,6 @@ static void connect(struct device *d, const struct command *answer)
 /* Timers: nothing awaited is awaited for ever. */
 static void check_timers(struct device *d)
 {
-	if (d->state == DEVICE_REFUSED)
-		return;
-	if (track_lost(&d->track)) {
-		start_search(d);
-		return;
-	}
 	if (d->state == DEVICE_CONNECTED && in_state(d) > d->params.welcome_slots)
 		enter(d, DEVICE_ACCESS);
 	if (d->state == DEVICE_ATTACHED && d->n_slots - d->heard_at > d->params.lost_after_slots)
@@ -537,11 +531,13 @@ static void follow(struct device *d, struct device_tx *tx)
 	}
 	settle_blocks(d);
 	send_results(d);
+	check_timers(d);
 	if (d->slot_known)
 		build_uplink(d, ack, tx);
 	feed_tracker(d);
 	d->slot++;
-	check_timers(d);
+	if (track_lost(&d->track) && d->state != DEVICE_REFUSED)
+		start_search(d);
 }
 
 int device_slot(struct device *d, const float complex *samples, struct device_tx *tx)

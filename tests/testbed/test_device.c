@@ -99,6 +99,108 @@ static void without_a_cell_it_sends_nothing(void **state)
 	wire_destroy(w);
 }
 
+/* ---- timing advance ---- */
+
+/* What a device without a valid timing advance sends besides its preamble. */
+struct witness {
+	struct listener l;
+	double stray; /* energy, while the advance was not valid */
+	unsigned sends, sends_without;
+};
+
+static void watch_advance(struct wire *w, const struct device_tx *tx)
+{
+	struct witness *v = w->arg;
+	double wanted = v->l.wanted, stray = v->l.stray;
+	int units;
+	w->arg = &v->l;
+	listen(w, tx);
+	w->arg = v;
+	v->sends++;
+	if (device_advance(w->device, &units)) {
+		v->l.wanted = wanted;
+		v->l.stray = stray;
+		return;
+	}
+	v->sends_without++;
+	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
+}
+
+static struct witness witness(struct wire *w)
+{
+	return (struct witness){ .l = { .ofdm = ofdm_create(&w->num, numerology_backoff(&w->num)) } };
+}
+
+static void assert_only_preambles(struct witness *v, unsigned at_least)
+{
+	assert_true(v->sends_without >= at_least);
+	assert_true(v->l.wanted > 0);
+	assert_true(v->l.stray < 1e-6 * v->l.wanted);
+	ofdm_destroy(v->l.ofdm);
+}
+
+/* Dark until the search begins anew: the old advance is not good any more, and nothing but preambles goes out before
+ * the new answer. */
+static void after_loss_of_sync_it_asks_for_access_before_anything_else(void **state)
+{
+	(void)state;
+	struct wire *w = wire_create(true, mini_path);
+	wire_attach(w);
+	struct witness v = witness(w);
+	w->arg = &v;
+	w->on_sent = watch_advance;
+	w->on_downlink = deafen;
+	for (int i = 0; i < 1000 && device_state(w->device) != DEVICE_SEARCH; i++)
+		wire_slot(w);
+	assert_int_equal(device_state(w->device), DEVICE_SEARCH);
+	int units;
+	assert_false(device_advance(w->device, &units));
+	w->on_downlink = NULL;
+	wire_attach(w);
+	assert_true(device_advance(w->device, &units));
+	assert_only_preambles(&v, 1);
+	wire_destroy(w);
+}
+
+/* ---- hybrid ARQ ---- */
+
+/* Data symbols of the downlink arrive as noise; control, pilots and what they bring as ever. */
+static void drown_data(struct wire *w, float complex *samples)
+{
+	const struct slot_format *f = w->num.format;
+	for (size_t l = f->n_control; l < w->num.n_symbols; l++)
+		if (l != f->pilot[0] && l != f->pilot[1])
+			for (size_t i = numerology_symbol_start(&w->num, l);
+			     i < numerology_symbol_start(&w->num, l + 1); i++)
+				samples[i] = (float complex)(0.3 * (wire_uniform(&w->noise) - 0.5) +
+				                             0.3 * I * (wire_uniform(&w->noise) - 0.5));
+}
+
+static void a_block_lost_every_time_is_reported_lost_and_the_message_still_arrives(void **state)
+{
+	(void)state;
+	struct wire *w = wire_create(true, mini_path);
+	const struct message call = { .type = MESSAGE_CALL, .seq = 1, .layer = 99 };
+	wire_attach(w);
+	w->on_heard = drown_data;
+	assert_int_equal(cell_send(bs_cell(w->bs), 0, &call, NULL), 0);
+	wire_run(w, 40);
+	struct cell_device_stats c = cell_device_stats(bs_cell(w->bs), 0);
+	uint64_t bad = device_stats(w->device).dl_blocks_bad;
+	assert_true(c.harq[CELL_DL].n_failed > 0);
+	assert_int_equal(c.arq.blocks_lost, c.harq[CELL_DL].n_failed);
+	assert_true(bad >= 4 * c.harq[CELL_DL].n_failed);      /* each was sent four times, and refused four times */
+	assert_int_equal(c.harq[CELL_DL].n_silent, 0);         /* by a NACK: it saw the grants */
+	assert_int_equal(device_stats(w->device).messages, 1); /* the welcome */
+	assert_int_equal(device_arq_stats(w->device).malformed, 0);
+	w->on_heard = NULL;
+	wire_run(w, 80);
+	assert_int_equal(device_stats(w->device).messages, 2);
+	assert_int_equal(device_worker_stats(w->device).calls, 1);
+	assert_int_equal(device_state(w->device), DEVICE_ATTACHED);
+	wire_destroy(w);
+}
+
 /* The small model with one bit of its last weight changed. */
 static void write_other_model(char path[64])
 {
@@ -152,6 +254,7 @@ struct own_bs {
 	bool send_dci, send_data;
 	uint64_t random;
 	uint64_t granted;
+	struct witness witness;
 };
 
 static void speak(struct wire *w, uint64_t slot, float complex *samples)
@@ -223,6 +326,41 @@ static void system_information_of_another_cell_is_ignored(void **state)
 	b.tx = dl_tx_create(w->layout, CELL_ID, power_re_amplitude(re_dbm, full_scale_dbm, w->num.n_fft));
 	wire_run(w, 100);
 	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
+	dl_tx_destroy(b.tx);
+	wire_destroy(w);
+}
+
+static void watch_own(struct wire *w, const struct device_tx *tx)
+{
+	struct own_bs *b = w->arg;
+	w->arg = &b->witness;
+	watch_advance(w, tx);
+	w->arg = b;
+}
+
+/* Grants go on, but no command ever comes: the advance runs out, and with it everything but preambles. */
+static void an_advance_nobody_speaks_of_runs_out(void **state)
+{
+	(void)state;
+	struct own_bs b;
+	struct wire *w = wire_with_own_bs(&b);
+	b.witness = witness(w);
+	wire_run(w, 60);
+	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
+	b.send_dci = true;
+	b.dci = (struct dci){ .has_command = true, .command = { .access_answer = true, .timing = 5 } };
+	wire_slot(w);
+	b.dci = (struct dci){ .has_ul = true, .ul = { .rbs = { { 0x3ffff } }, .mcs = 3 } };
+	wire_run(w, 4);
+	int units;
+	assert_true(device_advance(w->device, &units));
+	assert_int_equal(units, 5);
+	wire_run(w, LOST_AFTER + 4);
+	assert_false(device_advance(w->device, &units));
+	assert_int_equal(device_state(w->device), DEVICE_ACCESS);
+	w->on_sent = watch_own;
+	wire_run(w, 50);
+	assert_only_preambles(&b.witness, 4);
 	dl_tx_destroy(b.tx);
 	wire_destroy(w);
 }
@@ -417,6 +555,9 @@ int main(void)
 		cmocka_unit_test(it_stays_attached_with_nothing_to_do),
 		cmocka_unit_test(unattached_it_sends_preambles_and_nothing_else),
 		cmocka_unit_test(without_a_cell_it_sends_nothing),
+		cmocka_unit_test(after_loss_of_sync_it_asks_for_access_before_anything_else),
+		cmocka_unit_test(an_advance_nobody_speaks_of_runs_out),
+		cmocka_unit_test(a_block_lost_every_time_is_reported_lost_and_the_message_still_arrives),
 		cmocka_unit_test(a_device_with_another_model_is_refused_and_stays_silent),
 		cmocka_unit_test(another_version_of_the_air_interface_is_not_asked_for_access),
 		cmocka_unit_test(system_information_of_another_cell_is_ignored),
