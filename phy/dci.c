@@ -227,8 +227,8 @@ static bool sysinfo_ok(const struct sysinfo *s)
 {
 	return s->slot % SYNC_PERIOD_SLOTS == 0 && s->n_groups >= 1 && s->n_groups <= GROUPS_OF_SOUNDING_MAX &&
 	       s->ack_delay >= 1 && s->ack_delay <= DCI_DELAY_MAX && s->grant_delay >= 1 &&
-	       s->grant_delay <= DCI_DELAY_MAX && s->n_harq >= DCI_HARQ_PROCESSES_MIN &&
-	       s->n_harq <= DCI_HARQ_PROCESSES_MAX && s->cell_id < CELLS && s->version <= VERSION_MAX;
+	       s->grant_delay <= DCI_DELAY_MAX && s->round_trip >= 1 && s->round_trip <= DCI_ROUND_TRIP_MAX &&
+	       s->cell_id < CELLS && s->version <= VERSION_MAX;
 }
 
 int sysinfo_pack(const struct sysinfo *s, uint8_t *payload)
@@ -243,7 +243,7 @@ int sysinfo_pack(const struct sysinfo *s, uint8_t *payload)
 	bits_put(&w, s->n_groups - 1u, 2);
 	bits_put(&w, s->ack_delay, 4);
 	bits_put(&w, s->grant_delay, 4);
-	bits_put(&w, s->n_harq - 1u, 4);
+	bits_put(&w, s->round_trip - 1u, 4);
 	bits_put(&w, s->version, 4);
 	return 0;
 }
@@ -259,7 +259,7 @@ int sysinfo_unpack(const uint8_t *payload, uint16_t cell_id, struct sysinfo *s)
 	got.n_groups = (uint8_t)(bits_get(&r, 2) + 1);
 	got.ack_delay = (uint8_t)bits_get(&r, 4);
 	got.grant_delay = (uint8_t)bits_get(&r, 4);
-	got.n_harq = (uint8_t)(bits_get(&r, 4) + 1);
+	got.round_trip = (uint8_t)(bits_get(&r, 4) + 1);
 	got.version = (uint8_t)bits_get(&r, 4);
 	if (period > UINT32_MAX / SYNC_PERIOD_SLOTS || !sysinfo_ok(&got))
 		return -EBADMSG;

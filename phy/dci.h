@@ -30,9 +30,8 @@ enum {
 	DCI_TIMING_STEP_MAX = 63, /* of an adjustment */
 	DCI_POWER_STEP_MIN_DB = -4,
 	DCI_POWER_STEP_MAX_DB = 3,
-	DCI_HARQ_PROCESSES_MIN = 8,
-	DCI_HARQ_PROCESSES_MAX = 16,
-	DCI_VERSION = 2 /* of the air interface */
+	DCI_ROUND_TRIP_MAX = 16, /* slots */
+	DCI_VERSION = 2          /* of the air interface */
 };
 
 enum dci_size { DCI_SHORT, DCI_LONG, DCI_SIZES };
@@ -76,9 +75,10 @@ struct sysinfo {
 	uint8_t n_groups;     /* 1 .. 4: sounding groups */
 	uint8_t ack_delay;    /* 1 .. 15 slots: a block in slot n is acknowledged in uplink slot n + ack_delay */
 	uint8_t grant_delay;  /* 1 .. 15 slots: an uplink grant in slot n is for uplink slot n + grant_delay */
-	uint8_t n_harq;       /* 8 .. 16: processes of each device and direction */
-	uint16_t cell_id;     /* 0 .. 1023; not among the bits: it is in the mask of the CRC */
-	uint8_t version;      /* DCI_VERSION; others must not attach. 0 .. 15 */
+	uint8_t round_trip; /* 1 .. 16 slots: from a block to its repetition at the earliest; a device has as many HARQ
+	                       * processes in each direction, 8 at least */
+	uint16_t cell_id;   /* 0 .. 1023; not among the bits: it is in the mask of the CRC */
+	uint8_t version;    /* DCI_VERSION; others must not attach. 0 .. 15 */
 };
 
 /* RBs that are granted together: 1 up to 18 RBs, 2 up to 36, ..., 7 at 110; the last group may have fewer. */

@@ -741,7 +741,7 @@ static void send_sysinfo(struct cell *c, uint64_t slot)
 		              .n_groups = (uint8_t)n_groups(c),
 		              .ack_delay = (uint8_t)c->params.answer_delay,
 		              .grant_delay = (uint8_t)c->params.answer_delay,
-		              .n_harq = (uint8_t)c->n_processes,
+		              .round_trip = (uint8_t)round_trip(c),
 		              .cell_id = c->params.cell_id,
 		              .version = DCI_VERSION };
 	dl_tx_sysinfo(c->dl, &si, sure_level(c));

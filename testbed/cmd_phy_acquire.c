@@ -143,7 +143,7 @@ static void send_slot(struct search *s, uint64_t slot)
 			              .n_groups = 1,
 			              .ack_delay = 2,
 			              .grant_delay = 2,
-			              .n_harq = 8,
+			              .round_trip = 8,
 			              .cell_id = (uint16_t)s->config->radio.cell_id,
 			              .version = DCI_VERSION };
 		dl_tx_sysinfo(s->dl_tx, &si, 8);

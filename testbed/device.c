@@ -53,8 +53,6 @@ struct device {
 	bool have_csi;
 
 	struct sysinfo sysinfo;
-	uint64_t preamble_slot; /* uplink slot of the latest */
-	unsigned bs_ahead;      /* slots from an uplink slot to the downlink slot that answers it */
 	bool advance_valid;
 	int advance_units;
 	uint64_t advance_heard; /* n_slots of the latest word of it */
@@ -80,12 +78,6 @@ static const char *const state_names[DEVICE_STATES] = {
 const char *device_state_name(enum device_state s)
 {
 	return s < DEVICE_STATES ? state_names[s] : "unknown";
-}
-
-/* From the slot in which a report is made to that of a grant that answers it; from a block to its repetition. */
-static unsigned round_trip(const struct device *d)
-{
-	return d->sysinfo.grant_delay + d->bs_ahead;
 }
 
 static bool allocate(struct device *d)
@@ -201,13 +193,9 @@ static void search(struct device *d, const float complex *samples)
 	enter(d, DEVICE_LISTEN);
 }
 
-/* The base station answers the preamble of slot n in slot n + its transmit-ahead: that of the latest access slot, or
- * of one before. */
-static unsigned measured_ahead(const struct device *d)
+static unsigned n_processes(const struct device *d)
 {
-	int64_t past = (int64_t)(d->slot - d->preamble_slot) - 1;
-	int64_t period = SYNC_PERIOD_SLOTS;
-	return (unsigned)((past % period + period) % period) + 1;
+	return harq_processes(d->sysinfo.round_trip);
 }
 
 /* Both ends start their streams and processes anew when an access answer goes out. */
@@ -225,16 +213,15 @@ static void connect(struct device *d, const struct command *answer)
 	uint8_t payload[sizeof hello + 16], message[MESSAGE_HEADER + sizeof payload];
 	struct message head = { .type = MESSAGE_HELLO,
 		                .n_payload = (uint32_t)hello_encode(&hello, payload, sizeof payload) };
-	d->bs_ahead = measured_ahead(d);
 	d->advance_valid = true;
 	d->advance_units = answer->timing;
 	d->advance_heard = d->n_slots;
 	d->power_correction_db = power_loop_corrected(0, answer->power_step_db);
 	arq_reset(d->arq);
-	arq_set_round_trip(d->arq, round_trip(d));
+	arq_set_round_trip(d->arq, d->sysinfo.round_trip);
 	worker_reset(d->worker);
-	harq_peer_init(&d->dl_peer, d->sysinfo.n_harq);
-	harq_peer_init(&d->ul_peer, d->sysinfo.n_harq);
+	harq_peer_init(&d->dl_peer, n_processes(d));
+	harq_peer_init(&d->ul_peer, n_processes(d));
 	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
 		d->process[i].ul_open = false;
 	arq_send(d->arq, message, message_encode(&head, payload, message, sizeof message));
@@ -361,9 +348,9 @@ static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot
 /* The base station says only what it wants again. Of a block that it gave up its verdict tells (testbed/arq.h). */
 static void settle_blocks(struct device *d)
 {
-	for (unsigned i = 0; i < d->sysinfo.n_harq; i++) {
+	for (unsigned i = 0; i < n_processes(d); i++) {
 		struct process *p = &d->process[i];
-		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_ROUND_TRIPS * round_trip(d)) {
+		if (p->ul_open && d->n_slots - p->ul_sent > HARQ_ROUND_TRIPS * d->sysinfo.round_trip) {
 			arq_block_done(d->arq, i, true, d->slot);
 			p->ul_open = false;
 		}
@@ -402,7 +389,7 @@ static float slow_value_db(const struct device *d, struct uci_turn turn)
 static void send_control(struct device *d, enum uci_ack ack)
 {
 	struct uci_turn turn = uci_turn(d->slot + d->sysinfo.grant_delay, d->num->n_rb);
-	double grant_s = now_s(d) + round_trip(d) * numerology_slot_s(d->num);
+	double grant_s = now_s(d) + d->sysinfo.round_trip * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
 	struct uci u = { .ack = ack,
 		         .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
@@ -421,8 +408,8 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 		send_block(d, &d->result.dci.ul, ul_slot);
 	if (connected && layout_has_control(d->params.device, ul_slot, d->sysinfo.n_groups))
 		send_control(d, ack);
-	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot) && !ul_tx_access(d->ul))
-		d->preamble_slot = ul_slot;
+	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot))
+		ul_tx_access(d->ul);
 	struct ul_power p = power(d);
 	size_t n_rb = connected && granted ? rb_set_count(&d->result.dci.ul.rbs) : d->num->n_rb;
 	struct ul_amplitudes a = ul_power_amplitudes(&p, n_rb, d->params.tx_full_scale_dbm, d->num->n_fft);
@@ -470,7 +457,7 @@ static void take_sysinfo(struct device *d)
 			enter(d, DEVICE_REFUSED);
 		return;
 	}
-	bool other = si->grant_delay != d->sysinfo.grant_delay || si->n_harq != d->sysinfo.n_harq;
+	bool other = si->grant_delay != d->sysinfo.grant_delay || si->round_trip != d->sysinfo.round_trip;
 	if (other && d->advance_valid) /* the cell began anew under us */
 		enter(d, DEVICE_ACCESS);
 	d->sysinfo = *si;

@@ -25,8 +25,7 @@
  * access; so does a timing advance of which no command was heard for lost_after_slots. Without a valid one a device
  * sends its preamble and nothing else: it would arrive in its neighbours' symbols.
  *
- * Delays and the number of HARQ processes come with system information; how far ahead the base station transmits, from
- * the time its answer to the preamble took.
+ * Delays and the round trip, which is the number of HARQ processes, come with system information.
  *
  * Buffer status is given ahead: from report to answering grant is a whole round trip, so a result is announced as soon as
  * the device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the

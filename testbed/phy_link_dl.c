@@ -56,7 +56,7 @@ static void build_slot(struct phy_link *l, uint64_t slot)
 			              .n_groups = 1,
 			              .ack_delay = 2,
 			              .grant_delay = 2,
-			              .n_harq = 8,
+			              .round_trip = 8,
 			              .cell_id = PHY_LINK_CELL,
 			              .version = DCI_VERSION };
 		dl_tx_sysinfo(tx, &si, SYSINFO_LEVEL);

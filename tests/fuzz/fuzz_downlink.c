@@ -52,7 +52,7 @@ static void send(struct fuzz_input *in, uint64_t slot, const struct grant *g)
 		              .n_groups = 1,
 		              .ack_delay = 2,
 		              .grant_delay = 2,
-		              .n_harq = 8,
+		              .round_trip = 8,
 		              .cell_id = 1,
 		              .version = DCI_VERSION };
 	uint32_t seed = fuzz_u32(in);

@@ -61,7 +61,7 @@ static bool same_sysinfo(const struct sysinfo *a, const struct sysinfo *b)
 {
 	return a->slot == b->slot && a->dl_re_dbm == b->dl_re_dbm && a->ul_target_dbm == b->ul_target_dbm &&
 	       a->n_groups == b->n_groups && a->ack_delay == b->ack_delay && a->grant_delay == b->grant_delay &&
-	       a->n_harq == b->n_harq && a->cell_id == b->cell_id && a->version == b->version;
+	       a->round_trip == b->round_trip && a->cell_id == b->cell_id && a->version == b->version;
 }
 
 /* ---- bits ---- */
@@ -97,7 +97,7 @@ static void system_information_survives_packing(void **state)
 			                  .n_groups = (uint8_t)(rng_u64(&r) % 4 + 1),
 			                  .ack_delay = (uint8_t)(rng_u64(&r) % 15 + 1),
 			                  .grant_delay = (uint8_t)(rng_u64(&r) % 15 + 1),
-			                  .n_harq = (uint8_t)(rng_u64(&r) % 9 + 8),
+			                  .round_trip = (uint8_t)(rng_u64(&r) % 16 + 1),
 			                  .cell_id = CELL,
 			                  .version = rng_u64(&r) % 16 };
 		assert_int_equal(sysinfo_pack(&s, payload), 0);
@@ -178,7 +178,7 @@ static void system_information_out_of_range_is_not_packed(void **state)
 {
 	(void)state;
 	uint8_t payload[DCI_BYTES_MAX];
-	const struct sysinfo good = { .slot = 10, .n_groups = 1, .ack_delay = 2, .grant_delay = 2, .n_harq = 8 };
+	const struct sysinfo good = { .slot = 10, .n_groups = 1, .ack_delay = 2, .grant_delay = 2, .round_trip = 8 };
 	struct sysinfo bad[11];
 	for (size_t i = 0; i < 11; i++)
 		bad[i] = good;
@@ -189,8 +189,8 @@ static void system_information_out_of_range_is_not_packed(void **state)
 	bad[4].ack_delay = 16;
 	bad[5].grant_delay = 0;
 	bad[6].grant_delay = 16;
-	bad[7].n_harq = 7;
-	bad[8].n_harq = 17;
+	bad[7].round_trip = 0;
+	bad[8].round_trip = 17;
 	bad[9].cell_id = 1024;
 	bad[10].version = 16;
 	assert_int_equal(sysinfo_pack(&good, payload), 0);

@@ -130,7 +130,7 @@ static void system_information_reaches_every_device(void **state)
 		              .n_groups = 2,
 		              .ack_delay = 3,
 		              .grant_delay = 15,
-		              .n_harq = 16,
+		              .round_trip = 16,
 		              .cell_id = CELL,
 		              .version = DCI_VERSION };
 	dl_tx_begin(f->tx, si.slot);
@@ -148,7 +148,7 @@ static void system_information_reaches_every_device(void **state)
 		assert_int_equal(f->res.sysinfo.n_groups, 2);
 		assert_int_equal(f->res.sysinfo.ack_delay, 3);
 		assert_int_equal(f->res.sysinfo.grant_delay, 15);
-		assert_int_equal(f->res.sysinfo.n_harq, 16);
+		assert_int_equal(f->res.sysinfo.round_trip, 16);
 		assert_int_equal(f->res.sysinfo.cell_id, CELL);
 	}
 }

@@ -189,7 +189,7 @@ static void downlink_round_trip(struct air *a)
 			              .n_groups = 1,
 			              .ack_delay = 2,
 			              .grant_delay = 2,
-			              .n_harq = 8,
+			              .round_trip = 8,
 			              .cell_id = CELL,
 			              .version = DCI_VERSION };
 		bool sync = layout_is_sync_slot(slot);

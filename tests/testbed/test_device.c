@@ -288,7 +288,7 @@ static struct wire *wire_with_own_bs(struct own_bs *b)
 		             .n_groups = 1,
 		             .ack_delay = 2,
 		             .grant_delay = 2,
-		             .n_harq = 8,
+		             .round_trip = 8,
 		             .cell_id = CELL_ID,
 		             .version = DCI_VERSION },
 	};
