@@ -321,8 +321,6 @@ static bool make(struct phy_link *l)
 	l->received = calloc(c->num.slot_len, sizeof *l->received);
 	if (!l->sent || !l->received || !make_processes(l))
 		return false;
-	if (c->known && !(l->known = phy_link_known_create(&c->num)))
-		return false;
 	if (c->uplink)
 		return (l->ul = phy_link_ul_create(l)) != NULL;
 	return (l->dl = phy_link_dl_create(l)) != NULL;
@@ -365,7 +363,6 @@ void phy_link_destroy(struct phy_link *l)
 			free(p->got);
 			free(p->sent);
 		}
-	phy_link_known_destroy(l->known);
 	free(l->received);
 	free(l->sent);
 	layout_destroy(l->layout);

@@ -40,7 +40,7 @@ struct phy_link_config {
 	const struct tdl_profile *profile;
 	double delay_spread_s, k_db, doppler_hz;
 	double carrier_hz;
-	bool known;       /* the receiver is told timing, carrier, channel and noise; no control is read */
+	bool known;       /* the receiver is told timing, carrier, channel and noise */
 	double clock_ppm; /* each link's clocks and carriers differ by a draw from -clock_ppm .. clock_ppm */
 	unsigned n_tx;    /* transmissions of a block at most, 1 .. PHY_LINK_TX_MAX: versions 0, 2, 3, 1 */
 	unsigned level;   /* CCEs of a grant; 0: as many as there is room for */

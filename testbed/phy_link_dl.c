@@ -22,6 +22,7 @@ struct dl_device {
 	uint64_t heard; /* samples given to the search */
 	uint64_t slot;  /* number of the slot to come */
 	struct dl_result result;
+	float complex *truth; /* n_symbols * n_sc, with estimation off */
 };
 
 struct phy_link_dl {
@@ -171,40 +172,24 @@ static void compare(struct phy_link *l, size_t index)
 	phy_link_compare(l, index, &d->result.csi, h);
 }
 
-static void score_known(struct phy_link *l, size_t index, bool scored, const struct slot_time *when)
+/* Where that slot is, and its carrier: no need to find them. */
+static void place_known(struct phy_link *l, struct dl_device *d, uint64_t slot)
 {
-	struct dl_device *d = &l->dl->device[index];
-	size_t n_re = layout_dl_data(l->layout, d->slot, &l->station[index].rbs, NULL), n_bytes = 0;
-	struct phy_link_process *p = phy_link_heard(l, index, d->slot, scored, n_re);
-	if (!p)
-		return;
-	struct phy_air_look look = { .num = &l->config.num,
-		                     .t_slot = (double)when->t_samples,
-		                     .sent_at = (double)(d->slot * l->config.num.slot_len),
-		                     .down_hz = when->nco_hz,
-		                     .down_rad = when->nco_rad,
-		                     .amplitude = l->amplitude };
-	struct rx_info info = { 0 };
-	phy_link_known_slot(l, l->received);
-	int rc = phy_link_known_block(l, index, p, d->air, 0, look, &n_bytes, &info);
-	phy_link_judge(l, index, p, rc, n_bytes, &info);
-}
-
-/* Where the next slot is, and its carrier: no need to find them. */
-static void place_known(struct phy_link *l, struct dl_device *d)
-{
-	double at = (double)(d->slot * l->config.num.slot_len) + l->dl->mean_delay;
+	double at = (double)(slot * l->config.num.slot_len) + l->dl->mean_delay;
 	d->track.next_start = (uint64_t)llround(phy_air_receiver_clock(d->air, 0, at));
 	d->track.cfo_hz = phy_air_cfo_hz(d->air, 0);
 }
 
-static void follow_known(struct phy_link *l, size_t index)
+static void tell_truth(struct phy_link *l, struct dl_device *d, const struct slot_time *when)
 {
-	struct dl_device *d = &l->dl->device[index];
-	struct slot_time when = take_samples(l, d);
-	score_known(l, index, phy_link_follow(l, index), &when);
-	d->slot++;
-	place_known(l, d);
+	const struct phy_air_look look = { .num = &l->config.num,
+		                           .t_slot = (double)when->t_samples,
+		                           .sent_at = (double)(d->slot * l->config.num.slot_len),
+		                           .down_hz = when->nco_hz,
+		                           .down_rad = when->nco_rad,
+		                           .amplitude = l->amplitude };
+	phy_link_truth(l, d->air, 0, look, d->truth);
+	dl_rx_set_truth(d->rx, d->truth, (float)l->noise_var);
 }
 
 static bool same_grant(const struct dl_result *r, const struct grant *g)
@@ -233,18 +218,29 @@ static void score(struct phy_link *l, size_t index, bool scored)
 	phy_link_judge(l, index, p, rc, n_bytes, &info);
 }
 
+static void track(struct phy_link *l, size_t index)
+{
+	struct dl_device *d = &l->dl->device[index];
+	track_update(&d->track, d->result.csi.valid ? &d->result.track : NULL);
+	if (layout_is_sync_slot(d->slot))
+		track_sync_slot(&d->track, d->result.has_sysinfo);
+	if (track_lost(&d->track))
+		phy_link_give_up(l, index);
+}
+
 static void follow(struct phy_link *l, size_t index)
 {
 	struct dl_device *d = &l->dl->device[index];
 	struct slot_time when = take_samples(l, d);
+	if (l->config.known)
+		tell_truth(l, d, &when);
 	dl_rx_slot(d->rx, l->received, &when, &d->result);
 	score(l, index, phy_link_follow(l, index));
-	track_update(&d->track, d->result.csi.valid ? &d->result.track : NULL);
-	if (layout_is_sync_slot(d->slot))
-		track_sync_slot(&d->track, d->result.has_sysinfo);
+	if (l->config.known)
+		place_known(l, d, d->slot + 1);
+	else
+		track(l, index);
 	d->slot++;
-	if (track_lost(&d->track))
-		phy_link_give_up(l, index);
 }
 
 /* All that can be heard once the base station is at the end of a slot. */
@@ -255,9 +251,7 @@ static void listen(struct phy_link *l, size_t index, uint64_t sender_t)
 	double now = phy_air_receiver_clock(d->air, 0, (double)sender_t);
 	while (!phy_link_finished(l, index) &&
 	       (double)((d->locked ? d->track.next_start : d->heard) + slot_len) <= now) {
-		if (l->known)
-			follow_known(l, index);
-		else if (d->locked)
+		if (d->locked)
 			follow(l, index);
 		else
 			search(l, index);
@@ -310,11 +304,11 @@ static int switch_on(struct phy_link *l, size_t index)
 	int rc = phy_air_link(d->air, l->dl->ring, &fading);
 	if (rc)
 		return rc;
-	d->locked = l->known != NULL;
+	d->locked = l->config.known;
 	d->heard = d->nco_t = 0;
 	nco_init(&d->nco, num->rate_hz);
 	d->slot = SYNC_PERIOD_SLOTS + 1; /* starts after this clock does */
-	place_known(l, d);
+	place_known(l, d, d->slot);
 	acquire_reset(d->acquire, 0);
 	return 0;
 }
@@ -355,9 +349,13 @@ struct phy_link_dl *phy_link_dl_create(struct phy_link *l)
 	phy_link_lock();
 	dl->tx = dl_tx_create(l->layout, PHY_LINK_CELL, (float)l->amplitude);
 	phy_link_unlock();
+	const struct numerology *num = &l->config.num;
 	bool ok = dl->tx != NULL;
-	for (size_t i = 0; i < l->config.n_devices; i++)
-		ok = (dl->device[i].air = phy_air_create()) != NULL && ok;
+	for (size_t i = 0; i < l->config.n_devices; i++) {
+		dl->device[i].air = phy_air_create();
+		dl->device[i].truth = calloc(num->n_symbols * num->n_sc, sizeof *dl->device[i].truth);
+		ok = ok && dl->device[i].air && dl->device[i].truth;
+	}
 	l->dl = dl;
 	dl->level = level_that_fits(l);
 	if (ok)
@@ -372,8 +370,10 @@ void phy_link_dl_destroy(struct phy_link_dl *dl, size_t n_devices)
 	if (!dl)
 		return;
 	release_receivers(dl, n_devices);
-	for (size_t i = 0; i < n_devices; i++)
+	for (size_t i = 0; i < n_devices; i++) {
+		free(dl->device[i].truth);
 		phy_air_destroy(dl->device[i].air);
+	}
 	phy_link_lock();
 	dl_tx_destroy(dl->tx);
 	phy_link_unlock();

@@ -43,7 +43,6 @@ struct phy_link {
 	struct phy_link_station station[PHY_DEVICES_MAX];
 	struct phy_link_counts *counts; /* of the run */
 	float complex *sent, *received; /* slot_len */
-	struct phy_link_known *known;   /* what a receiver needs that is told the channel; NULL: estimation on */
 	struct phy_link_dl *dl;         /* one of the two */
 	struct phy_link_ul *ul;
 };
@@ -60,14 +59,10 @@ struct phy_link_process *phy_link_heard(struct phy_link *l, size_t device, uint6
 void phy_link_judge(struct phy_link *l, size_t device, struct phy_link_process *p, int rc, size_t n_bytes,
                     const struct rx_info *info);
 
-struct phy_link_known *phy_link_known_create(const struct numerology *num);
-void phy_link_known_destroy(struct phy_link_known *k); /* NULL is fine */
-
-/* Estimation off. The slot's samples to resource elements, once; then a block of it as dl_rx_data, with the true channel
- * of every RE and the true noise. look: as for the first sample of the slot, t_ref set here. */
-void phy_link_known_slot(struct phy_link *l, const float complex *samples);
-int phy_link_known_block(struct phy_link *l, size_t device, const struct phy_link_process *p, const struct phy_air *air,
-                         size_t link, struct phy_air_look look, size_t *n_bytes, struct rx_info *info);
+/* The channel of every RE of a slot (h: n_symbols * n_sc) of samples as the receiver has turned them back. look: t_ref is
+ * set here. */
+void phy_link_truth(const struct phy_link *l, const struct phy_air *air, size_t link, struct phy_air_look look,
+                    float complex *h);
 
 /* CSI against the truth. truth: n_sc. */
 void phy_link_compare(struct phy_link *l, size_t device, const struct csi *csi, const double complex *truth);

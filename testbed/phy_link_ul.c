@@ -30,6 +30,7 @@ struct ul_device {
 		double nco_rad;
 		struct uci uci;
 	} kept[KEPT_SLOTS];
+	float complex *truth; /* n_symbols * n_sc, with estimation off */
 };
 
 struct phy_link_ul {
@@ -139,6 +140,16 @@ static struct phy_air_look look_at(const struct phy_link *l, size_t index, uint6
 		                      .amplitude = l->amplitude };
 }
 
+static void tell_truth(struct phy_link *l, size_t index, uint64_t slot)
+{
+	const struct numerology *num = &l->config.num;
+	float complex *h = l->ul->device[index].truth;
+	phy_link_truth(l, l->ul->air, index, look_at(l, index, slot), h);
+	for (size_t i = num->format->n_ul_data * num->n_sc; i < num->n_symbols * num->n_sc; i++)
+		h[i] *= (float)sqrt(LAYOUT_COMB_STEP);
+	ul_rx_set_truth(l->ul->rx, (uint8_t)index, h, (float)l->noise_var);
+}
+
 static void compare(struct phy_link *l, size_t index, const struct csi *csi)
 {
 	double complex h[PHY_SC_MAX];
@@ -184,9 +195,7 @@ static void take_data(struct phy_link *l, size_t index, uint64_t slot, bool scor
 		return;
 	struct rx_info info = { 0 };
 	struct tb_soft *soft = l->config.n_tx > 1 ? p->soft : NULL;
-	int rc = l->known ? phy_link_known_block(l, index, p, l->ul->air, index, look_at(l, index, slot), &n_bytes,
-	                                         &info)
-	                  : ul_rx_data(l->ul->rx, (uint8_t)index, &p->grant, soft, p->got, &n_bytes, &info);
+	int rc = ul_rx_data(l->ul->rx, (uint8_t)index, &p->grant, soft, p->got, &n_bytes, &info);
 	phy_link_judge(l, index, p, rc, n_bytes, &info);
 }
 
@@ -206,14 +215,12 @@ static void hear_slot(struct phy_link *l, uint64_t slot)
 	struct slot_time when = { .slot = slot, .t_samples = slot * slot_len };
 	phy_air_hear(l->ul->air, when.t_samples, slot_len, l->received);
 	phy_link_convert(l, full_scale_heard(l), l->received, slot_len);
-	if (l->known)
-		phy_link_known_slot(l, l->received);
-	else
-		ul_rx_slot(l->ul->rx, l->received, &when);
+	ul_rx_slot(l->ul->rx, l->received, &when);
 	for (size_t i = 0; i < l->config.n_devices; i++) {
 		bool scored = phy_link_follow(l, i);
-		if (!l->known)
-			take_control(l, i, slot, scored);
+		if (l->config.known)
+			tell_truth(l, i, slot);
+		take_control(l, i, slot, scored);
 		take_data(l, i, slot, scored);
 	}
 }
@@ -276,7 +283,7 @@ static bool all_finished(const struct phy_link *l)
 
 int phy_link_ul_run(struct phy_link *l)
 {
-	if (!l->known && !make_receiver(l))
+	if (!make_receiver(l))
 		return -ENOMEM;
 	phy_air_reset(l->ul->air, l->point->seed, PHY_DEVICES_MAX, l->noise_var);
 	for (size_t i = 0; i < l->config.n_devices; i++) {
@@ -299,10 +306,14 @@ struct phy_link_ul *phy_link_ul_create(struct phy_link *l)
 	if (!ul)
 		return NULL;
 	ul->air = phy_air_create();
+	const struct numerology *num = &l->config.num;
 	bool ok = ul->air != NULL;
 	phy_link_lock();
-	for (size_t i = 0; i < l->config.n_devices; i++)
-		ok = (ul->device[i].tx = ul_tx_create(l->layout, PHY_LINK_CELL, (uint8_t)i)) != NULL && ok;
+	for (size_t i = 0; i < l->config.n_devices; i++) {
+		ul->device[i].tx = ul_tx_create(l->layout, PHY_LINK_CELL, (uint8_t)i);
+		ul->device[i].truth = calloc(num->n_symbols * num->n_sc, sizeof *ul->device[i].truth);
+		ok = ok && ul->device[i].tx && ul->device[i].truth;
+	}
 	phy_link_unlock();
 	if (ok)
 		return ul;
@@ -319,8 +330,10 @@ void phy_link_ul_destroy(struct phy_link_ul *ul, size_t n_devices)
 		ul_tx_destroy(ul->device[i].tx);
 	ul_rx_destroy(ul->rx);
 	phy_link_unlock();
-	for (size_t i = 0; i < n_devices; i++)
+	for (size_t i = 0; i < n_devices; i++) {
+		free(ul->device[i].truth);
 		ring_destroy(ul->device[i].ring);
+	}
 	phy_air_destroy(ul->air);
 	free(ul);
 }

@@ -1,6 +1,7 @@
 #include "testbed/phy_options.h"
 
 #include "phy/mcs.h"
+#include "phy/profile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,9 +12,7 @@ enum { CORES_MAX = 64, VALUES_MAX = 400 };
 
 struct phy_options phy_options_default(void)
 {
-	return (struct phy_options){
-		.rate_hz = 7.68e6, .scs_hz = 30e3, .carrier_hz = 3.5e9, .n_rb = 18, .n_symbols = 14, .channel = "awgn"
-	};
+	return (struct phy_options){ .profile = "7.68M-30k", .carrier_hz = 3.5e9, .n_symbols = 14, .channel = "awgn" };
 }
 
 int64_t phy_options_cores(void)
@@ -67,8 +66,16 @@ static int take_channel(const char *text, struct phy_link_config *link)
 
 int phy_options_take(const struct phy_options *o, struct phy_link_config *link)
 {
-	char err[256];
-	if (numerology_init(&link->num, o->rate_hz, o->scs_hz, (size_t)o->n_rb, (size_t)o->n_symbols, err, sizeof err))
+	char err[NUMEROLOGY_WHY_BYTES];
+	const struct numerology_profile *p = numerology_profile_find(o->profile);
+	if (!p)
+		return cli_bad_input("--profile: there is no \"%s\" (see wdmoe phy profiles)", o->profile);
+	struct numerology_config c = numerology_profile_config(p, (size_t)o->n_symbols);
+	c.rate_hz = o->rate_hz > 0 ? o->rate_hz : c.rate_hz;
+	c.scs_hz = o->scs_hz > 0 ? o->scs_hz : c.scs_hz;
+	c.n_rb = o->n_rb ? (size_t)o->n_rb : c.n_rb;
+	c.pilot_step = o->pilot_step ? (size_t)o->pilot_step : c.pilot_step;
+	if (numerology_create(&link->num, &c, err, sizeof err))
 		return cli_bad_input("%s", err);
 	link->carrier_hz = o->carrier_hz;
 	return take_channel(o->channel, link);
@@ -82,6 +89,7 @@ void phy_options_json(const struct phy_options *o, const struct numerology *num,
 	json_object_set_new(report, "n_fft", json_integer((json_int_t)num->n_fft));
 	json_object_set_new(report, "n_rb", json_integer((json_int_t)num->n_rb));
 	json_object_set_new(report, "n_symbols", json_integer((json_int_t)num->n_symbols));
+	json_object_set_new(report, "pilot_step", json_integer((json_int_t)num->pilot_step));
 }
 
 /* ---- lists ---- */

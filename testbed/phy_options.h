@@ -12,25 +12,27 @@
 #include "testbed/phy_link.h"
 
 struct phy_options {
-	double rate_hz, scs_hz, carrier_hz;
-	int64_t n_rb, n_symbols;
+	const char *profile;
+	double rate_hz, scs_hz, carrier_hz; /* rate, spacing and RBs: 0 where the profile's are meant */
+	int64_t n_rb, n_symbols, pilot_step;
 	const char *channel;
 };
 
 struct phy_options phy_options_default(void);
 
 /* Rows for the table of options. */
-#define PHY_OPTIONS(o)                                                                                                   \
-	{ "rate-hz", CLI_DOUBLE, &(o).rate_hz, "R", "complex samples a second", .min = 1e5, .max = 2e8 },                \
-	        { "scs-hz", CLI_DOUBLE, &(o).scs_hz, "F", "subcarrier spacing", .min = 1e3, .max = 1e6 },                \
-	        { "rb", CLI_INT, &(o).n_rb, "N", "resource blocks of the band", .min = 1, .max = PHY_RB_MAX },           \
-	        { "symbols", CLI_INT, &(o).n_symbols, "N", "OFDM symbols of a slot", .min = 1, .max = PHY_SYMBOLS_MAX }, \
-	        { "carrier-hz", CLI_DOUBLE, &(o).carrier_hz, "F", "carrier", .min = 1e6, .max = 1e11 },                  \
-	{                                                                                                                \
-		"channel", CLI_STRING, &(o).channel, "C",                                                                \
-		        "awgn, or a fading model with its figures: tdl-a,100ns,30hz epa,10hz rice,10hz,6db (delay "      \
-		        "spread, Doppler, K)"                                                                            \
-	}
+/* clang-format off */
+#define PHY_OPTIONS(o) \
+	{ "profile", CLI_STRING, &(o).profile, "NAME", "numerology by name (wdmoe phy profiles)" }, \
+	{ "rate-hz", CLI_DOUBLE, &(o).rate_hz, "R", "complex samples a second; 0: the profile's", .min = 0, .max = 2e8 }, \
+	{ "scs-hz", CLI_DOUBLE, &(o).scs_hz, "F", "subcarrier spacing; 0: the profile's", .min = 0, .max = 1e6 }, \
+	{ "rb", CLI_INT, &(o).n_rb, "N", "resource blocks of the band; 0: the profile's", .min = 0, .max = PHY_RB_MAX }, \
+	{ "symbols", CLI_INT, &(o).n_symbols, "N", "OFDM symbols of a slot", .min = 1, .max = PHY_SYMBOLS_MAX }, \
+	{ "pilot-step", CLI_INT, &(o).pilot_step, "N", "downlink pilots on every N-th subcarrier; 0: the usual", .min = 0, .max = 12 }, \
+	{ "carrier-hz", CLI_DOUBLE, &(o).carrier_hz, "F", "carrier", .min = 1e6, .max = 1e11 }, \
+	{ "channel", CLI_STRING, &(o).channel, "C", \
+	  "awgn, or a fading model with its delay spread, Doppler, K: tdl-a,100ns,30hz epa,10hz rice,10hz,6db" }
+/* clang-format on */
 
 /* Numerology, carrier and channel of *link. CLI_DONE, or CLI_BAD_INPUT after naming the culprit. */
 int phy_options_take(const struct phy_options *o, struct phy_link_config *link);
