@@ -410,3 +410,28 @@ int phy_link_run(struct phy_link *l, const struct phy_link_point *point, struct 
 	start_afresh(l);
 	return l->config.uplink ? phy_link_ul_run(l) : phy_link_dl_run(l);
 }
+
+const float complex *phy_link_slot(struct phy_link *l, const struct phy_link_point *point, uint64_t slot)
+{
+	l->point = point;
+	if (l->config.uplink)
+		phy_link_ul_slot(l, 0, slot);
+	else
+		phy_link_dl_slot(l, slot);
+	return l->sent;
+}
+
+void phy_link_watch(struct phy_link *l, void (*look)(void *arg, const struct phy_link_look *look), void *arg)
+{
+	l->look = look;
+	l->look_arg = arg;
+}
+
+void phy_link_show(struct phy_link *l, size_t device, const struct slot_time *when, const struct phy_link_process *p)
+{
+	const struct phy_link_look look = {
+		.device = (uint8_t)device, .when = when, .samples = l->received, .grant = &p->grant
+	};
+	if (l->look)
+		l->look(l->look_arg, &look);
+}

@@ -23,14 +23,17 @@
 #ifndef TESTBED_PHY_LINK_H
 #define TESTBED_PHY_LINK_H
 
+#include "phy/csi.h"
+#include "phy/dci.h"
 #include "phy/numerology.h"
 #include "radio/tdl.h"
 
+#include <complex.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PHY_LINK_TX_MAX = 4, PHY_LINK_PROCESSES = 8 };
+enum { PHY_LINK_TX_MAX = 4, PHY_LINK_PROCESSES = 8, PHY_LINK_CELL_ID = 1 };
 
 struct phy_link_config {
 	struct numerology num;
@@ -89,6 +92,20 @@ void phy_link_destroy(struct phy_link *l); /* NULL is fine */
 /* counts: n_devices, written. 0, -EINVAL for an MCS that carries nothing there, -EDOM, -ERANGE from
  * radio/fading_link.h, -ENOMEM. */
 int phy_link_run(struct phy_link *l, const struct phy_link_point *point, struct phy_link_counts *counts);
+
+/* A slot as it is sent, before the converters: slot_len samples, until the next call; of the uplink that of device 0.
+ * point: its SNR does not matter. */
+const float complex *phy_link_slot(struct phy_link *l, const struct phy_link_point *point, uint64_t slot);
+
+/* What a receiver of the link has before it in a scored slot. */
+struct phy_link_look {
+	uint8_t device;
+	const struct slot_time *when;
+	const float complex *samples; /* slot_len, after its frequency correction */
+	const struct grant *grant;
+};
+/* From now on called once for each block that is decoded in a run. NULL: no longer. */
+void phy_link_watch(struct phy_link *l, void (*look)(void *arg, const struct phy_link_look *look), void *arg);
 
 /* Information bits and data REs of a block of device 0 in a slot without sync signal; 0, 0 for an unknown MCS. */
 void phy_link_block(const struct phy_link *l, unsigned mcs, size_t *bits, size_t *re);

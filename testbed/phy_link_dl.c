@@ -199,7 +199,7 @@ static bool same_grant(const struct dl_result *r, const struct grant *g)
 	       h->ndi == g->ndi && h->rv == g->rv;
 }
 
-static void score(struct phy_link *l, size_t index, bool scored)
+static void score(struct phy_link *l, size_t index, bool scored, const struct slot_time *when)
 {
 	struct dl_device *d = &l->dl->device[index];
 	struct phy_link_counts *c = &l->counts[index];
@@ -212,6 +212,7 @@ static void score(struct phy_link *l, size_t index, bool scored)
 	c->controls++;
 	c->controls_missed += !d->result.has_dci;
 	c->controls_wrong += d->result.has_dci && !same_grant(&d->result, &p->grant);
+	phy_link_show(l, index, when, p);
 	struct rx_info info = { 0 };
 	struct tb_soft *soft = l->config.n_tx > 1 ? p->soft : NULL;
 	int rc = dl_rx_data(d->rx, &p->grant, soft, p->got, &n_bytes, &info);
@@ -235,7 +236,7 @@ static void follow(struct phy_link *l, size_t index)
 	if (l->config.known)
 		tell_truth(l, d, &when);
 	dl_rx_slot(d->rx, l->received, &when, &d->result);
-	score(l, index, phy_link_follow(l, index));
+	score(l, index, phy_link_follow(l, index), &when);
 	if (l->config.known)
 		place_known(l, d, d->slot + 1);
 	else
@@ -379,4 +380,9 @@ void phy_link_dl_destroy(struct phy_link_dl *dl, size_t n_devices)
 	phy_link_unlock();
 	ring_destroy(dl->ring);
 	free(dl);
+}
+
+void phy_link_dl_slot(struct phy_link *l, uint64_t slot)
+{
+	build_slot(l, slot);
 }

@@ -9,7 +9,7 @@
 #include "testbed/phy_air.h"
 #include "testbed/phy_link.h"
 
-enum { PHY_LINK_CELL = 1 };
+enum { PHY_LINK_CELL = PHY_LINK_CELL_ID };
 
 /* A block under way, one for each slot number mod PHY_LINK_PROCESSES: that is the round trip. */
 struct phy_link_process {
@@ -43,7 +43,9 @@ struct phy_link {
 	struct phy_link_station station[PHY_DEVICES_MAX];
 	struct phy_link_counts *counts; /* of the run */
 	float complex *sent, *received; /* slot_len */
-	struct phy_link_dl *dl;         /* one of the two */
+	void (*look)(void *arg, const struct phy_link_look *look);
+	void *look_arg;
+	struct phy_link_dl *dl; /* one of the two */
 	struct phy_link_ul *ul;
 };
 
@@ -63,6 +65,9 @@ void phy_link_judge(struct phy_link *l, size_t device, struct phy_link_process *
  * set here. */
 void phy_link_truth(const struct phy_link *l, const struct phy_air *air, size_t link, struct phy_air_look look,
                     float complex *h);
+
+/* Shows whoever watches a block that is about to be decoded, with the slot in l->received. */
+void phy_link_show(struct phy_link *l, size_t device, const struct slot_time *when, const struct phy_link_process *p);
 
 /* CSI against the truth. truth: n_sc. */
 void phy_link_compare(struct phy_link *l, size_t device, const struct csi *csi, const double complex *truth);
@@ -97,10 +102,12 @@ struct phy_link_dl *phy_link_dl_create(struct phy_link *l);
 void phy_link_dl_destroy(struct phy_link_dl *d, size_t n_devices);
 double phy_link_dl_energy(struct phy_link *l);
 int phy_link_dl_run(struct phy_link *l);
+void phy_link_dl_slot(struct phy_link *l, uint64_t slot); /* into l->sent */
 
 struct phy_link_ul *phy_link_ul_create(struct phy_link *l);
 void phy_link_ul_destroy(struct phy_link_ul *u, size_t n_devices);
 double phy_link_ul_energy(struct phy_link *l, size_t device);
 int phy_link_ul_run(struct phy_link *l);
+void phy_link_ul_slot(struct phy_link *l, size_t device, uint64_t slot);
 
 #endif

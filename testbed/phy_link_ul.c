@@ -193,6 +193,8 @@ static void take_data(struct phy_link *l, size_t index, uint64_t slot, bool scor
 	struct phy_link_process *p = phy_link_heard(l, index, slot, scored, n_re);
 	if (!p)
 		return;
+	const struct slot_time when = { .slot = slot, .t_samples = slot * l->config.num.slot_len };
+	phy_link_show(l, index, &when, p);
 	struct rx_info info = { 0 };
 	struct tb_soft *soft = l->config.n_tx > 1 ? p->soft : NULL;
 	int rc = ul_rx_data(l->ul->rx, (uint8_t)index, &p->grant, soft, p->got, &n_bytes, &info);
@@ -336,4 +338,9 @@ void phy_link_ul_destroy(struct phy_link_ul *ul, size_t n_devices)
 	}
 	phy_air_destroy(ul->air);
 	free(ul);
+}
+
+void phy_link_ul_slot(struct phy_link *l, size_t device, uint64_t slot)
+{
+	build_slot(l, device, slot);
 }
