@@ -386,3 +386,8 @@ void phy_link_dl_slot(struct phy_link *l, uint64_t slot)
 {
 	build_slot(l, slot);
 }
+
+unsigned phy_link_dl_level(const struct phy_link *l)
+{
+	return l->dl->level;
+}

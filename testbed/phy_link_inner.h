@@ -103,6 +103,7 @@ void phy_link_dl_destroy(struct phy_link_dl *d, size_t n_devices);
 double phy_link_dl_energy(struct phy_link *l);
 int phy_link_dl_run(struct phy_link *l);
 void phy_link_dl_slot(struct phy_link *l, uint64_t slot); /* into l->sent */
+unsigned phy_link_dl_level(const struct phy_link *l);     /* CCEs of a grant */
 
 struct phy_link_ul *phy_link_ul_create(struct phy_link *l);
 void phy_link_ul_destroy(struct phy_link_ul *u, size_t n_devices);
