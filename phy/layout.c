@@ -116,3 +116,45 @@ bool layout_has_control(uint8_t device, uint64_t slot, unsigned n_groups)
 {
 	return slot % n_groups == (unsigned)(device / LAYOUT_COMB_STEP) % n_groups;
 }
+
+static enum layout_use downlink_use(const struct layout *l, uint64_t slot, size_t symbol, size_t k)
+{
+	const struct slot_format *f = l->num.format;
+	if (symbol < f->n_control)
+		return LAYOUT_CONTROL;
+	if (symbol == f->sync && layout_is_sync_slot(slot))
+		return LAYOUT_SYNC;
+	if ((symbol == f->pilot[0] || symbol == f->pilot[1]) && k % l->num.pilot_step == 0)
+		return LAYOUT_PILOTS;
+	return LAYOUT_DATA;
+}
+
+static enum layout_use uplink_use(const struct layout *l, uint64_t slot, size_t symbol, size_t k)
+{
+	const struct slot_format *f = l->num.format;
+	if (symbol == f->sounding)
+		return LAYOUT_SOUNDING;
+	if (symbol >= f->n_ul_data)
+		return LAYOUT_CONTROL;
+	if (layout_is_access_slot(slot) && k < ACCESS_SC)
+		return LAYOUT_ACCESS;
+	if ((symbol == f->dmrs[0] || symbol == f->dmrs[1]) && k % LAYOUT_DMRS_STEP == 0)
+		return LAYOUT_PILOTS;
+	return LAYOUT_DATA;
+}
+
+enum layout_use layout_use(const struct layout *l, bool uplink, uint64_t slot, size_t symbol, size_t k)
+{
+	return uplink ? uplink_use(l, slot, symbol, k) : downlink_use(l, slot, symbol, k);
+}
+
+void layout_shares(const struct layout *l, bool uplink, double share[LAYOUT_USES])
+{
+	size_t count[LAYOUT_USES] = { 0 };
+	for (uint64_t slot = 0; slot < SYNC_PERIOD_SLOTS; slot++)
+		for (size_t symbol = 0; symbol < l->num.n_symbols; symbol++)
+			for (size_t k = 0; k < l->num.n_sc; k++)
+				count[layout_use(l, uplink, slot, symbol, k)]++;
+	for (size_t use = 0; use < LAYOUT_USES; use++)
+		share[use] = (double)count[use] / (double)(SYNC_PERIOD_SLOTS * l->num.n_symbols * l->num.n_sc);
+}

@@ -21,7 +21,7 @@ enum {
 	LAYOUT_CCE_RE = 54,
 	LAYOUT_CCE_MAX = 3 * PHY_SC_MAX / LAYOUT_CCE_RE,
 	LAYOUT_DMRS_STEP = 2,
-	LAYOUT_COMB_STEP = 8,
+	LAYOUT_COMB_STEP = SOUNDING_STEP,
 	LAYOUT_COMB_MAX = PHY_SC_MAX / LAYOUT_COMB_STEP,
 	LAYOUT_RE_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX
 };
@@ -63,5 +63,23 @@ struct rb_set layout_ul_rbs(const struct layout *l, uint64_t slot);
 size_t layout_comb(const struct layout *l, uint8_t device, uint16_t *k);
 /* Does device d send control and sounding in this slot? n_groups: 1 (devices 0..7) or 2 (0..15, taking turns). */
 bool layout_has_control(uint8_t device, uint64_t slot, unsigned n_groups);
+
+/* ---- what the resource elements are for ---- */
+
+enum layout_use {
+	LAYOUT_DATA,
+	LAYOUT_PILOTS,  /* downlink pilots, uplink DMRS */
+	LAYOUT_CONTROL, /* reserved for it, used or not */
+	LAYOUT_SYNC,    /* the whole symbol: what the sequence leaves is empty */
+	LAYOUT_SOUNDING,
+	LAYOUT_ACCESS, /* set aside for preambles */
+	LAYOUT_USES
+};
+
+/* What an RE is for in that slot. symbol < n_symbols, k < n_sc. */
+enum layout_use layout_use(const struct layout *l, bool uplink, uint64_t slot, size_t symbol, size_t k);
+
+/* The shares of all uses in the REs of one direction, over a period of sync and access slots: they sum up to 1. */
+void layout_shares(const struct layout *l, bool uplink, double share[LAYOUT_USES]);
 
 #endif

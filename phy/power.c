@@ -31,7 +31,9 @@ float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted)
 
 float ul_power_comb_re_dbm(const struct ul_power *p)
 {
-	return ul_power_data_re_dbm(p, p->n_rb) + 10.0f * log10f(LAYOUT_COMB_STEP);
+	float largest = (float)((p->n_rb * PHY_RB_SC + LAYOUT_COMB_STEP - 1) / LAYOUT_COMB_STEP);
+	float wanted = p->target_re_dbm + p->path_loss_db + 10.0f * log10f(LAYOUT_COMB_STEP);
+	return fminf(wanted, p->max_dbm - 10.0f * log10f(largest));
 }
 
 float ul_power_headroom_db(const struct ul_power *p)

@@ -29,7 +29,8 @@ struct ul_power {
 
 /* Data RE power with n_rb_granted RBs (1 .. n_rb): what the target asks for, capped by max_dbm. */
 float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted);
-/* Control and sounding RE power: 8 x the data RE power of the full band. */
+/* Control and sounding RE power: 8 x the data RE power of the full band; at the limit max_dbm over the REs of the
+ * largest comb (with an odd number of RBs 0.1 dB less than 8 x: combs differ by one RE). */
 float ul_power_comb_re_dbm(const struct ul_power *p);
 /* What max_dbm leaves over the full band at target power; negative: that many dB are missing. */
 float ul_power_headroom_db(const struct ul_power *p);

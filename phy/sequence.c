@@ -18,3 +18,12 @@ float sync_boost(const struct numerology *num)
 {
 	return sqrtf((float)num->n_sc / (float)num->sync_len);
 }
+
+void sequence_sounding(const struct numerology *num, uint32_t cell_id, float complex *seq)
+{
+	for (size_t k = 0; k < num->n_sc; k++) {
+		double f = numerology_offset(num, k), sweep = M_PI * f * f / (SOUNDING_STEP * (double)num->n_sc);
+		double shift = 2 * M_PI * f * (cell_id % 32) / (32 * SOUNDING_STEP);
+		seq[k] = (float complex)cexp(I * ((k % 2 ? -sweep : sweep) - shift));
+	}
+}

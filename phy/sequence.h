@@ -1,6 +1,7 @@
 /* sequence.h - the known sequences of the air interface: sync, pilots, DMRS, sounding, access.
  *
- * The sync sequence is the m-sequence of TS 38.211 section 7.4.2.2, or one of length 63 in a narrow band. All others are QPSK points of the length-31 Gold
+ * The sync sequence is the m-sequence of TS 38.211 section 7.4.2.2, or one of length 63 in a narrow band. Sounding
+ * is a chirp. All others are QPSK points of the length-31 Gold
  * sequence (phy/gold.h): gold_qpsk(sequence_seed(SEQUENCE_PILOT, cell_id, symbol), out, n).
  */
 #ifndef PHY_SEQUENCE_H
@@ -8,15 +9,20 @@
 
 #include "phy/numerology.h"
 
+#include <complex.h>
 #include <stdint.h>
 
-enum { SYNC_LEN_MAX = 127, SYNC_PERIOD_SLOTS = 10, CELL_ID_MAX = 65535 };
+enum {
+	SYNC_LEN_MAX = 127,
+	SYNC_PERIOD_SLOTS = 10,
+	CELL_ID_MAX = 65535,
+	SOUNDING_STEP = 8 /* a device sounds every eighth subcarrier */
+};
 
 /* What a Gold sequence is for. The numbers are part of the air interface: they go into the seed. */
 enum sequence_kind {
 	SEQUENCE_PILOT = 1,          /* downlink pilots; index: symbol */
 	SEQUENCE_DMRS = 2,           /* uplink data pilots; index: symbol */
-	SEQUENCE_SOUNDING = 3,       /* index: symbol */
 	SEQUENCE_ACCESS = 4,         /* index: device */
 	SEQUENCE_CONTROL = 5,        /* scrambling of downlink control; index: 0 */
 	SEQUENCE_DATA = 6,           /* scrambling of data, both directions; index: address */
@@ -37,6 +43,12 @@ static inline uint32_t sequence_seed(enum sequence_kind kind, uint32_t cell_id, 
 
 /* The sync sequence of the cell: +1 and -1 for the num->sync_len subcarriers from sync_first_sc(num) on. */
 void sequence_sync(const struct numerology *num, uint32_t cell_id, float seq[SYNC_LEN_MAX]);
+
+/* The sounding of all combs, for the num->n_sc subcarriers, magnitude 1: comb d is k % SOUNDING_STEP == d. A chirp that
+ * sweeps the comb's period once, up or down in turn from comb to comb, shifted by the cell:
+ *     phase = (-1)^k pi f^2 / (8 n_sc) - 2 pi f (cell_id % 32) / 256,  f = numerology_offset(k).
+ * Its peaks lie 3.5 to 5 dB above the mean, random phases' 7 to 10: it is sent with all of a device's power. */
+void sequence_sounding(const struct numerology *num, uint32_t cell_id, float complex *seq);
 
 /* The middle of the band, DC between sequence positions sync_len / 2 - 1 and sync_len / 2. */
 static inline size_t sync_first_sc(const struct numerology *num)

@@ -137,7 +137,7 @@ struct ul_chest *ul_chest_create(const struct layout *layout, uint16_t cell_id)
 	for (size_t s = 0; s < 2; s++)
 		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, u->num.format->dmrs[s]), u->dmrs[s],
 		          u->num.n_sc / LAYOUT_DMRS_STEP);
-	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, u->num.format->sounding), u->sounding, u->num.n_sc);
+	sequence_sounding(&u->num, cell_id, u->sounding);
 	for (size_t k = 0; k < u->num.n_sc; k++)
 		u->tilt[k] = (float complex)cexp(2 * M_PI * I * numerology_offset(&u->num, k) / (double)u->num.n_fft);
 	u->channel = calloc(u->num.n_symbols * u->num.n_sc, sizeof *u->channel);

@@ -55,7 +55,7 @@ struct ul_tx *ul_tx_create(const struct layout *layout, uint16_t cell_id, uint8_
 	for (size_t s = 0; s < 2; s++)
 		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, tx->num.format->dmrs[s]), tx->dmrs[s],
 		          tx->num.n_sc / LAYOUT_DMRS_STEP);
-	gold_qpsk(sequence_seed(SEQUENCE_SOUNDING, cell_id, tx->num.format->sounding), tx->sounding, tx->num.n_sc);
+	sequence_sounding(&tx->num, cell_id, tx->sounding);
 	tx->ofdm = ofdm_create(&tx->num, numerology_backoff(&tx->num));
 	tx->control = ul_control_create(layout, cell_id);
 	tx->block = block_create(&tx->num);

@@ -8,6 +8,7 @@
 
 #include "phy/dl.h"
 #include "phy/dl_level.h"
+#include "phy/level.h"
 #include "phy/mcs.h"
 #include "phy/power.h"
 #include "phy/ul.h"
@@ -772,6 +773,7 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 		grant_uplink(c, &c->result[CELL_UL].grant[i], ul_slot, &dci[c->result[CELL_UL].grant[i].device]);
 	send_grants(c, slot, dci, served);
 	dl_tx_finish(c->dl, samples);
+	c->stats.clipped += level_clip(samples, c->num->slot_len);
 }
 
 /* ---- for the upper layer ---- */

@@ -117,6 +117,7 @@ struct cell_stats {
 	 */
 	uint64_t wanted, unallocated;
 	uint64_t dcis, sysinfos;
+	uint64_t clipped; /* downlink samples at full scale */
 };
 
 struct cell;

@@ -7,6 +7,7 @@
 
 #include "phy/acquire.h"
 #include "phy/dl.h"
+#include "phy/level.h"
 #include "phy/nco.h"
 #include "phy/power.h"
 #include "phy/ul.h"
@@ -16,7 +17,6 @@
 #include "testbed/spread.h"
 #include "testbed/stats.h"
 
-#define PEAK_ROOM_DB 12.0
 #define THERMAL_DBM_HZ (-174.0)
 #define RX_FULL_SCALE_DBM (-30.0)
 #define LIGHT_M_S 299792458.0
@@ -95,13 +95,13 @@ static int open_ether(struct search *s, uint64_t seed, char *err, size_t err_len
 		                  .seed = seed,
 		                  .n_devices = 1 };
 	e.node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
-		                                .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
+		                                .tx_full_scale_dbm = level_full_scale_dbm((float)c->bs.tx_power_dbm),
 		                                .noise_figure_db = c->bs.noise_figure_db,
 		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
 	e.node[1] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm +
 		                                           spread_ppm(seed, STREAM_CLOCK, s->cfo_hz,
 		                                                      s->ul_rx ? c->radio.ul_hz : c->radio.dl_hz),
-		                                .tx_full_scale_dbm = device_dbm(s) + PEAK_ROOM_DB,
+		                                .tx_full_scale_dbm = level_full_scale_dbm((float)device_dbm(s)),
 		                                .noise_figure_db = nf_db,
 		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM,
 		                                .start_offset_samples = start };
@@ -208,7 +208,7 @@ static void send_preamble(struct search *s)
 {
 	struct ul_power power = { .target_re_dbm = 100, .max_dbm = (float)device_dbm(s), .n_rb = s->num.n_rb };
 	struct ul_amplitudes a =
-	        ul_power_amplitudes(&power, s->num.n_rb, (float)(device_dbm(s) + PEAK_ROOM_DB), s->num.n_fft);
+	        ul_power_amplitudes(&power, s->num.n_rb, level_full_scale_dbm((float)device_dbm(s)), s->num.n_fft);
 	double at = ACCESS_SLOT * (double)s->num.slot_len + s->distance / LIGHT_M_S * s->num.rate_hz;
 	ul_tx_begin(s->ul_tx, ACCESS_SLOT);
 	ul_tx_access(s->ul_tx);
@@ -325,7 +325,8 @@ static bool make_chain(struct search *s, bool uplink)
 {
 	uint16_t cell_id = (uint16_t)s->config->radio.cell_id;
 	float re_dbm = (float)(s->config->bs.tx_power_dbm - re_share_db(s));
-	float amplitude = power_re_amplitude(re_dbm, (float)(s->config->bs.tx_power_dbm + PEAK_ROOM_DB), s->num.n_fft);
+	float amplitude =
+	        power_re_amplitude(re_dbm, level_full_scale_dbm((float)s->config->bs.tx_power_dbm), s->num.n_fft);
 	s->sent = calloc(s->num.slot_len, sizeof *s->sent);
 	s->received = calloc(s->num.slot_len, sizeof *s->received);
 	double **columns_of[] = { &s->time_s, &s->periods_used, &s->timing_error, &s->cfo_error, &s->snr_error };

@@ -8,6 +8,7 @@
 
 #include "phy/acquire.h"
 #include "phy/finite.h"
+#include "phy/level.h"
 #include "phy/nco.h"
 #include "phy/power.h"
 #include "phy/track.h"
@@ -428,6 +429,7 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 		                                                   .comb_amplitude = a.comb,
 		                                                   .advance_units = advance };
 	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
+	d->stats.clipped += level_clip(d->tx, d->num->slot_len);
 	d->tx_nco_t = tx->t_samples + d->num->slot_len;
 	tx->samples = d->tx;
 }

@@ -99,6 +99,7 @@ struct device_stats {
 	uint64_t ul_blocks_unknown;      /* repetitions asked for of what was never sent */
 	uint64_t commands;               /* answers left out */
 	uint64_t messages, messages_bad; /* bad: damaged, of another version, or not for this state */
+	uint64_t clipped;                /* uplink samples at full scale */
 };
 
 struct device;

@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "phy/level.h"
 #include "phy/power.h"
 #include "testbed/cli.h"
 #include "testbed/pool.h"
 #include "testbed/splitmix.h"
 
 /* Full scale above the mean power of a full band: room for the peaks of OFDM. */
-#define PEAK_ROOM_DB 12.0
 #define RX_FULL_SCALE_DBM (-30.0)
 #define THERMAL_DBM_HZ (-174.0)
 #define LIGHT_M_S 299792458.0
@@ -82,7 +82,7 @@ static void describe_ether(const struct lockstep *l, struct ether_config *e)
 		                    .history_samples = history(l) };
 	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
 		                                 .noise_figure_db = c->bs.noise_figure_db,
-		                                 .tx_full_scale_dbm = c->bs.tx_power_dbm + PEAK_ROOM_DB,
+		                                 .tx_full_scale_dbm = level_full_scale_dbm((float)c->bs.tx_power_dbm),
 		                                 .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
 	for (size_t d = 0; d < c->n_devices; d++) {
 		const struct config_device *dev = &c->devices[d];
@@ -90,7 +90,7 @@ static void describe_ether(const struct lockstep *l, struct ether_config *e)
 		e->node[d + 1] = (struct ether_node_config){
 			.osc_ppm = dev->osc_ppm,
 			.noise_figure_db = dev->noise_figure_db,
-			.tx_full_scale_dbm = dev->tx_power_dbm + PEAK_ROOM_DB,
+			.tx_full_scale_dbm = level_full_scale_dbm((float)dev->tx_power_dbm),
 			.rx_full_scale_dbm = RX_FULL_SCALE_DBM,
 			.start_offset_samples = start * START_SLOTS * (double)l->num.slot_len,
 		};

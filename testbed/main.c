@@ -13,6 +13,7 @@ int cmd_attach(int argc, char **argv);
 int cmd_phy_csi(int argc, char **argv);
 int cmd_phy_acquire(int argc, char **argv);
 int cmd_phy_profiles(int argc, char **argv);
+int cmd_phy_levels(int argc, char **argv);
 int cmd_phy_bler(int argc, char **argv);
 int cmd_phy_plot(int argc, char **argv);
 int cmd_phy_bench(int argc, char **argv);
@@ -29,6 +30,7 @@ static const struct cli_command commands[] = {
 	{ "phy csi", "compare estimated channels with the true ones", cmd_phy_csi },
 	{ "phy acquire", "find the sync signal, or an access preamble, many times from cold", cmd_phy_acquire },
 	{ "phy profiles", "list the numerologies that have a name", cmd_phy_profiles },
+	{ "phy levels", "measure peaks, clipping and the adjacent channel of all that is sent", cmd_phy_levels },
 	{ "phy bler", "block error rates over SNR, of the whole chain through simulated channels", cmd_phy_bler },
 	{ "phy plot", "draw error rates, spectrum or constellation as SVG", cmd_phy_plot },
 	{ "phy bench", "time the chains of the PHY and their stages on one core", cmd_phy_bench },

@@ -1,6 +1,7 @@
 /* The slot layout against the tables of notes/phy.md, counted out independently, for several bandwidths. */
 #include "phy/layout.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,6 +153,51 @@ static void sixteen_devices_take_turns_and_eight_do_not(void **state)
 		}
 }
 
+/* Every RE has one use, and those of data are the ones that blocks of the whole band fill. */
+static void uses_and_data_lists_agree(void **state)
+{
+	(void)state;
+	static uint32_t re[LAYOUT_RE_MAX];
+	static uint8_t is_data[LAYOUT_RE_MAX];
+	for (size_t i = 0; i < 3; i++) {
+		struct layout *l = make(i);
+		for (uint64_t slot = 0; slot < 10; slot++)
+			for (int uplink = 0; uplink < 2; uplink++) {
+				struct rb_set all = layout_ul_rbs(l, uplink ? slot : 1);
+				size_t n = uplink ? layout_ul_data(l, &all, re) : layout_dl_data(l, slot, &all, re);
+				memset(is_data, 0, sizeof is_data);
+				for (size_t j = 0; j < n; j++)
+					is_data[re[j]] = 1;
+				for (size_t j = 0; j < num.n_symbols * num.n_sc; j++)
+					assert_int_equal(is_data[j], layout_use(l, uplink, slot, j / num.n_sc,
+					                                        j % num.n_sc) == LAYOUT_DATA);
+			}
+		layout_destroy(l);
+	}
+}
+
+/* The default: 3 of 14 symbols control, 2 x 72 of 3024 RE pilots, a symbol in ten slots sync; uplink 2 x 108 RE
+ * pilots, two symbols control, one sounding, 72 x 11 RE in ten slots access, 72 of which would be pilots. */
+static void overhead_stays_below_35_percent(void **state)
+{
+	(void)state;
+	struct layout *l = make(0);
+	double share[LAYOUT_USES];
+	layout_shares(l, false, share);
+	assert_true(fabs(share[LAYOUT_CONTROL] - 3 / 14.0) < 1e-9);
+	assert_true(fabs(share[LAYOUT_PILOTS] - 144 / 3024.0) < 1e-9);
+	assert_true(fabs(share[LAYOUT_SYNC] - 1 / 140.0) < 1e-9);
+	assert_true(share[LAYOUT_SOUNDING] == 0 && share[LAYOUT_ACCESS] == 0);
+	assert_true(1 - share[LAYOUT_DATA] <= 0.35);
+	layout_shares(l, true, share);
+	assert_true(fabs(share[LAYOUT_CONTROL] - 2 / 14.0) < 1e-9);
+	assert_true(fabs(share[LAYOUT_SOUNDING] - 1 / 14.0) < 1e-9);
+	assert_true(fabs(share[LAYOUT_ACCESS] - 72 * 11 / 30240.0) < 1e-9);
+	assert_true(fabs(share[LAYOUT_PILOTS] - (2160 - 72) / 30240.0) < 1e-9);
+	assert_true(1 - share[LAYOUT_DATA] <= 0.35);
+	layout_destroy(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +208,8 @@ int main(void)
 		cmocka_unit_test(rbs_outside_the_band_hold_nothing),
 		cmocka_unit_test(access_slots_keep_six_rbs_free),
 		cmocka_unit_test(combs_of_eight_devices_cover_the_band_once),
+		cmocka_unit_test(uses_and_data_lists_agree),
+		cmocka_unit_test(overhead_stays_below_35_percent),
 		cmocka_unit_test(sixteen_devices_take_turns_and_eight_do_not),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

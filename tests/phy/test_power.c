@@ -75,6 +75,9 @@ static void no_symbol_exceeds_the_maximum_power(void **state)
 		for (size_t n = 1; n <= 18; n++)
 			assert_true((double)ul_power_data_re_dbm(&p, n) + 10 * log10(12.0 * (double)n) < 20 + 1e-3);
 		assert_true((double)ul_power_comb_re_dbm(&p) + 10 * log10(27) < 20 + 1e-3);
+		p.n_rb = 9; /* combs of 14 and 13 RE */
+		assert_true((double)ul_power_comb_re_dbm(&p) + 10 * log10(14) < 20 + 1e-3);
+		assert_true(ul_power_comb_re_dbm(&p) > ul_power_data_re_dbm(&p, 9) + 8.87f);
 	}
 }
 

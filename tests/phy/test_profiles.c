@@ -276,7 +276,8 @@ static void uplink_round_trip(struct air *a)
 			assert_true(got.ack == sent.ack && got.buffer_bytes == sent.buffer_bytes);
 			double power_db, error_db;
 			compare(a, &csi, &c[d], &power_db, &error_db);
-			assert_near(csi.snr_mean_db, 25 + power_db, 2);
+			/* noise of one slot from a few degrees of freedom in each comb */
+			assert_near(csi.snr_mean_db, 25 + power_db, 4);
 			assert_true(error_db < -25);
 			assert_int_equal(ul_rx_data(rx, d, &g[d], NULL, a->got, &n_got, NULL), 0);
 			assert_int_equal(n_got, n[d]);

@@ -81,6 +81,56 @@ static void it_lies_in_the_middle_with_the_power_of_a_full_symbol(void **state)
 	}
 }
 
+/* Peak over mean of what a device sends, at four times the sample rate. */
+static double comb_peak_db(const struct numerology *num, const float complex *seq, size_t comb)
+{
+	double peak = 0, mean = 0;
+	size_t n = 4 * num->n_fft;
+	for (size_t t = 0; t < n; t++) {
+		double complex sum = 0;
+		for (size_t k = comb; k < num->n_sc; k += SOUNDING_STEP)
+			sum += (double complex)seq[k] *
+			       cexp(I * 2 * M_PI * numerology_offset(num, k) * (double)t / (double)n);
+		mean += creal(sum * conj(sum)) / (double)n;
+		peak = fmax(peak, creal(sum * conj(sum)));
+	}
+	return 10 * log10(peak / mean);
+}
+
+static void sounding_has_low_peaks_in_every_comb_and_cell(void **state)
+{
+	(void)state;
+	for (int wide = 0; wide < 2; wide++) {
+		struct numerology num = num_of(wide);
+		float complex seq[PHY_SC_MAX];
+		for (uint32_t cell = 0; cell < 64; cell += 9) {
+			sequence_sounding(&num, cell, seq);
+			for (size_t k = 0; k < num.n_sc; k++)
+				assert_true(fabsf(cabsf(seq[k]) - 1) < 1e-6f);
+			for (size_t comb = 0; comb < SOUNDING_STEP; comb++)
+				assert_true(comb_peak_db(&num, seq, comb) < (wide ? 4.5 : 5.5));
+		}
+	}
+}
+
+/* What one comb leaks into its neighbour looks like no path within half a prefix: a chirp of twice the rate. */
+static void neighbouring_combs_do_not_look_alike(void **state)
+{
+	(void)state;
+	struct numerology num = num_of(true);
+	float complex seq[PHY_SC_MAX];
+	sequence_sounding(&num, 5, seq);
+	for (size_t comb = 0; comb + 1 < SOUNDING_STEP; comb++)
+		for (double delay = -9; delay <= 9; delay += 0.5) {
+			double complex sum = 0;
+			size_t n = 0;
+			for (size_t k = comb; k + 1 < num.n_sc; k += SOUNDING_STEP, n++)
+				sum += (double complex)(seq[k] * conjf(seq[k + 1])) *
+				       cexp(I * 2 * M_PI * numerology_offset(&num, k) * delay / (double)num.n_fft);
+			assert_true(cabs(sum) / (double)n < 0.35);
+		}
+}
+
 static int by_value(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -140,6 +190,8 @@ int main(void)
 		cmocka_unit_test(both_have_the_autocorrelation_of_an_m_sequence),
 		cmocka_unit_test(the_three_cells_are_shifts_by_a_third),
 		cmocka_unit_test(it_lies_in_the_middle_with_the_power_of_a_full_symbol),
+		cmocka_unit_test(sounding_has_low_peaks_in_every_comb_and_cell),
+		cmocka_unit_test(neighbouring_combs_do_not_look_alike),
 		cmocka_unit_test(seeds_of_all_uses_cells_and_indices_differ),
 		cmocka_unit_test(sequences_of_neighbouring_indices_are_as_unlike_as_random_ones),
 	};
