@@ -143,6 +143,27 @@ static void pilots_are_as_dense_as_asked(void **state)
 	assert_int_equal(n.pilot_step, 6);
 }
 
+static void edges_are_the_128th_part_of_a_symbol_or_as_long_as_asked(void **state)
+{
+	(void)state;
+	struct numerology_config c = { .rate_hz = 7.68e6, .scs_hz = 30e3, .n_rb = 18, .n_symbols = 14 };
+	for (c.taper = TAPER_USUAL; c.taper <= 9; c.taper++) {
+		struct numerology n;
+		assert_int_equal(numerology_create(&n, &c, NULL, 0), 0);
+		assert_int_equal(n.taper, c.taper == TAPER_USUAL ? 2 : c.taper);
+		assert_int_equal(numerology_clean_prefix(&n), 18 - n.taper);
+		assert_true(numerology_backoff(&n) <= numerology_clean_prefix(&n) / 4);
+	}
+	static const int impossible[] = { 10, -2, 1000 };
+	for (size_t i = 0; i < sizeof impossible / sizeof impossible[0]; i++) {
+		struct numerology n;
+		char why[NUMEROLOGY_WHY_BYTES] = "";
+		c.taper = impossible[i];
+		assert_int_equal(numerology_create(&n, &c, why, sizeof why), -EINVAL);
+		assert_non_null(strstr(why, "taper"));
+	}
+}
+
 static void rb_sets_hold_all_110_blocks_apart(void **state)
 {
 	(void)state;
@@ -184,6 +205,7 @@ int main(void)
 		cmocka_unit_test(odd_fft_lengths_make_whole_slots_of_14_symbols),
 		cmocka_unit_test(slots_of_7_symbols_last_half_as_long),
 		cmocka_unit_test(pilots_are_as_dense_as_asked),
+		cmocka_unit_test(edges_are_the_128th_part_of_a_symbol_or_as_long_as_asked),
 		cmocka_unit_test(rb_sets_hold_all_110_blocks_apart),
 		cmocka_unit_test(rb_set_within_finds_blocks_outside_the_band),
 	};

@@ -177,6 +177,14 @@ static void a_radio_profile_sets_the_shape_and_keys_beside_it_change_it(void **s
 	assert_int_equal(config_set(&config, "radio.profile=1.92M-15k", err, sizeof err), 0);
 	assert_int_equal(config.radio.n_rb, 9);
 	refused("radio:\n  profile: 10M\n", 2, "radio.profile: there is no profile \"10M\"");
+	assert_int_equal(load("radio: { pilot_step: 4, taper_samples: 0 }\n"), 0);
+	assert_int_equal(config_numerology(&config.radio, &num, err, sizeof err), 0);
+	assert_int_equal(num.pilot_step, 4);
+	assert_int_equal(num.taper, 0);
+	assert_int_equal(load("radio: { pilot_step: 5 }\n"), -EINVAL);
+	assert_non_null(strstr(err, "pilots"));
+	assert_int_equal(load("radio: { taper_samples: 10 }\n"), -EINVAL);
+	assert_non_null(strstr(err, "taper"));
 }
 
 static void what_is_not_yaml_is_refused(void **state)
