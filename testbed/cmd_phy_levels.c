@@ -75,17 +75,25 @@ static struct grant grant_of(struct bench *b, uint64_t slot, size_t n_rb)
 	return g;
 }
 
+/* To some device, with random contents. Is there room for it? */
+static bool send_message(struct bench *b, unsigned level)
+{
+	const struct dci dci = {
+		.device = (uint8_t)(draw(b) % PHY_DEVICES_MAX),
+		.has_command = true,
+		.command = { .timing = (int8_t)(draw(b) % 64), .power_step_db = (int8_t)(draw(b) % 4) },
+	};
+	return dl_tx_dci(b->dl, &dci, level) == 0;
+}
+
 static void send_downlink(struct bench *b, uint64_t slot, size_t n_rb, size_t messages)
 {
-	struct sysinfo si = { .slot = (uint32_t)draw(b), .n_groups = 1, .version = DCI_VERSION };
 	struct grant g = grant_of(b, 1, n_rb);
 	size_t n = dl_tb_bytes(b->layout, &g);
 	dl_tx_begin(b->dl, slot);
 	for (unsigned level = 8; level > 0; level /= 2)
-		while (messages > 0 && dl_tx_sysinfo(b->dl, &si, level) == 0) {
+		while (messages > 0 && send_message(b, level))
 			messages--;
-			si.slot = (uint32_t)draw(b);
-		}
 	fill_block(b, n);
 	dl_tx_data(b->dl, 0, &g, b->tb, n);
 	dl_tx_finish(b->dl, b->clean);
@@ -130,9 +138,8 @@ static void build_uplink_control(struct bench *b, uint64_t i, size_t n_rb)
 	struct ul_tx *tx = b->ul[i % TALKERS];
 	struct uci u = { .ack = UCI_ACK,
 		         .buffer_bytes = (uint32_t)(draw(b) % UCI_BUFFER_MAX),
-		         .headroom_db = (float)(draw(b) % 32) - 21,
-		         .report_rb = (int16_t)(draw(b) % b->num.n_rb),
-		         .report_snr_db = 0.5f * (float)(draw(b) % 120) - 20 };
+		         .turn = uci_turn(10 * i, b->num.n_rb),
+		         .value_db = 0.5f * (float)(draw(b) % 80) };
 	ul_tx_begin(tx, 10 * i);
 	ul_tx_control(tx, &u);
 	finish_uplink(b, tx, n_rb);
