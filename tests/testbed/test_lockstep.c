@@ -314,6 +314,16 @@ static void a_device_dark_for_long_comes_back_through_search(void **state)
 	scene_close(s);
 }
 
+static void so_does_one_whose_clock_is_20_ppm_off(void **state)
+{
+	(void)state;
+	static const char *const sets[] = { "devices[0].osc_ppm=20", NULL };
+	struct scene *s = run_through_an_outage(900, sets);
+	assert_true(device_stats(lockstep_device(scene_lockstep(s), 0)).transitions[DEVICE_SEARCH] >= 1);
+	assert_true(cell_device_stats(scene_cell(s), 0).attaches >= 2);
+	scene_close(s);
+}
+
 static void a_short_fade_costs_time_but_no_connection(void **state)
 {
 	(void)state;
@@ -523,6 +533,7 @@ int main(void)
 		cmocka_unit_test(a_device_that_dies_in_a_run_ends_it_with_one_line),
 		cmocka_unit_test(a_lost_device_comes_back_through_access),
 		cmocka_unit_test(a_device_dark_for_long_comes_back_through_search),
+		cmocka_unit_test(so_does_one_whose_clock_is_20_ppm_off),
 		cmocka_unit_test(a_short_fade_costs_time_but_no_connection),
 		cmocka_unit_test(a_device_lost_while_idle_is_waited_for),
 		cmocka_unit_test(lost_grants_are_repaired),

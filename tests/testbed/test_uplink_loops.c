@@ -80,6 +80,44 @@ static void the_range_is_a_limit_of_the_configuration(void **state)
 	free(c);
 }
 
+/* ---- oscillators ---- */
+
+/* 70 kHz off in the downlink, 68 in the uplink, more than two subcarriers: the base station hears them on its carrier,
+ * and in their slots. */
+static void devices_20_ppm_off_are_heard_on_the_carrier(void **state)
+{
+	(void)state;
+	static const char *const sets[] = { "devices[0].osc_ppm=20", "devices[1].osc_ppm=-20", NULL };
+	struct scene *s = scene_open(two_devices, sets);
+	struct lockstep *l = scene_lockstep(s);
+	scene_attach(s);
+	assert_int_equal(session_settle(s->session, 400), 0);
+	unsigned n[2] = { 0 };
+	for (int i = 0; i < 200; i++) {
+		assert_int_equal(session_settle(s->session, 1), 0);
+		for (unsigned k = 0; k < 2; k++) {
+			const struct csi *csi = cell_csi(scene_cell(s), k);
+			const struct device_sent *sent = csi ? device_sent(lockstep_device(l, k), csi->slot) : NULL;
+			struct truth t;
+			if (!sent)
+				continue;
+			truth_uplink(l, &s->config, k, sent, csi, &t);
+			assert_true(fabs(t.cfo_hz) < 60); /* of 30 kHz */
+			assert_true(fabs(sent->nco_hz) > 60e3);
+			n[k]++;
+		}
+	}
+	if (scene_prompt(s, 4))
+		fail_msg("%s", s->err);
+	assert_same_as_unsplit(s, 4);
+	for (unsigned k = 0; k < 2; k++) {
+		assert_in_range(n[k], 190, 200);
+		assert_true(fabsf(cell_device_stats(scene_cell(s), k).late_samples) < 2.5f);
+		assert_int_equal(cell_device_stats(scene_cell(s), k).losses, 0);
+	}
+	scene_close(s);
+}
+
 /* ---- timing, on the wire ---- */
 
 /* The device's uplink goes out late by so much, and nobody but the base station's loop knows. */
@@ -175,6 +213,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(devices_at_0_300_and_900_m_share_every_uplink_slot),
 		cmocka_unit_test(the_range_is_a_limit_of_the_configuration),
+		cmocka_unit_test(devices_20_ppm_off_are_heard_on_the_carrier),
 		cmocka_unit_test(a_device_that_is_late_is_brought_forward),
 		cmocka_unit_test(a_path_loss_off_by_6_db_is_made_good),
 		cmocka_unit_test(a_device_at_full_power_is_left_there),
