@@ -399,7 +399,7 @@ static void grants_and_blocks_of_nonsense_do_no_harm(void **state)
 	for (int i = 0; i < 1500; i++) {
 		bool answer = i % 50 == 49;
 		b.dci = (struct dci){ .has_command = answer,
-			              .command = { .access_answer = answer, .timing = answer ? (int8_t)(i % 128) : 0 },
+			              .command = { .access_answer = answer, .timing = (int8_t)(answer * (i % 128)) },
 			              .has_dl = !answer,
 			              .has_ul = !answer && i % 3 > 0 };
 		b.dci.dl = random_grant(&b.random);
