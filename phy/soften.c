@@ -6,10 +6,10 @@
 #include <string.h>
 
 enum {
-	FINE_BITS = 4, /* a step of the decoder is 2^this of the integers here */
+	FINE_BITS = LDPC_LLR_STEPS > 4 ? 4 : 5, /* a step of the decoder is 2^this of the integers here */
 	FINE = 1 << FINE_BITS,
-	EDGE = 127 * 16 * FINE, /* gain times points on an axis: fits 16 bits */
-	PAST = 128 * FINE,      /* a metric from here on is clipped in any case */
+	EDGE = 32512, /* most gain times 2^bits of an axis: coordinates and the places between points fit 16 bits */
+	PAST = 127 * FINE, /* a metric from here on is clipped in any case; 8 of them fit 16 bits */
 };
 
 /* Half the distance between neighbours at unit mean power, of qm / 2 - 1. */

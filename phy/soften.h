@@ -8,8 +8,8 @@
  * What phy/equalize.h, modem_demap and gold_flip_llr do one after the other in floating point, to within the rounding: with
  * x = Re(y conj h) / (|h|^2 unit), the coordinate in half distances between neighbouring points, the metrics of an axis
  * are sums of |x|, |x| - 2, .. times 4 unit^2 |h|^2 / noise. That needs no division, and 16 bits a number: the unit of
- * these integers is 1/16 of a step of the decoder. The gain stops at 127 (256QAM) .. 1016 steps (QPSK) a half
- * distance: there every decision is beyond doubt.
+ * these integers is 1/32 of a step of the decoder. The gain stops at 63 (256QAM) .. 508 steps (QPSK) a half distance:
+ * there every decision is beyond doubt.
  */
 #ifndef PHY_SOFTEN_H
 #define PHY_SOFTEN_H

@@ -30,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 20, TB_BYTES_LIMIT = 1 << 20, TB_SYMBOLS_LIMIT = 1 << 20 };
+enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 32, TB_BYTES_LIMIT = 1 << 20, TB_SYMBOLS_LIMIT = 1 << 20 };
 
 struct tb_format {
 	size_t n_bytes;   /* of the transport block, without its CRC; one of the sizes tb_size_fit gives */
