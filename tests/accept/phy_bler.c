@@ -3,6 +3,7 @@
  *
  *     phy_bler [-n n_re] [-t trials] [-s seed] [-m index] [-v n]  transport blocks, every MCS or one; after n
  *                                                                  transmissions (versions 0, 2, 3, 1)
+ *     phy_bler -w blocks [-s seed]                                how many come out wrong of blocks near the waterfall
  *     phy_bler -c payload_bits [-t trials] [-s seed]              control codewords on 54, 108, 216 and 432 RE, 10 and 1 %
  *
  * Blocks go through encoder, scrambling, mapping, noise of a known level, demapping and decoder (tests/phy/coded_link.h).
@@ -91,6 +92,32 @@ static int measure_mcs(size_t first, size_t last, size_t n_re, size_t n_versions
 	return 0;
 }
 
+/* Blocks of 2 RB near the waterfall, every MCS in turn, in up to four transmissions of which the first is expected to
+ * fail. Exit status 1 if one was delivered with other bytes than were sent. */
+static int count_wrong(size_t n_blocks, uint64_t seed)
+{
+	size_t lost = 0, wrong = 0, decoded = 0;
+
+	for (size_t i = 0; i < mcs_count(); i++) {
+		static const double below_db[] = { 0, 3, 5, 7, 9 }; /* a guess of what n transmissions gain */
+		struct harq h = { .n_versions = 0 };
+		if (!coded_link_init(&h.link, mcs_get(i), 240, seed + i))
+			return 1;
+		for (size_t k = 0; k < n_blocks / mcs_count() + (i < n_blocks % mcs_count()); k++) {
+			size_t n = 1 + k % 4;
+			double snr_db = (double)mcs_get(i)->snr_db + 0.2 - below_db[n - 1];
+			h.n_versions = n;
+			lost += link_error_rate(&h, snr_db, 1) > 0;
+			decoded += h.link.n_decoded;
+		}
+		wrong += h.link.n_wrong;
+		coded_link_free(&h.link);
+	}
+	printf("blocks %zu, decodings %zu, lost %zu, delivered wrong %zu, seed %llu\n", n_blocks, decoded, lost, wrong,
+	       (unsigned long long)seed);
+	return wrong > 0;
+}
+
 struct control {
 	struct cw_coder *coder;
 	struct awgn random;
@@ -145,11 +172,11 @@ static int measure_control(size_t payload_bits, int trials, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-	size_t n_re = 2232, first = 0, last = mcs_count() - 1, payload_bits = 0, n_versions = 1;
+	size_t n_re = 2232, first = 0, last = mcs_count() - 1, payload_bits = 0, n_versions = 1, n_wrong = 0;
 	int trials = 100;
 	uint64_t seed = 1;
 
-	for (int opt; (opt = getopt(argc, argv, "n:t:s:m:c:v:")) != -1;) {
+	for (int opt; (opt = getopt(argc, argv, "n:t:s:m:c:v:w:")) != -1;) {
 		if (opt == 'n')
 			n_re = strtoul(optarg, NULL, 10);
 		else if (opt == 't')
@@ -160,11 +187,15 @@ int main(int argc, char **argv)
 			first = last = strtoul(optarg, NULL, 10);
 		else if (opt == 'c')
 			payload_bits = strtoul(optarg, NULL, 10);
+		else if (opt == 'w')
+			n_wrong = strtoul(optarg, NULL, 10);
 		else if (opt == 'v' && (n_versions = strtoul(optarg, NULL, 10)) >= 1 && n_versions <= 4)
 			;
 		else
 			return 2;
 	}
+	if (n_wrong)
+		return count_wrong(n_wrong, seed);
 	return payload_bits ? measure_control(payload_bits, trials, seed)
 	                    : measure_mcs(first, last, n_re, n_versions, trials, seed);
 }
