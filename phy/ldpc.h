@@ -9,9 +9,16 @@
  * A codeword is n_cols columns of z bits, the first n_info of them information; element i of column c stands at
  * c * z + i. Check i of row r says: the sum over the row's edges of element (i + shift) % z of the edge's column is 0.
  *
- * The decoder is layered offset min-sum on integers (Chen et al., "Reduced-complexity decoding of LDPC codes", IEEE
- * Trans. Commun. 2005): int16 posteriors, int8 check messages, the z checks of a row as lanes of the vector unit. The
- * offset belongs to channel values of LDPC_LLR_STEPS integers a unit of log likelihood ratio.
+ * The decoder is layered min-sum on int8, the z checks of a row as lanes of the vector unit (AVX-512, AVX2 or what the
+ * compiler makes of plain C: chosen when the program runs, the bits are the same). What a check tells a column is the
+ * smallest magnitude m1 of its other columns, less an offset (Chen et al., "Reduced-complexity decoding of LDPC codes",
+ * IEEE Trans. Commun. 2005), and less again when the second smallest, m2, is near:
+ *
+ *     |message| = max(0, m1 - 1 - max(0, 2 - (m2 - m1)))
+ *
+ * in steps of 1 / LDPC_LLR_STEPS. The second term follows log(1 + exp(m1 - m2)) of the exact sum of two. Magnitudes count
+ * as 64 at most, channel values as 60. Posteriors saturate at +-127; of a message that drives one there, only what it
+ * added is kept, so that it can be taken off again: otherwise there is an error floor.
  */
 #ifndef PHY_LDPC_H
 #define PHY_LDPC_H
@@ -25,7 +32,8 @@ enum {
 	LDPC_COLS_MAX = 68,
 	LDPC_ROWS_MAX = 46,
 	LDPC_EDGES_MAX = 316,
-	LDPC_LLR_STEPS = 8
+	LDPC_CORE_ROWS = 4, /* rows from here on each have a parity column that no other row has */
+	LDPC_LLR_STEPS = 3
 };
 
 struct ldpc_edge {
@@ -61,10 +69,16 @@ int ldpc_code_init(struct ldpc_code *code, const struct ldpc_graph *graph, size_
  * first n_rows rows (at least 4); the rest is left alone. */
 void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows);
 
-struct ldpc_decoder; /* work space, about 250 kB, for every code */
+struct ldpc_decoder; /* work space, about 200 kB, for every code; one thread at a time */
 
-struct ldpc_decoder *ldpc_decoder_create(void); /* NULL with errno ENOMEM */
-void ldpc_decoder_destroy(struct ldpc_decoder *d);
+/* NULL with errno ENOMEM. */
+struct ldpc_decoder *ldpc_decoder_create(void);
+
+/* With a kernel of choice, "avx512", "avx2" or "portable"; NULL: the fastest here. NULL with errno ENOMEM, or ENOTSUP
+ * when there is none of that name or the processor does not run it. */
+struct ldpc_decoder *ldpc_decoder_create_kernel(const char *kernel);
+void ldpc_decoder_destroy(struct ldpc_decoder *d); /* NULL is fine */
+const char *ldpc_kernel_name(const struct ldpc_decoder *d);
 
 /* llr: n_cols * z channel values times LDPC_LLR_STEPS, positive = 0, 0 = not received. bits: n_info * z decisions, one
  * a byte, always written. Returns the number of iterations, 1 .. max_iterations, when all checks hold; -EBADMSG when

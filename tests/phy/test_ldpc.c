@@ -245,7 +245,7 @@ static void receive(const struct ldpc_code *code, const uint8_t *c, size_t n_col
 	memset(llr, 0, code->graph->n_cols * z);
 	for (size_t i = 2 * z; i < n_cols * z; i++) {
 		double y = 1 - 2 * c[i] + sqrt(2 * noise_var) * (double)crealf(awgn_noise(g));
-		llr[i] = (int8_t)fmax(-127, fmin(127, rint(8 * 2 * y / noise_var)));
+		llr[i] = (int8_t)fmax(-127, fmin(127, rint(LDPC_LLR_STEPS * 2 * y / noise_var)));
 	}
 }
 
@@ -287,14 +287,76 @@ static void every_lifting_size_decodes_at_low_middle_and_high_rates(void **state
 	}
 }
 
-/* K = 3840, rate 1/2. Polyanskiy's normal approximation puts 1 % of block errors for n = 7680 at an Eb/N0 of about 0.6
- * dB; layered min-sum is known to need about a decibel more with 8 iterations and half of that with 20. */
+/* BPSK at rate 1/2 reaches Shannon's limit of two dimensions at 0.19 dB of Eb/N0. Polyanskiy's normal approximation puts
+ * 1 % of block errors 0.25 dB above that for n = 16896, and 0.4 dB for n = 7680; layered min-sum is known to need about
+ * half a decibel more with 20 iterations. */
 static void the_waterfall_at_rate_a_half_is_where_it_belongs(void **state)
 {
 	(void)state;
 	assert_true(count_errors(&ldpc_bg2, 384, 22, 0.2, 20, 50, 1) >= 49);
-	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.6, 20, 200, 2) <= 4);
-	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.9, 8, 200, 3) <= 6);
+	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.3, 20, 200, 2) <= 6);
+	assert_true(count_errors(&ldpc_bg2, 384, 22, 1.8, 8, 200, 3) <= 6);
+	assert_true(count_errors(&ldpc_bg1, 384, 46, 0.4, 20, 20, 4) >= 19);
+	assert_true(count_errors(&ldpc_bg1, 384, 46, 1.1, 20, 200, 5) <= 6);
+}
+
+/* Strong values leave no room in eight bits; neither they nor a few strong lies may do harm. */
+static void saturated_values_decode_with_one_in_two_hundred_inverted(void **state)
+{
+	static uint8_t c[CODEWORD_MAX], bits[CODEWORD_MAX];
+	static int8_t llr[CODEWORD_MAX];
+	struct ldpc_decoder *d = ldpc_decoder_create();
+	struct awgn g = { 14 };
+
+	(void)state;
+	assert_non_null(d);
+	for (int k = 0; k < 200; k++) {
+		const struct ldpc_graph *graph = graphs[k % N_GRAPHS];
+		struct ldpc_code code;
+		size_t z = k % 3 ? 384 : 208, end = (graph->n_info * 2 + 2) * z; /* rate 1/2 */
+		ldpc_code_init(&code, graph, z);
+		random_codeword(&code, &g, c);
+		memset(llr, 0, sizeof llr);
+		for (size_t i = 2 * z; i < end; i++)
+			llr[i] = (c[i] != 0) == (awgn_uniform(&g) > 0.005) ? -127 : 127;
+		assert_in_range(ldpc_decode(d, &code, llr, bits, 20), 1, 20);
+		assert_memory_equal(bits, c, graph->n_info * z);
+	}
+	ldpc_decoder_destroy(d);
+}
+
+/* Half of the information is filler, told to the decoder as certain: what was sent at rate 1/2 is then of rate 1/3. */
+static void known_filler_bits_help(void **state)
+{
+	static uint8_t c[CODEWORD_MAX], bits[CODEWORD_MAX];
+	static int8_t llr[CODEWORD_MAX];
+	struct ldpc_decoder *d = ldpc_decoder_create();
+	struct awgn g = { 15 };
+	struct ldpc_code code;
+	size_t z = 96, known = 11 * z, end = 22 * z;
+
+	(void)state;
+	assert_non_null(d);
+	ldpc_code_init(&code, &ldpc_bg1, z);
+	for (int k = 0; k < 100; k++) {
+		awgn_bits(&g, c, end);
+		memset(c + known, 0, end - known);
+		ldpc_encode(&code, c, ldpc_bg1.n_rows);
+		receive(&code, c, 46, 0.0, &g, llr); /* without them, far below the waterfall */
+		assert_int_equal(ldpc_decode(d, &code, llr, bits, 20), -EBADMSG);
+		memset(llr + known, 127, end - known);
+		assert_in_range(ldpc_decode(d, &code, llr, bits, 20), 1, 20);
+		assert_memory_equal(bits, c, end);
+	}
+	ldpc_decoder_destroy(d);
+}
+
+/* At these SNR, half a decibel and more above the waterfall, only a floor can stop a block. */
+static void no_error_floor_shows(void **state)
+{
+	(void)state;
+	assert_int_equal(count_errors(&ldpc_bg1, 384, 29, 3.7, 20, 1000, 6), 0);
+	assert_int_equal(count_errors(&ldpc_bg2, 52, 52, 2.0, 20, 1000, 7), 0);
 }
 
 static void a_clean_word_takes_few_iterations_and_noise_takes_all_and_fails(void **state)
@@ -349,6 +411,100 @@ static void what_was_decoded_before_leaves_no_trace(void **state)
 	ldpc_decoder_destroy(used);
 }
 
+enum input { NOISY, RANDOM, EXTREME, N_INPUTS };
+
+static void make_input(const struct ldpc_code *code, enum input input, struct awgn *g, int8_t *llr)
+{
+	static uint8_t c[CODEWORD_MAX];
+	const struct ldpc_graph *graph = code->graph;
+	size_t n = graph->n_cols * code->z;
+
+	random_codeword(code, g, c);
+	receive(code, c, graph->n_info + 12, 2.5, g, llr);
+	for (size_t i = 0; i < n && input != NOISY; i++) {
+		int8_t x = (int8_t)(awgn_u64(g) >> 40);
+		llr[i] = input == RANDOM ? x : x < -10 ? -128 : x < 10 ? 0 : 127;
+	}
+}
+
+/* After one iteration the posteriors differ in every bit that a wrong lane would touch; after several, all over. */
+static void assert_same_as_portable(struct ldpc_decoder *d, struct ldpc_decoder *portable)
+{
+	static uint8_t expected[CODEWORD_MAX], bits[CODEWORD_MAX];
+	static int8_t llr[CODEWORD_MAX];
+	struct awgn g = { 16 };
+
+	for (size_t z = ldpc_lifting_size(1); z; z = ldpc_lifting_size(z + 1))
+		for (int k = 0; k < N_GRAPHS * N_INPUTS; k++) {
+			struct ldpc_code code;
+			ldpc_code_init(&code, graphs[k % N_GRAPHS], z);
+			make_input(&code, (enum input)(k / N_GRAPHS), &g, llr);
+			for (unsigned iterations = 1; iterations <= 6; iterations += 5) {
+				int rc = ldpc_decode(portable, &code, llr, expected, iterations);
+				assert_int_equal(ldpc_decode(d, &code, llr, bits, iterations), rc);
+				assert_memory_equal(bits, expected, code.graph->n_info * z);
+			}
+		}
+}
+
+static void every_kernel_gives_the_same_bits(void **state)
+{
+	static const char *const names[] = { "avx512", "avx2" };
+	struct ldpc_decoder *portable = ldpc_decoder_create_kernel("portable");
+
+	(void)state;
+	assert_non_null(portable);
+	assert_string_equal(ldpc_kernel_name(portable), "portable");
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		struct ldpc_decoder *d = ldpc_decoder_create_kernel(names[i]);
+		if (!d) {
+			assert_int_equal(errno, ENOTSUP);
+			print_message("this machine does not run the kernel %s: not compared\n", names[i]);
+			continue;
+		}
+		assert_string_equal(ldpc_kernel_name(d), names[i]);
+		assert_same_as_portable(d, portable);
+		ldpc_decoder_destroy(d);
+	}
+	ldpc_decoder_destroy(portable);
+}
+
+static void a_kernel_of_another_name_is_refused(void **state)
+{
+	(void)state;
+	errno = 0;
+	assert_null(ldpc_decoder_create_kernel("avx"));
+	assert_int_equal(errno, ENOTSUP);
+}
+
+/* One parity bit is inverted, and so strong that its row, the only one that has it, can't mend it at once. */
+static void success_is_a_codeword_in_every_row_that_was_received(void **state)
+{
+	static uint8_t c[CODEWORD_MAX], bits[CODEWORD_MAX];
+	static int8_t llr[CODEWORD_MAX];
+	struct ldpc_decoder *d = ldpc_decoder_create();
+	struct awgn g = { 17 };
+
+	(void)state;
+	assert_non_null(d);
+	for (int k = 0; k < N_GRAPHS; k++) {
+		const struct ldpc_graph *graph = graphs[k];
+		struct ldpc_code code;
+		ldpc_code_init(&code, graph, 40);
+		random_codeword(&code, &g, c);
+		for (size_t i = 0; i < graph->n_cols * code.z; i++)
+			llr[i] = c[i] ? -5 : 5;
+		assert_int_equal(ldpc_decode(d, &code, llr, bits, 1), 1);
+		for (size_t row = LDPC_CORE_ROWS; row < graph->n_rows; row++) {
+			size_t i = (graph->n_info + row) * code.z + row % code.z; /* parity of this row alone */
+			llr[i] = c[i] ? 127 : -127;
+			assert_int_equal(ldpc_decode(d, &code, llr, bits, 1), -EBADMSG);
+			llr[i] = c[i] ? -5 : 5;
+		}
+	}
+	ldpc_decoder_destroy(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +517,12 @@ int main(void)
 		cmocka_unit_test(a_lift_that_is_no_lifting_size_is_refused),
 		cmocka_unit_test(every_lifting_size_decodes_at_low_middle_and_high_rates),
 		cmocka_unit_test(the_waterfall_at_rate_a_half_is_where_it_belongs),
+		cmocka_unit_test(saturated_values_decode_with_one_in_two_hundred_inverted),
+		cmocka_unit_test(known_filler_bits_help),
+		cmocka_unit_test(no_error_floor_shows),
+		cmocka_unit_test(every_kernel_gives_the_same_bits),
+		cmocka_unit_test(a_kernel_of_another_name_is_refused),
+		cmocka_unit_test(success_is_a_codeword_in_every_row_that_was_received),
 		cmocka_unit_test(a_clean_word_takes_few_iterations_and_noise_takes_all_and_fails),
 		cmocka_unit_test(what_was_decoded_before_leaves_no_trace),
 	};
