@@ -12,6 +12,7 @@
 #include "phy/power.h"
 #include "phy/ul.h"
 #include "radio/ether.h"
+#include "radio/gauss.h"
 #include "testbed/cli.h"
 #include "testbed/config.h"
 #include "testbed/spread.h"
@@ -37,7 +38,9 @@ struct search {
 	const char *dir_name;
 	double snr_db, cfo_hz, distance_m;
 	int64_t trials, periods;
-	bool full; /* downlink: data in every RB */
+	bool full;                        /* downlink: data in every RB */
+	bool noise_only;                  /* downlink: nobody sends; every lock is a false one */
+	double cfo_range_hz, false_alarm; /* of the search; 0: the usual */
 	uint64_t seed;
 
 	struct numerology num;
@@ -47,10 +50,12 @@ struct search {
 	struct ul_rx *ul_rx;
 	struct acquire *acquire;
 	float complex *sent, *received; /* slot_len */
+	float *noise;                   /* room for two slots in whole blocks */
 	struct ether *ether;            /* of the trial */
 	double distance;                /* m, of the trial */
 
 	size_t n_found, n_false;  /* found: and right */
+	uint64_t n_slots;         /* searched, of noise alone */
 	size_t n_quiet, n_others; /* uplink: preambles seen in the silent slot, and of devices that sent none */
 	double *time_s, *periods_used, *timing_error, *cfo_error, *snr_error; /* trials each, NAN: not found */
 };
@@ -201,6 +206,24 @@ static void run_downlink(struct search *s, size_t trial)
 		judge_lock(s, trial, acquire_result(s->acquire), heard);
 }
 
+/* White noise, its level drawn anew for each trial: searched on after a false lock. */
+static void run_noise(struct search *s, size_t trial)
+{
+	size_t room = (s->num.slot_len + GAUSS_BLOCK - 1) / GAUSS_BLOCK * GAUSS_BLOCK;
+	float sigma = powf(10, (float)(-3 * spread_uniform(s->seed + trial, STREAM_START)));
+	acquire_reset(s->acquire, 0);
+	for (int64_t n = 0; n < s->periods * SYNC_PERIOD_SLOTS; n++) {
+		gauss_fill(s->seed + trial, 0, (uint64_t)n * room, room, s->noise, s->noise + room);
+		for (size_t i = 0; i < s->num.slot_len; i++)
+			s->received[i] = sigma * (s->noise[i] + I * s->noise[room + i]);
+		s->n_slots++;
+		if (!acquire_feed(s->acquire, s->received, s->num.slot_len))
+			continue;
+		s->n_false++;
+		acquire_reset(s->acquire, 0);
+	}
+}
+
 /* ---- uplink ---- */
 
 /* One preamble as a device sends it that follows the first path of the downlink: late by the propagation delay. */
@@ -287,6 +310,8 @@ static json_t *search_json(const struct search *s, const struct stats_interval *
 	                         "speed_kmh", channel->speed_kmh, "distance_m", s->distance_m, "full", (int)s->full,
 	                         "found", (json_int_t)s->n_found, "probability", json_real_or_null(share->mean),
 	                         "probability_interval", json_reals((double[]){ share->low, share->high }, 2));
+	if (s->noise_only)
+		json_object_set_new(root, "noise_slots", json_integer((json_int_t)s->n_slots));
 	if (s->acquire) {
 		json_object_set_new(root, "periods_max", json_integer(s->periods));
 		json_object_set_new(root, "false_locks", json_integer((json_int_t)s->n_false));
@@ -305,6 +330,10 @@ static int report(const struct search *s)
 	FILE *f = json_out_text(&s->json);
 	struct stats_interval share = stats_wilson(s->n_found, (size_t)s->trials, confidence);
 	struct column c[8];
+	if (s->noise_only) {
+		fprintf(f, "%zu locks in %llu slots of noise\n", s->n_false, (unsigned long long)s->n_slots);
+		return json_out_write(&s->json, search_json(s, &share));
+	}
 	fprintf(f, "found %zu of %lld: %.4f (%.0f %% interval %.4f .. %.4f)\n", s->n_found, (long long)s->trials,
 	        share.mean, 100 * confidence, share.low, share.high);
 	if (s->acquire)
@@ -329,8 +358,9 @@ static bool make_chain(struct search *s, bool uplink)
 	        power_re_amplitude(re_dbm, level_full_scale_dbm((float)s->config->bs.tx_power_dbm), s->num.n_fft);
 	s->sent = calloc(s->num.slot_len, sizeof *s->sent);
 	s->received = calloc(s->num.slot_len, sizeof *s->received);
+	s->noise = calloc(2 * (s->num.slot_len + GAUSS_BLOCK), sizeof *s->noise);
 	double **columns_of[] = { &s->time_s, &s->periods_used, &s->timing_error, &s->cfo_error, &s->snr_error };
-	bool ok = s->sent && s->received;
+	bool ok = s->sent && s->received && s->noise;
 	for (size_t i = 0; i < sizeof columns_of / sizeof columns_of[0]; i++) {
 		*columns_of[i] = calloc((size_t)s->trials, sizeof **columns_of[i]);
 		for (int64_t t = 0; *columns_of[i] && t < s->trials; t++)
@@ -345,6 +375,8 @@ static bool make_chain(struct search *s, bool uplink)
 	s->dl_tx = dl_tx_create(s->layout, cell_id, amplitude);
 	struct acquire_config search = acquire_config_default(&s->num);
 	search.dl_hz = s->config->radio.dl_hz;
+	search.cfo_range_hz = s->cfo_range_hz > 0 ? s->cfo_range_hz : search.cfo_range_hz;
+	search.false_alarm = s->false_alarm > 0 ? s->false_alarm : search.false_alarm;
 	s->acquire = acquire_create(&s->num, cell_id, &search);
 	return ok && s->dl_tx && s->acquire;
 }
@@ -353,6 +385,8 @@ static int execute(struct search *s)
 {
 	char err[512];
 	bool uplink = strcmp(s->dir_name, "ul") == 0;
+	if (uplink && s->noise_only)
+		return cli_bad_input("--noise-only: of the downlink (the uplink has its silent slots)");
 	if (config_numerology(&s->config->radio, &s->num, err, sizeof err))
 		return cli_bad_input("%s", err);
 	s->layout = layout_create(&s->num, err, sizeof err);
@@ -365,6 +399,10 @@ static int execute(struct search *s)
 	for (size_t i = 0; i < (size_t)s->trials; i++) {
 		if (cli_interrupted())
 			return CLI_INTERRUPTED;
+		if (s->noise_only) {
+			run_noise(s, i);
+			continue;
+		}
 		if (open_ether(s, s->seed + i, err, sizeof err))
 			return cli_bad_input("%s", err);
 		if (uplink)
@@ -384,6 +422,7 @@ static void release(struct search *s)
 	free(s->timing_error);
 	free(s->periods_used);
 	free(s->time_s);
+	free(s->noise);
 	free(s->received);
 	free(s->sent);
 	acquire_destroy(s->acquire);
@@ -414,7 +453,14 @@ int cmd_phy_acquire(int argc, char **argv)
 		  .min = -40, .max = 60 },
 		{ "cfo-hz", CLI_DOUBLE, &s.cfo_hz, "F",
 		  "each trial draws its carrier offset from -F to F (ul: what the device's tracking left)", .min = 0,
-		  .max = 60000 },
+		  .max = 200000 },
+		{ "range-hz", CLI_DOUBLE, &s.cfo_range_hz, "F",
+		  "dl: carrier offsets of +-F are searched; 0: 2.5 subcarriers", .min = 0, .max = 200000 },
+		{ "false-alarm", CLI_DOUBLE, &s.false_alarm, "P",
+		  "dl: probability of a lock on noise that the search aims at, a sync period; 0: the usual", .min = 0,
+		  .max = 0.5 },
+		{ "noise-only", CLI_FLAG, &s.noise_only, NULL,
+		  "dl: nobody sends; each trial searches all its periods, every lock is a false one" },
 		{ "trials", CLI_INT, &s.trials, "N", "trials, each with a channel, clock and distance of its own",
 		  .min = 1, .max = 1e7 },
 		{ "seed", CLI_UINT64, &s.seed, "S", "of the first trial; the next has the next" },

@@ -266,20 +266,27 @@ bool phy_link_finished(const struct phy_link *l, size_t device)
 
 /* ---- making ---- */
 
+/* Whole groups of RBs, as grants have them. */
 static bool share_band(struct phy_link *l, char *err, size_t err_len)
 {
-	struct phy_link_config *c = &l->config;
-	size_t n = c->n_devices, n_rb = c->num.n_rb;
-	if (n < 1 || n > PHY_DEVICES_MAX || n * (c->n_rb_each ? c->n_rb_each : 1) > n_rb) {
-		snprintf(err, err_len, "%zu devices of %zu RBs do not fit in %zu RBs", n,
-		         c->n_rb_each ? c->n_rb_each : 1, n_rb);
+	const struct phy_link_config *c = &l->config;
+	size_t n = c->n_devices, n_rb = c->num.n_rb, group = rb_group_size(n_rb), n_groups = rb_groups(n_rb);
+	size_t each = c->n_rb_each / group;
+	if (c->n_rb_each % group) {
+		snprintf(err, err_len, "%zu RBs a device: of %zu RBs they are granted in groups of %zu", c->n_rb_each,
+		         n_rb, group);
+		return false;
+	}
+	if (n < 1 || n > PHY_DEVICES_MAX || n * (each ? each : 1) > n_groups) {
+		snprintf(err, err_len, "%zu devices of %zu RBs do not fit in %zu RBs", n, each ? c->n_rb_each : group,
+		         n_rb);
 		return false;
 	}
 	for (size_t d = 0; d < n; d++) {
-		size_t first = c->n_rb_each ? d * c->n_rb_each : d * n_rb / n;
-		size_t end = c->n_rb_each ? first + c->n_rb_each : (d + 1) * n_rb / n;
+		size_t first = group * (each ? d * each : d * n_groups / n);
+		size_t end = group * (each ? (d + 1) * each : (d + 1) * n_groups / n);
 		l->station[d].rbs = (struct rb_set){ { 0 } };
-		rb_set_add_range(&l->station[d].rbs, first, end - first);
+		rb_set_add_range(&l->station[d].rbs, first, (end < n_rb ? end : n_rb) - first);
 	}
 	return true;
 }

@@ -1,0 +1,19 @@
+"""Speed on one core, whole chains of a full slot of 64QAM and the LDPC decoder, at the SNR of 1 % block errors.
+
+phy_speed.py [SECONDS]: of each measurement (default 2). Rates by the mean over the slots of each one's shortest time (wdmoe phy bench):
+other programs on the machine disturb that little, but they do. Nothing else should run.
+"""
+import sys
+
+from lib import gate
+
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 2
+LIMITS = {"receive_msps": 60, "receive_all_devices_msps": 60, "transmit_msps": 120, "receive_over_liquid": 4, "ldpc_half_mbit_s": 200,
+          "ldpc_five_sixths_mbit_s": 400}
+
+r = gate.wdmoe("phy", "bench", "--seconds", SECONDS)
+figures = {k: r[k] for k in ("receive_msps", "receive_all_devices_msps", "transmit_msps", "receive_over_liquid")}
+figures["ldpc_half_mbit_s"], figures["ldpc_five_sixths_mbit_s"] = (x["time"]["mbit_s"] for x in r["ldpc"])
+gate.finish("speed", {"seconds": SECONDS, "limits": LIMITS, "mcs": r["mcs"], "scenes": r["scenes"], "version": r["version"],
+                      "ldpc": [{k: x[k] for k in ("rate", "snr_db", "bler", "iterations_mean")} for x in r["ldpc"]]},
+            figures | {"rows": r["rows"], "liquid_receive": r["liquid_receive"]}, all(figures[k] >= LIMITS[k] for k in LIMITS))
