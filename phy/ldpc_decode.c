@@ -154,7 +154,7 @@ static void set_places(uint16_t *restrict place, size_t shift, size_t turn, size
 {
 	size_t at = shift >= turn ? shift - turn : shift + z - turn;
 
-	for (size_t i = 0; i < LDPC_PLACES; i++) {
+	for (size_t i = 0; i * LDPC_STEP < z; i++) {
 		uint16_t x = (uint16_t)(at + i * LDPC_STEP);
 		place[i] = x >= z ? (uint16_t)(x - z) : x;
 	}
