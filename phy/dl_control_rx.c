@@ -86,7 +86,8 @@ static void weigh_cces(struct dl_control_rx *c, const float complex *grid, const
 	c->snr_db = snr_db_of(total, noise_var);
 }
 
-/* All its CCEs lit, and together the energy of a message. */
+/* All its CCEs lit, and together the energy of a message: half of what it should be, or three deviations less than that
+ * where so few noisy REs say no more. */
 static bool is_candidate(const struct dl_control_rx *c, size_t first, size_t level, float noise_var)
 {
 	float energy = 0, signal = 0;
@@ -96,7 +97,8 @@ static bool is_candidate(const struct dl_control_rx *c, size_t first, size_t lev
 		energy += c->cce_energy[e] - noise_var;
 		signal += c->cce_signal[e];
 	}
-	return energy > 0.5f * signal;
+	float deviation = (signal / (float)level + noise_var) * sqrtf((float)level / LAYOUT_CCE_RE);
+	return energy > fminf(0.5f * signal, signal - 3 * deviation);
 }
 
 /* ---- soft bits ---- */

@@ -17,6 +17,7 @@ int cmd_phy_levels(int argc, char **argv);
 int cmd_phy_bler(int argc, char **argv);
 int cmd_phy_plot(int argc, char **argv);
 int cmd_phy_bench(int argc, char **argv);
+int cmd_phy_control(int argc, char **argv);
 
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
@@ -34,6 +35,7 @@ static const struct cli_command commands[] = {
 	{ "phy bler", "block error rates over SNR, of the whole chain through simulated channels", cmd_phy_bler },
 	{ "phy plot", "draw error rates, spectrum or constellation as SVG", cmd_phy_plot },
 	{ "phy bench", "time the chains of the PHY and their stages on one core", cmd_phy_bench },
+	{ "phy control", "miss and false rates of the control channels", cmd_phy_control },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
 
