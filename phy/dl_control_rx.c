@@ -10,8 +10,10 @@
 #include <stdlib.h>
 
 /* A right guess at good SNR decodes at once, a wrong one never: first all guesses quickly, then the rest thoroughly. */
-static const unsigned attempts[] = { 4, 30 };
-static const float hopeless_db = 4; /* so far under its threshold a level is not tried: the SNR is off by less */
+static const unsigned attempts[] = { 6, 30 };
+/* So far under its threshold a level is not tried at all, so far above not a second time: both leave room for what fading
+ * costs and for the error of the SNR. */
+static const float hopeless_db = 4, sure_db = 4;
 
 struct dl_control_rx {
 	const struct layout *layout;
@@ -178,6 +180,7 @@ struct look {
 	uint64_t slot;
 	float noise_var;
 	unsigned iterations;
+	bool again;
 	struct dl_result *res;
 	struct dl_rx_stats *stats;
 };
@@ -203,7 +206,8 @@ static void attempt(struct dl_control_rx *c, enum dci_size size, size_t first, s
 
 static void try_level(struct dl_control_rx *c, enum dci_size size, size_t level, const struct look *look)
 {
-	if (dl_level_snr_db(size, (unsigned)level) > c->snr_db + hopeless_db)
+	float above_db = c->snr_db - dl_level_snr_db(size, (unsigned)level);
+	if (above_db < -hopeless_db || (look->again && above_db > sure_db))
 		return;
 	for (size_t first = 0; first + level <= c->n_cce; first += level)
 		if (c->n_attempts < DL_ATTEMPTS_MAX && is_candidate(c, first, level, look->noise_var))
@@ -228,6 +232,7 @@ void dl_control_read(struct dl_control_rx *c, uint64_t slot, const float complex
 	c->n_attempts = 0;
 	for (size_t a = 0; a < sizeof attempts / sizeof attempts[0]; a++) {
 		look.iterations = attempts[a];
+		look.again = a > 0;
 		for (size_t i = 0; i < c->n_levels; i++)
 			for (size_t size = 0; size < DCI_SIZES; size++)
 				try_level(c, (enum dci_size)size, c->levels[i], &look);

@@ -10,12 +10,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RE_MAX = 2 * LAYOUT_COMB_MAX, ITERATIONS = 30 };
+enum {
+	RE_MAX = 2 * LAYOUT_COMB_MAX,
+	ITERATIONS = 30,
+	RB_QPSK = 10, /* fewer RBs have combs too short for QPSK: 16QAM there */
+};
 
 struct ul_control {
 	const struct layout *layout;
 	struct numerology num;
 	uint16_t cell_id;
+	unsigned qm; /* bits a symbol */
 	struct cw_coder *cw;
 	uint16_t comb[LAYOUT_COMB_MAX];
 	uint32_t re[RE_MAX]; /* of the device in work, in order of symbol, then subcarrier */
@@ -32,6 +37,7 @@ struct ul_control *ul_control_create(const struct layout *layout, uint16_t cell_
 	c->layout = layout;
 	c->num = *layout_numerology(layout);
 	c->cell_id = cell_id;
+	c->qm = c->num.n_rb < RB_QPSK ? 4 : 2;
 	c->cw = cw_create(UCI_BITS, 2 * RE_MAX);
 	if (c->cw)
 		return c;
@@ -66,14 +72,14 @@ int ul_control_write(struct ul_control *c, uint8_t device, uint64_t slot, const 
 {
 	uint8_t payload[UCI_BYTES];
 	struct uci_turn turn = uci_turn(slot, c->num.n_rb);
-	size_t n_re = place(c, device);
+	size_t n_re = place(c, device), n_bits = n_re * c->qm;
 	if (uci->turn.topic != turn.topic || uci->turn.group != turn.group || uci_pack(uci, payload))
 		return -EINVAL;
-	int rc = cw_encode(c->cw, payload, dci_mask(c->cell_id, device + 1u), c->bits, 2 * n_re);
+	int rc = cw_encode(c->cw, payload, dci_mask(c->cell_id, device + 1u), c->bits, n_bits);
 	if (rc)
 		return rc;
-	gold_xor_bits(seed(c, device), c->bits, 2 * n_re);
-	modem_map(2, c->bits, c->z, n_re);
+	gold_xor_bits(seed(c, device), c->bits, n_bits);
+	modem_map(c->qm, c->bits, c->z, n_re);
 	for (size_t i = 0; i < n_re; i++)
 		grid[c->re[i]] = c->z[i];
 	return 0;
@@ -84,7 +90,7 @@ int ul_control_read(struct ul_control *c, uint8_t device, uint64_t slot, const f
 {
 	uint8_t payload[UCI_BYTES];
 	uint32_t mask;
-	size_t n_re = place(c, device);
+	size_t n_re = place(c, device), n_bits = n_re * c->qm;
 	for (size_t i = 0; i < n_re; i++) {
 		c->y[i] = grid[c->re[i]];
 		c->hy[i] = channel->h[c->re[i]];
@@ -92,9 +98,9 @@ int ul_control_read(struct ul_control *c, uint8_t device, uint64_t slot, const f
 	equalize(c->y, c->hy, 1, n_re, c->z, c->var);
 	for (size_t i = 0; i < n_re; i++)
 		c->var[i] *= channel->noise_var[c->re[i] % c->num.n_sc / PHY_RB_SC];
-	modem_demap(2, c->z, c->var, c->llr, n_re);
-	gold_flip_llr(seed(c, device), c->llr, 2 * n_re);
-	if (cw_decode(c->cw, c->llr, 2 * n_re, ITERATIONS, payload, &mask) || mask != dci_mask(c->cell_id, device + 1u))
+	modem_demap(c->qm, c->z, c->var, c->llr, n_re);
+	gold_flip_llr(seed(c, device), c->llr, n_bits);
+	if (cw_decode(c->cw, c->llr, n_bits, ITERATIONS, payload, &mask) || mask != dci_mask(c->cell_id, device + 1u))
 		return -EBADMSG;
 	return uci_unpack(payload, uci_turn(slot, c->num.n_rb), uci);
 }

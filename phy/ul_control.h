@@ -13,7 +13,7 @@
 
 struct ul_control;
 
-/* For any device. layout: borrowed. NULL with errno ENOMEM, or EINVAL for a comb that cannot hold the fields. */
+/* For any device. layout: borrowed. NULL with errno ENOMEM. */
 struct ul_control *ul_control_create(const struct layout *layout, uint16_t cell_id);
 void ul_control_destroy(struct ul_control *c); /* NULL is fine */
 
