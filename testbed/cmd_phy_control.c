@@ -61,7 +61,7 @@ static int draw_curve(struct control *c, measure_fn measure, const void *what, d
 		way = next;
 		snr_db += 0.5 * way;
 	}
-	snr_db -= 0.5 * (way > 0);
+	snr_db -= 1;
 	while (!rc && curve->n < POINTS_MAX && !cli_interrupted()) {
 		rc = measure(c, what, snr_db, (size_t)c->trials, &n);
 		curve->snr_db[curve->n] = snr_db;
