@@ -296,10 +296,10 @@ static double miss_rate(struct link *l, unsigned level, double snr_db, size_t tr
 
 static void messages_are_missed_less_than_once_in_a_hundred_at_each_levels_snr(void **state)
 {
-	assert_true(miss_rate(*state, 8, -2.0, 500) < 0.01);
-	assert_true(miss_rate(*state, 4, 0.5, 500) < 0.01);
-	assert_true(miss_rate(*state, 2, 4.0, 500) < 0.01);
-	assert_true(miss_rate(*state, 1, 9.0, 500) < 0.01);
+	assert_true(miss_rate(*state, 8, -4.6, 500) < 0.01);
+	assert_true(miss_rate(*state, 4, -1.7, 500) < 0.01);
+	assert_true(miss_rate(*state, 2, 2.1, 500) < 0.01);
+	assert_true(miss_rate(*state, 1, 7.4, 500) < 0.01);
 }
 
 static void a_full_control_region_is_read_and_costs_few_attempts(void **state)
@@ -340,7 +340,7 @@ static void no_message_is_found_where_none_was_sent(void **state)
 	}
 	dl_rx_get_stats(l->rx, &st);
 	print_message("%.3f candidates a slot at 0 dB\n", (double)st.candidates / 500);
-	assert_true(st.candidates < 500); /* the energy gate works */
+	assert_true(st.candidates < 4 * 500); /* of 34 places whose levels 0 dB is enough for: the energy gate works */
 }
 
 int main(void)

@@ -375,6 +375,91 @@ static void control_room_is_given_out_until_it_is_full(void **state)
 	assert_int_equal(dl_tx_cce_left(f->tx), 0);
 }
 
+/* Both grants for each of eight devices at 10 dB and system information: all of them in the 12 CCEs of a slot. */
+static void grants_of_eight_devices_at_10_db_and_system_information_fit(void **state)
+{
+	struct fixture *f = *state;
+	const struct sysinfo si = { .slot = 30,
+		                    .n_groups = 1,
+		                    .ack_delay = 4,
+		                    .grant_delay = 4,
+		                    .round_trip = 9,
+		                    .cell_id = CELL,
+		                    .version = DCI_VERSION };
+	struct channel c = channel_flat(1);
+	size_t missed = 0;
+	for (size_t trial = 0; trial < 50; trial++) {
+		struct dci dci[8];
+		unsigned level = dl_level_for(f->layout, DCI_LONG, 10);
+		dl_tx_begin(f->tx, si.slot);
+		for (uint8_t d = 0; d < 8; d++) {
+			dci[d] = (struct dci){ .device = d,
+				               .has_dl = true,
+				               .has_ul = true,
+				               .dl = grant_of(2 * d, 2, (uint8_t)(trial % 25)),
+				               .ul = grant_of(2 * d, 3, d) };
+			assert_int_equal(dl_tx_dci(f->tx, &dci[d], level), 0);
+		}
+		assert_int_equal(dl_tx_sysinfo(f->tx, &si, 4), 0);
+		assert_int_equal(dl_tx_dci(f->tx, &dci[0], 1), -ENOSPC); /* said, not dropped */
+		dl_tx_finish(f->tx, f->sent);
+		f->when.slot = si.slot;
+		for (uint8_t d = 0; d < 8; d++) {
+			pass(f, &c, 10);
+			assert_int_equal(dl_rx_slot(f->rx[d], f->received, &f->when, &f->res), 0);
+			missed += !f->res.has_dci + !f->res.has_sysinfo;
+			if (!f->res.has_dci)
+				continue;
+			assert_true(f->res.dci.has_dl && f->res.dci.has_ul);
+			assert_true(rb_set_equal(&f->res.dci.dl.rbs, &dci[d].dl.rbs) && f->res.dci.ul.mcs == d);
+		}
+	}
+	print_message("%zu of 800 messages missed\n", missed);
+	assert_true(missed <= 8);
+}
+
+/* Devices 1, 2 and 5 are meant; 1 has a block of its own beside. */
+static void one_block_reaches_every_device_of_the_map_and_no_other(void **state)
+{
+	struct fixture *f = *state;
+	static uint8_t tb[TB_MAX], own[TB_MAX], got[TB_MAX];
+	struct multicast m = { .devices = 1 << 1 | 1 << 2 | 1 << 5, .grant = grant_of(0, 9, 10) };
+	struct dci dci = { .device = 1, .has_dl = true, .dl = grant_of(9, 9, 8) };
+	size_t n = dl_tb_bytes(f->layout, &m.grant), n_own = dl_tb_bytes(f->layout, &dci.dl), n_got;
+	struct channel c = channel_flat(1);
+	rng_bytes(&f->rng, tb, n);
+	rng_bytes(&f->rng, own, n_own);
+	f->when.slot = 3;
+	dl_tx_begin(f->tx, 3);
+	assert_int_equal(dl_tx_multicast(f->tx, &m, 4), 0);
+	assert_int_equal(dl_tx_dci(f->tx, &dci, 4), 0);
+	assert_int_equal(dl_tx_multicast_data(f->tx, &m.grant, tb, n - 1), -EINVAL);
+	assert_int_equal(dl_tx_multicast_data(f->tx, &m.grant, tb, n), 0);
+	assert_int_equal(dl_tx_data(f->tx, 1, &m.grant, tb, n), -EBUSY);
+	assert_int_equal(dl_tx_data(f->tx, 1, &dci.dl, own, n_own), 0);
+	dl_tx_finish(f->tx, f->sent);
+	for (uint8_t d = 0; d < 8; d++) {
+		bool meant = m.devices >> d & 1;
+		pass(f, &c, 20);
+		assert_int_equal(dl_rx_slot(f->rx[d], f->received, &f->when, &f->res), 0);
+		assert_int_equal(f->res.has_multicast, meant);
+		assert_int_equal(f->res.has_dci, d == 1);
+		if (meant) {
+			assert_int_equal(f->res.multicast.devices, m.devices);
+			assert_int_equal(
+			        dl_rx_multicast_data(f->rx[d], &f->res.multicast.grant, NULL, got, &n_got, NULL), 0);
+			assert_int_equal(n_got, n);
+			assert_memory_equal(got, tb, n);
+			assert_int_equal(dl_rx_data(f->rx[d], &f->res.multicast.grant, NULL, got, &n_got, NULL),
+			                 -EBADMSG);
+		}
+		if (d == 1) {
+			assert_int_equal(dl_rx_data(f->rx[d], &f->res.dci.dl, NULL, got, &n_got, NULL), 0);
+			assert_memory_equal(got, own, n_own);
+		}
+	}
+}
+
 static void blocks_may_not_overlap_nor_have_another_size(void **state)
 {
 	struct fixture *f = *state;
@@ -404,6 +489,8 @@ int main(void)
 		T(a_channel_that_is_told_is_used_instead_of_the_estimate),
 		T(a_slot_with_a_nan_is_refused_and_counted),
 		T(control_room_is_given_out_until_it_is_full),
+		T(grants_of_eight_devices_at_10_db_and_system_information_fit),
+		T(one_block_reaches_every_device_of_the_map_and_no_other),
 		T(blocks_may_not_overlap_nor_have_another_size),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
