@@ -1,5 +1,6 @@
 #include "testbed/phy_link.h"
 
+#include "phy/level.h"
 #include "phy/mcs.h"
 #include "testbed/phy_link_inner.h"
 #include "testbed/splitmix.h"
@@ -52,6 +53,14 @@ void phy_link_convert(const struct phy_link *l, double full_scale, float complex
 	for (size_t i = 0; i < n; i++)
 		samples[i] = scale * (rounded(crealf(samples[i]) / scale, steps) +
 		                      I * rounded(cimagf(samples[i]) / scale, steps));
+}
+
+void phy_link_send(const struct phy_link *l, float complex *samples, size_t n)
+{
+	if (!l->config.n_bits)
+		return;
+	level_clip(samples, n);
+	phy_link_convert(l, 1, samples, n);
 }
 
 void phy_link_measure(struct phy_link_meter *m, const float complex *grid, size_t n, double amplitude)

@@ -78,7 +78,7 @@ static void build_slot(struct phy_link *l, uint64_t slot)
 static void send_slot(struct phy_link *l, uint64_t slot)
 {
 	build_slot(l, slot);
-	phy_link_convert(l, 1, l->sent, l->config.num.slot_len);
+	phy_link_send(l, l->sent, l->config.num.slot_len);
 	ring_write(l->dl->ring, slot * l->config.num.slot_len, l->sent, l->config.num.slot_len, 1);
 }
 

@@ -82,6 +82,8 @@ double phy_link_uniform(struct phy_link *l, double low, double high);
 
 /* Converters: rounds to n_bits, full scale being full_scale. */
 void phy_link_convert(const struct phy_link *l, double full_scale, float complex *samples, size_t n);
+/* A transmitter's way to its converter, if there is one: clipped in magnitude (phy/level.h), then rounded. */
+void phy_link_send(const struct phy_link *l, float complex *samples, size_t n);
 
 /* Mean energy of the used REs of those slots, of a grid that `meter` adds up. */
 struct phy_link_meter {

@@ -122,7 +122,7 @@ static void send_slot(struct phy_link *l, size_t index, uint64_t slot)
 	d->kept[slot % KEPT_SLOTS].nco_rad = nco_phase_rad(&d->nco);
 	nco_up(&d->nco, l->sent, l->sent, slot_len);
 	d->nco_t = at + slot_len;
-	phy_link_convert(l, 1, l->sent, slot_len);
+	phy_link_send(l, l->sent, slot_len);
 	write_from(d->ring, at, l->sent, slot_len);
 }
 

@@ -3,8 +3,9 @@
 phy_numerology.py [SLOTS]: slots of each signal at FFT length 256 (default 500), fewer at longer ones. Each signal of the air interface is sent
 at full power through the real transmitters. Limits: adjacent channel -35 dBc (phy/spectrum.h says what it is); what clipping and the
 12-bit converter add moves a threshold at 27 dB, that of 256QAM at rate 0.93, by 0.2 dB at most; no signal has more of its samples
-clipped than the full-band one of its profile, to four deviations; sync, pilots, sounding and control take 35 % of the resource
-elements of either direction at 7.68 MS/s and 30 kHz at most.
+clipped than the full-band one of its profile, to four deviations; block error rates of the highest MCS, clipped and converted at both ends,
+reach 10 and 1 % within 0.2 dB of those in floats; sync, pilots, sounding and control take 35 % of the resource elements of either
+direction at 7.68 MS/s and 30 kHz at most.
 """
 import math
 import sys
@@ -15,6 +16,7 @@ SLOTS = int(sys.argv[1]) if len(sys.argv) > 1 else 500
 SEED = 1
 DEFAULT = "7.68M-30k"
 ADJACENT_DBC, SHIFT_DB, OVERHEAD = -35, 0.2, 0.35
+TOP_MCS, BLER_TRIALS, BLER_SNRS = 26, 1000, {"dl": "23:0.25:25.5", "ul": "24.5:0.25:28"}
 OVERHEADS = ("sync", "pilots", "sounding", "control")
 FULL = {"downlink": "downlink, full", "uplink": "uplink, full"}
 
@@ -27,7 +29,8 @@ def levels(case):
 
 def clips_more(signal, full):
     """More than full by four deviations; clipped samples come in pairs and threes, so their counts spread twice as wide as Poisson's."""
-    spread = 2 * math.sqrt(full["clipped_share"] / full["n_samples"] + full["clipped_share"] / signal["n_samples"])
+    usual = max(full["clipped_share"], 1e-5)
+    spread = 2 * math.sqrt(usual / full["n_samples"] + usual / signal["n_samples"])
     return signal["clipped_share"] > full["clipped_share"] + 4 * spread
 
 
@@ -43,6 +46,20 @@ def judge(report):
     }
 
 
+def thresholds(direction, *converters):
+    """SNR at 10 and 1 % block errors of the highest MCS."""
+    r = gate.wdmoe("phy", "bler", "--mcs", TOP_MCS, "--snr-db", BLER_SNRS[direction], "--dir", direction, "--trials", BLER_TRIALS, "--seed", SEED,
+                   *converters)
+    return [r["curves"][0][f"snr_db_at_{share}_percent"] for share in (10, 1)]
+
+
+def moved(direction, level_dbfs):
+    clean = thresholds(direction)
+    real = thresholds(direction, "--bits", 12, "--rms-dbfs", level_dbfs)
+    known = None not in clean + real
+    return {"clean_db": clean, "clipped_12_bit_db": real, "shift_db": max(b - a for a, b in zip(clean, real)) if known else None}
+
+
 def passes(row):
     return row["adjacent_db_worst"] <= ADJACENT_DBC and row["threshold_shift_db_worst"] <= SHIFT_DB and not row["clip_more_than_full"]
 
@@ -55,10 +72,12 @@ default = next(p for p in listed[14] if p["name"] == DEFAULT)
 overhead = {d: sum(default[f"{d}_shares"][use] for use in OVERHEADS) for d in ("downlink", "uplink")}
 whole = all(p["slot_samples"] * 14 == p["n_fft"] * 15 * n and 128 <= p["n_fft"] <= 2048 for p, n in cases)
 peaks = next(r for r in reports if r["profile"] == DEFAULT and r["n_symbols"] == 14)["signals"]
+bler = {d: moved(d, reports[0]["level_dbfs"]) for d in BLER_SNRS}
 gate.finish("phy numerology", {
     "slots": SLOTS, "seed": SEED, "bits": 12, "level_dbfs": reports[0]["level_dbfs"], "adjacent_limit_dbc": ADJACENT_DBC,
-    "shift_limit_db": SHIFT_DB, "top_snr_db": reports[0]["top_snr_db"], "overhead_limit": OVERHEAD,
+    "shift_limit_db": SHIFT_DB, "top_mcs": TOP_MCS, "bler_trials": BLER_TRIALS, "top_snr_db": reports[0]["top_snr_db"], "overhead_limit": OVERHEAD,
 }, {
-    "whole_slots": whole, "n_profiles": len(listed[14]), "profiles": rows,
+    "top_mcs": bler, "whole_slots": whole, "n_profiles": len(listed[14]), "profiles": rows,
     "default": {"shares": {d: default[f"{d}_shares"] for d in overhead}, "overhead": overhead, "signals": peaks},
-}, whole and all(map(passes, rows)) and all(o <= OVERHEAD for o in overhead.values()))
+}, whole and all(map(passes, rows)) and all(o <= OVERHEAD for o in overhead.values())
+            and all(m["shift_db"] is not None and m["shift_db"] <= SHIFT_DB for m in bler.values()))
