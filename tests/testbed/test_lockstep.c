@@ -380,6 +380,18 @@ static void hide_grants(void *arg, struct session *session)
 	b->blocks_seen = blocks;
 }
 
+/* The same for a grant of the uplink: the device stays silent where it was to send. */
+static void hide_uplink_grants(void *arg, struct session *session)
+{
+	struct saboteur *b = arg;
+	double built =
+	        (double)lockstep_n_slots(session_lockstep(session)) - 1 + (double)b->scene->config.radio.tx_ahead_slots;
+	uint64_t blocks = cell_device_stats(scene_cell(b->scene), 0).blocks[CELL_UL];
+	if (blocks != b->blocks_seen && takes(b))
+		darken(b->scene, 0, ETHER_DL, built, built + 1);
+	b->blocks_seen = blocks;
+}
+
 /* Device 0 has decoded a block, in the latest slot or the one before: the uplink slot two later is lost. */
 static void hide_acknowledgements(void *arg, struct session *session)
 {
@@ -411,6 +423,17 @@ static void lost_grants_are_repaired(void **state)
 	struct scene *s = run_with_saboteur(hide_grants);
 	assert_true(cell_device_stats(scene_cell(s), 0).harq[CELL_DL].n_silent >=
 	            HITS / 2); /* no answer to a block nobody saw */
+	scene_close(s);
+}
+
+static void lost_uplink_grants_are_told_from_lost_blocks(void **state)
+{
+	(void)state;
+	struct scene *s = run_with_saboteur(hide_uplink_grants);
+	struct cell_device_stats c = cell_device_stats(scene_cell(s), 0);
+	assert_true(c.harq[CELL_UL].n_silent >= HITS / 2); /* silence, not a NACK: from version 0 again */
+	assert_int_equal(device_stats(lockstep_device(scene_lockstep(s), 0)).ul_blocks_unknown, 0);
+	assert_int_equal(c.messages_bad, 0);
 	scene_close(s);
 }
 
@@ -537,6 +560,7 @@ int main(void)
 		cmocka_unit_test(a_short_fade_costs_time_but_no_connection),
 		cmocka_unit_test(a_device_lost_while_idle_is_waited_for),
 		cmocka_unit_test(lost_grants_are_repaired),
+		cmocka_unit_test(lost_uplink_grants_are_told_from_lost_blocks),
 		cmocka_unit_test(lost_acknowledgements_are_repaired),
 		cmocka_unit_test(one_seed_leaves_the_same_bytes_for_any_number_of_threads),
 		cmocka_unit_test(another_seed_is_another_run_of_the_same_answer),
