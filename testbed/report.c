@@ -144,18 +144,39 @@ static json_t *experts_json(const struct moe_model *m, const struct config *c, s
 	return list;
 }
 
+/* Where a device's uplink arrives, and what it was told about it. */
+static void put_uplink_place(json_t *uplink, const struct cell_device_stats *c)
+{
+	json_object_set_new(uplink, "timing_advance_units", json_integer(c->advance_units));
+	json_object_set_new(uplink, "late_samples", json_real_or_null((double)c->late_samples));
+	json_object_set_new(uplink, "power_correction_db", json_integer(c->power_correction_db));
+	json_object_set_new(uplink, "over_target_db", json_real_or_null((double)c->received_db));
+	json_object_set_new(uplink, "commands", json_integer((json_int_t)c->commands));
+}
+
+/* Who wanted a grant, and what did not fit the control symbols of its slot. */
+static json_t *control_json(struct lockstep *l)
+{
+	struct cell_stats c = cell_stats(bs_cell(lockstep_bs(l)));
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "wanted", (json_int_t)c.wanted, "granted",
+	                 (json_int_t)c.dcis, "rationed", (json_int_t)c.rationed, "unallocated",
+	                 (json_int_t)c.unallocated, "answers_rationed", (json_int_t)c.rationed_answers,
+	                 "commands_rationed", (json_int_t)c.rationed_commands);
+}
+
 static json_t *device_json(struct lockstep *l, const struct config *c, size_t k)
 {
 	struct device_row r = device_row(l, k);
 	struct device_stats d = device_stats(lockstep_device(l, k));
 	struct cell_device_stats b = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
+	json_t *uplink = direction_json(&r, CELL_UL);
+	put_uplink_place(uplink, &b);
 	return json_pack("{s:I, s:s, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
 	                 device_state_name(device_state(lockstep_device(l, k))), "experts",
 	                 experts_json(lockstep_model(l), c, k), "expert_calls", (json_int_t)r.calls, "expert_rows",
 	                 (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
 	                 (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite",
-	                 (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink",
-	                 direction_json(&r, CELL_UL));
+	                 (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink", uplink);
 }
 
 /* What was dropped instead of being believed; results: with the losses. */
@@ -204,14 +225,15 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 	                           (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
 	                           (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
-	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "schema",
-	                 1, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed, "virtual_time_s",
-	                 json_real_or_null(lockstep_time_s(l)), "attached_s", json_real_or_null(session_attached_s(s)),
-	                 "generation_s", json_real_or_null(time_s), "time_per_token_ms",
-	                 json_real_or_null(per(1e3 * time_s, n_tokens)), "bytes_on_air_per_token",
+	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+	                 "schema", 2, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed,
+	                 "virtual_time_s", json_real_or_null(lockstep_time_s(l)), "attached_s",
+	                 json_real_or_null(session_attached_s(s)), "generation_s", json_real_or_null(time_s),
+	                 "time_per_token_ms", json_real_or_null(per(1e3 * time_s, n_tokens)), "bytes_on_air_per_token",
 	                 json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency, "expert_rows",
 	                 (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "refused",
-	                 refused_json(l), "devices", devices, "config", config_json(c, false));
+	                 refused_json(l), "control", control_json(l), "devices", devices, "config",
+	                 config_json(c, false));
 }
 
 static void print_latency(FILE *f, const char *name, const struct latency *x)
