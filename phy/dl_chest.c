@@ -50,7 +50,8 @@ static int make_arrays(struct dl_chest *c)
 	c->h_re = aligned_alloc(64, 4 * n * sizeof *c->h_re);
 	if (!c->channel || !c->h_re)
 		return -ENOMEM;
-	memset(c->h_re, 0, 4 * n * sizeof *c->h_re); /* slopes are not written before anything moves, and taken times 0 */
+	/* Slopes are not written before anything moves, and taken times 0. */
+	memset(c->h_re, 0, 4 * n * sizeof *c->h_re);
 	c->h_im = c->h_re + n;
 	c->slope_re = c->h_re + 2 * n;
 	c->slope_im = c->h_re + 3 * n;

@@ -273,16 +273,14 @@ static void release_receivers(struct phy_link_dl *dl, size_t n)
 	phy_link_unlock();
 }
 
-/* New ones for every run: nothing of the last is remembered. */
-static bool make_receivers(struct phy_link *l)
+static bool make_receivers(const struct phy_link *l, struct phy_link_dl *dl)
 {
 	bool ok = true;
 	struct acquire_config search = acquire_config_default(&l->config.num);
 	search.dl_hz = l->config.carrier_hz;
-	release_receivers(l->dl, l->config.n_devices);
 	phy_link_lock();
 	for (size_t i = 0; i < l->config.n_devices; i++) {
-		struct dl_device *d = &l->dl->device[i];
+		struct dl_device *d = &dl->device[i];
 		d->rx = dl_rx_create(l->layout, PHY_LINK_CELL, (uint8_t)i);
 		d->acquire = acquire_create(&l->config.num, PHY_LINK_CELL, &search);
 		ok = ok && d->rx && d->acquire;
@@ -311,6 +309,7 @@ static int switch_on(struct phy_link *l, size_t index)
 	d->slot = SYNC_PERIOD_SLOTS + 1; /* starts after this clock does */
 	place_known(l, d, d->slot);
 	acquire_reset(d->acquire, 0);
+	dl_rx_reset(d->rx);
 	return 0;
 }
 
@@ -326,7 +325,7 @@ int phy_link_dl_run(struct phy_link *l)
 {
 	ring_destroy(l->dl->ring);
 	l->dl->ring = ring_create(RING_HISTORY);
-	if (!l->dl->ring || !make_receivers(l))
+	if (!l->dl->ring)
 		return -ENOMEM;
 	l->dl->mean_delay = phy_link_mean_delay(l);
 	for (size_t i = 0; i < l->config.n_devices; i++) {
@@ -351,7 +350,7 @@ struct phy_link_dl *phy_link_dl_create(struct phy_link *l)
 	dl->tx = dl_tx_create(l->layout, PHY_LINK_CELL, (float)l->amplitude);
 	phy_link_unlock();
 	const struct numerology *num = &l->config.num;
-	bool ok = dl->tx != NULL;
+	bool ok = dl->tx != NULL && make_receivers(l, dl);
 	for (size_t i = 0; i < l->config.n_devices; i++) {
 		dl->device[i].air = phy_air_create();
 		dl->device[i].truth = calloc(num->n_symbols * num->n_sc, sizeof *dl->device[i].truth);
