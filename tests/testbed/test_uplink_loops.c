@@ -171,7 +171,7 @@ static void a_path_loss_off_by_6_db_is_made_good(void **state)
 		assert_true(fabs((double)c.received_db) <= 1);
 		assert_in_range(c.power_commands, 1, 2);
 		assert_int_equal(c.power_correction_db, device_power_correction_db(w->device));
-		wire_run(w, 2000); /* no oscillation */
+		wire_run(w, 1000); /* no oscillation */
 		assert_int_equal(cell_device_stats(bs_cell(w->bs), 0).power_commands, c.power_commands);
 		wire_destroy(w);
 	}
@@ -187,7 +187,7 @@ static void a_device_at_full_power_is_left_there(void **state)
 	o.tx_max_dbm = 20; /* 3.3 dB below what the target takes, and 2.7 above what it means to send */
 	w = wire_create_with(true, mini_path, &o);
 	wire_attach(w);
-	wire_run(w, 3000);
+	wire_run(w, 1500);
 	struct cell_device_stats c = cell_device_stats(bs_cell(w->bs), 0);
 	assert_in_range(c.power_correction_db, 2, 3);
 	assert_in_range(c.power_commands, 1, 2);
@@ -199,7 +199,7 @@ static void the_correction_is_bounded(void **state)
 {
 	(void)state;
 	struct wire *w = wire_with_path_loss_off_by(-20);
-	wire_run(w, 3000);
+	wire_run(w, 1200);
 	struct cell_device_stats c = cell_device_stats(bs_cell(w->bs), 0);
 	assert_int_equal(c.power_correction_db, 15);
 	assert_int_equal(device_power_correction_db(w->device), 15);
