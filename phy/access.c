@@ -36,7 +36,7 @@ struct access_detector {
 
 double access_delay_max(const struct numerology *num)
 {
-	return 1.5 * (double)num->cp - (double)numerology_backoff(num);
+	return (double)numerology_clean_prefix(num) + 0.5 * (double)num->cp - (double)numerology_backoff(num);
 }
 
 /* Probability that a Gamma(n, 1) variable exceeds x: e^-x sum_{k < n} x^k / k!. */
@@ -139,7 +139,7 @@ struct access_detector *access_detector_create(const struct numerology *num, uin
 		return NULL;
 	d->num = *num;
 	d->step = (double)num->n_fft / (ACCESS_SC * OVERSAMPLING);
-	d->n_delays = (size_t)ceil(1.5 * (double)num->cp / d->step) + 1;
+	d->n_delays = (size_t)ceil((access_delay_max(num) + (double)numerology_backoff(num)) / d->step) + 1;
 	d->n_symbols = num->format->n_ul_data;
 	d->n_re = d->n_symbols * ACCESS_SC;
 	access_detector_set_false_alarm(d, usual_false_alarm);

@@ -38,7 +38,7 @@ enum {
 void access_write(const struct numerology *num, uint32_t cell_id, unsigned device, float amplitude,
                   float complex *grid);
 
-/* Delays found: from -numerology_backoff to this, cp - backoff + cp / 2 samples after the slot start. */
+/* Delays found: from -numerology_backoff to this, numerology_clean_prefix - backoff + cp / 2 samples after the slot start. */
 double access_delay_max(const struct numerology *num);
 
 struct access_found {

@@ -16,11 +16,15 @@ enum {
 	SIDE_MAX = 32, /* hypotheses on either side of 0 */
 	N_HYPOTHESES_MAX = 2 * SIDE_MAX + 1,
 	MEMORY_PERIODS = 16, /* beyond, a period's weight is below 1 % */
+	CHECKS = 4,          /* a period */
 	BAND_MARGIN_SC = 2,  /* of the sync signal, on either side: DC and a hypothesis' error */
 };
 
 static const float forget = 0.75f;         /* weight of the periods before, each period */
 static const double subcarrier_step = 0.5; /* from hypothesis to hypothesis */
+/* However many periods are added: what is not noise but the same in every period, like pilots, does not average out. Its
+ * coefficients have a mean of 1 / sync_len, and so the least one that counts is this many times more. */
+static const double least_mean = 10;
 static const double oversampling = 1.5; /* least, of candidates over the sync band: at most 1.7 dB lost between two */
 
 struct acquire {
@@ -50,13 +54,15 @@ struct acquire {
 	float complex *history; /* the last samples, history_len at most, kept to the last `keep` */
 	size_t history_len, keep, filled;
 	uint64_t t_history; /* time of history[0] */
+	uint64_t t_first;
 	uint64_t t_next;    /* time of the next candidate */
 	uint64_t t_period;  /* time of the first candidate of this period */
+	uint64_t t_check;   /* time of the first candidate after the next check */
 	unsigned n_periods; /* completed since reset */
-	float best;         /* largest statistic of this period */
+	float best;         /* largest statistic since the last check */
 	int best_hypothesis;
 	uint64_t t_best;
-	float last_best; /* of the period before */
+	float period_best, last_best; /* the same of this period, of the period before */
 
 	struct acquire_fit *fit;
 	bool locked;
@@ -65,38 +71,53 @@ struct acquire {
 
 struct acquire_config acquire_config_default(const struct numerology *num)
 {
-	return (struct acquire_config){ .cfo_range_hz = 2.5 * num->scs_hz, .false_alarm = 1e-6 };
+	return (struct acquire_config){ .cfo_range_hz = 2.5 * num->scs_hz, .false_alarm = 5e-6 };
 }
 
 /* ---- thresholds ---- */
-
-/* Chernoff bound on the tail of sum w_i e_i, e_i exponential of mean 1, w_i = forget^i, i < n: the x it exceeds with
- * probability p at most. */
-static double sum_exceeds(unsigned n, double p)
-{
-	double smallest = INFINITY;
-	for (int i = 1; i < 400; i++) {
-		double s = i / 400.0, x = -log(p), w = 1;
-		for (unsigned period = 0; period < n; period++, w *= (double)forget)
-			x -= log1p(-s * w);
-		smallest = fmin(smallest, x / s);
-	}
-	return smallest;
-}
 
 static double sum_of_weights(unsigned n)
 {
 	return (1 - pow((double)forget, n)) / (1 - (double)forget);
 }
 
-/* A coefficient of noise follows Beta(1, sync_len - 1): its tail is below that of an exponential of mean 1 / sync_len;
- * for a single period it is used as it is. */
+/* Probability that sum w_i e_i exceeds x, e_i exponential of mean 1, w_i = forget^i, i < n: sum_i exp(-x / w_i)
+ * prod_{j != i} w_i / (w_i - w_j) (Feller, vol. II, section I.13). For tails: near 0 the terms cancel. */
+static double sum_exceeds(unsigned n, double x)
+{
+	double tail = 0;
+	for (unsigned i = 0; i < n; i++) {
+		double term = exp(-x / pow((double)forget, i));
+		for (unsigned j = 0; j < n; j++)
+			if (j != i)
+				term /= 1 - pow((double)forget, (double)j - (double)i);
+		tail += term;
+	}
+	return fmin(fmax(tail, 0), 1);
+}
+
+/* Probability that n periods of noise add up to more than x. A coefficient of noise follows Beta(1, sync_len - 1), whose
+ * tail is below that of an exponential of mean 1 / sync_len; a single one is taken as it is. */
+static double noise_exceeds(const struct acquire *a, unsigned n, double x)
+{
+	double len = (double)a->num.sync_len;
+	return n == 1 ? pow(fmax(1 - x, 0), len - 1) : sum_exceeds(n, len * x);
+}
+
 static void make_thresholds(struct acquire *a)
 {
-	double p = a->config.false_alarm / (double)(a->n_candidates * a->n_hypotheses), len = (double)a->num.sync_len;
-	a->threshold[0] = (float)(1 - pow(p, 1.0 / (len - 1)));
-	for (unsigned n = 2; n <= MEMORY_PERIODS; n++)
-		a->threshold[n - 1] = (float)(sum_exceeds(n, p) / len);
+	double p = a->config.false_alarm / (double)(a->n_candidates * a->n_hypotheses);
+	for (unsigned n = 1; n <= MEMORY_PERIODS; n++) {
+		double low = 0, high = 5; /* sums of weights are below 4 */
+		while (high - low > 1e-6) {
+			double mid = 0.5 * (low + high);
+			if (noise_exceeds(a, n, mid) > p)
+				low = mid;
+			else
+				high = mid;
+		}
+		a->threshold[n - 1] = (float)fmax(high, least_mean / (double)a->num.sync_len * sum_of_weights(n));
+	}
 }
 
 static float threshold_after(const struct acquire *a, unsigned n_periods)
@@ -248,23 +269,20 @@ void acquire_destroy(struct acquire *a)
 	free(a);
 }
 
-static void begin_period(struct acquire *a)
-{
-	a->t_period = a->t_next;
-	a->best = -1;
-}
-
 void acquire_reset(struct acquire *a, uint64_t t_first)
 {
 	for (size_t h = 0; h < a->n_hypotheses; h++)
 		memset(a->statistic[h], 0, a->n_candidates * sizeof *a->statistic[h]);
 	a->filled = 0;
 	a->t_history = t_first;
-	a->t_next = t_first + a->num.slot_len + a->num.n_fft; /* locking looks that far back */
+	a->t_first = t_first;
+	a->t_next = t_first + numerology_symbol_body(&a->num, a->num.format->sync) + 2 * a->num.cp; /* after its slot */
 	a->n_periods = 0;
 	a->last_best = 0;
 	a->locked = false;
-	begin_period(a);
+	a->t_period = a->t_next;
+	a->t_check = a->t_next + a->period; /* first a whole one */
+	a->best = a->period_best = 0;
 }
 
 const struct acquired *acquire_result(const struct acquire *a)
@@ -275,11 +293,13 @@ const struct acquired *acquire_result(const struct acquire *a)
 struct acquire_progress acquire_progress(const struct acquire *a)
 {
 	struct acquire_progress p = { .n_periods = a->n_periods, .n_candidates = a->n_candidates * a->n_hypotheses };
-	if (a->n_periods) {
-		float weights = (float)sum_of_weights(a->n_periods);
-		p.metric = a->last_best / weights;
-		p.threshold = threshold_after(a, a->n_periods) / weights;
-	}
+	if (!a->n_periods)
+		return p;
+	unsigned n = a->n_periods < MEMORY_PERIODS ? a->n_periods : MEMORY_PERIODS;
+	float weights = (float)sum_of_weights(a->n_periods);
+	p.metric = a->last_best / weights;
+	p.threshold = threshold_after(a, a->n_periods) / weights;
+	p.false_alarm = (double)p.n_candidates * noise_exceeds(a, n, (double)a->last_best);
 	return p;
 }
 
@@ -375,10 +395,10 @@ static size_t place_of_next(const struct acquire *a, int h)
 	return (size_t)(at < 0 ? at + n : at);
 }
 
-/* Searches the candidates of one block, no further than to the end of the period. */
+/* Searches the candidates of one block, no further than to the next check. */
 static void search_block(struct acquire *a)
 {
-	size_t left = (size_t)(a->t_period + a->period - a->t_next) / a->step;
+	size_t left = (size_t)(a->t_check - a->t_next) / a->step;
 	size_t n = left < a->n_lags ? left : a->n_lags;
 	memcpy(a->block, a->history + (a->t_next - a->t_history), a->fft_len * sizeof *a->block);
 	fftwf_execute(a->forward);
@@ -397,16 +417,17 @@ static void search_block(struct acquire *a)
 
 /* ---- locking ---- */
 
-/* What may be looked at: the period and a slot on either side, the same however the samples were cut into blocks. */
-static void lock(struct acquire *a, float threshold)
+/* What may be looked at: a period and a slot on either side, the same however the samples were cut into blocks. */
+static void lock(struct acquire *a, unsigned n_periods, float threshold)
 {
 	const struct numerology *num = &a->num;
 	double scs = num->scs_hz, offset_sc = a->best_hypothesis * subcarrier_step;
-	size_t begin = (size_t)(a->t_period - a->t_history) - num->slot_len - num->n_fft;
+	uint64_t before = a->period + num->slot_len + num->n_fft;
+	uint64_t t_begin = a->t_next - a->t_first > before ? a->t_next - before : a->t_first;
 	struct acquire_stretch stretch = {
-		.x = a->history + begin,
-		.n = (size_t)(a->t_next - a->t_history) + a->fft_len + num->slot_len - begin,
-		.sync_body = (size_t)(a->t_best - a->t_history) - begin,
+		.x = a->history + (t_begin - a->t_history),
+		.n = (size_t)(a->t_next - t_begin) + a->fft_len + num->slot_len,
+		.sync_body = (size_t)(a->t_best - t_begin),
 		.offset_sc = offset_sc,
 		.drift = a->config.dl_hz > 0 ? -offset_sc * scs / a->config.dl_hz : 0,
 	};
@@ -414,7 +435,7 @@ static void lock(struct acquire *a, float threshold)
 	acquire_fit_run(a->fit, &stretch, &fit);
 	double whole = round(fit.delay_samples);
 	uint64_t start = a->t_best - numerology_symbol_body(num, num->format->sync) + (uint64_t)(int64_t)whole;
-	float weights = (float)sum_of_weights(a->n_periods);
+	float weights = (float)sum_of_weights(n_periods);
 	a->result = (struct acquired){
 		.slot_start = start,
 		.fraction = (float)(fit.delay_samples - whole),
@@ -422,20 +443,43 @@ static void lock(struct acquire *a, float threshold)
 		.metric = a->best / weights,
 		.threshold = threshold / weights,
 		.snr_db = snr_db_of((float)fit.snr, 1),
-		.n_periods = a->n_periods,
+		.n_periods = n_periods,
 	};
 	a->locked = true;
 }
 
-static void end_period(struct acquire *a)
+/* Is what passed the threshold the best of all? Pilots repeat every slot and would win a race with the sync symbol, but
+ * not a comparison. */
+static bool is_best_of_all(const struct acquire *a)
 {
-	a->n_periods++;
-	a->last_best = a->best;
-	float threshold = threshold_after(a, a->n_periods);
-	if (a->best > threshold)
-		lock(a, threshold);
-	else
-		begin_period(a);
+	for (size_t h = 0; h < a->n_hypotheses; h++)
+		for (size_t i = 0; i < a->n_candidates; i++)
+			if (a->statistic[h][i] > a->best)
+				return false;
+	return true;
+}
+
+/* Every so often the best candidate since the last check is judged. */
+static void check(struct acquire *a)
+{
+	unsigned n = a->n_periods + 1; /* what was added to it */
+	float threshold = threshold_after(a, n);
+	bool ends = a->t_next == a->t_period + a->period;
+	if (a->best > a->period_best)
+		a->period_best = a->best;
+	if (ends) {
+		a->n_periods = n;
+		a->last_best = a->period_best;
+		a->period_best = 0;
+	}
+	if (a->best > threshold && is_best_of_all(a))
+		lock(a, n, threshold);
+	if (ends)
+		a->t_period = a->t_next;
+	a->t_check = a->t_next + a->period / CHECKS / a->step * a->step;
+	if (a->t_check > a->t_period + a->period || a->t_period + a->period - a->t_check < a->period / CHECKS)
+		a->t_check = a->t_period + a->period;
+	a->best = 0;
 }
 
 /* Appends up to n samples to the history, dropping old ones when it is full; what is not finite counts as silence.
@@ -469,8 +513,8 @@ bool acquire_feed(struct acquire *a, const float complex *samples, size_t n)
 		/* locking looks a slot ahead */
 		while (!a->locked && a->t_next + a->fft_len + a->num.slot_len <= a->t_history + a->filled) {
 			search_block(a);
-			if (a->t_next == a->t_period + a->period)
-				end_period(a);
+			if (a->t_next == a->t_check)
+				check(a);
 		}
 	}
 	return a->locked;

@@ -14,9 +14,9 @@
  * the whole range (one forward FFT for all: half a subcarrier is two bins), normalised by the energy in the band of the
  * sync signal under it: for noise, data or other signals of any level the result follows a Beta(1, sync_len - 1) law
  * or falls off faster. Periods are added non-coherently with a forgetting factor, each hypothesis at the pace of the
- * clock that goes with its carrier. At the end of each period the best candidate is compared with the threshold that
- * noise passes with the probability asked for (Chernoff bound; union over candidates). What is found is then measured
- * at the full rate with all pilots of the period: phy/acquire_fit.h.
+ * clock that goes with its carrier. From the end of the first period on, four times a period, the best candidate is
+ * compared with the threshold that noise passes with the probability asked for (union over candidates). What is found
+ * is then measured at the full rate with all pilots of the last period: phy/acquire_fit.h.
  *
  * A lock can be false (with that probability) or on a fading edge: the first control CRC tells; then acquire_reset and
  * go on. Carrier offset to be expected of right locks: well inside what phy/track.h pulls in (track_pull_in_hz).
@@ -38,7 +38,7 @@ struct acquire_config {
 	double false_alarm; /* probability of a lock on noise, a period; > 0, < 1 */
 };
 
-/* +-2.5 subcarriers, clock unknown, 10^-6 a period of 10 slots. */
+/* +-2.5 subcarriers, clock unknown, 5e-6 a period of 10 slots. */
 struct acquire_config acquire_config_default(const struct numerology *num);
 
 struct acquired {
@@ -72,6 +72,8 @@ struct acquire_progress {
 	size_t n_candidates; /* a period, all carriers */
 	float metric;        /* best of the last completed period, as in struct acquired; 0 before the first */
 	float threshold;     /* what it would have had to pass */
+	double false_alarm; /* with this in the config it would just have passed: noise gets below p in at most a share p of
+	                      * periods; may be more than 1 */
 };
 struct acquire_progress acquire_progress(const struct acquire *a);
 

@@ -20,6 +20,8 @@ struct acquire_fit {
 	size_t n_pilots;
 	size_t reach;                      /* delays looked at: -reach .. reach */
 	float complex *taps[N_PILOT];      /* 2 reach + 1: response by delay at the pilot symbols of a slot */
+	float complex *response;           /* n_pilots: at a pilot symbol, over subcarriers */
+	float *window;                     /* n_pilots: Hann, mean square 1 */
 	float complex *last;               /* the same of the slot before, its second pilot symbol */
 	double *profile;                   /* 2 reach + 1: power by delay, sum over all pilot symbols */
 	double floor;                      /* noise in it, a delay */
@@ -93,6 +95,10 @@ static void make_known(struct acquire_fit *f, uint32_t cell_id)
 			f->frequency[numerology_bin(num, i * num->pilot_step)] = f->pilots[which][i];
 		to_time(f, f->known[which]);
 	}
+	for (size_t i = 0; i < f->n_pilots; i++) {
+		double cycles = (double)(i + 1) / (double)(f->n_pilots + 1);
+		f->window[i] = (float)(sqrt(2.0 / 3) * (1 - cos(2 * M_PI * cycles)));
+	}
 	float sync[SYNC_LEN_MAX];
 	sequence_sync(num, cell_id, sync);
 	memset(f->frequency, 0, num->n_fft * sizeof *f->frequency);
@@ -111,6 +117,8 @@ static bool allocate(struct acquire_fit *f)
 		ok &= (f->pilots[i] = malloc(f->n_pilots * sizeof *f->pilots[i])) != NULL;
 		ok &= (f->taps[i] = malloc(n_taps * sizeof *f->taps[i])) != NULL;
 	}
+	ok &= (f->response = malloc(f->n_pilots * sizeof *f->response)) != NULL;
+	ok &= (f->window = malloc(f->n_pilots * sizeof *f->window)) != NULL;
 	ok &= (f->last = malloc(n_taps * sizeof *f->last)) != NULL;
 	ok &= (f->profile = malloc(n_taps * sizeof *f->profile)) != NULL;
 	ok &= (f->time = (float complex *)fftwf_alloc_complex(n)) != NULL;
@@ -156,6 +164,8 @@ void acquire_fit_destroy(struct acquire_fit *f)
 	fftwf_free(f->time);
 	free(f->profile);
 	free(f->last);
+	free(f->window);
+	free(f->response);
 	for (size_t i = 0; i < N_PILOT; i++) {
 		free(f->taps[i]);
 		free(f->pilots[i]);
@@ -233,11 +243,9 @@ static struct clue clue_of_prefixes(const struct acquire_fit *f)
 	return make_clue((double complex)sum, (double)energy, (double)n_products, 1, 0);
 }
 
-/* Response by delay at a pilot symbol of a slot into taps, the carrier turned back by offset_sc (phase 0 at the
- * stretch's first sample). The window opens half a prefix early, so that echoes ahead of the search's winner are whole
- * too. Leaves the response in f->time, delay 0 first, circular. */
-static void measure_taps(struct acquire_fit *f, const struct slot_place *p, size_t which, double offset_sc,
-                         float complex *taps)
+/* Response at a pilot symbol of a slot, the carrier turned back by offset_sc (phase 0 at the stretch's first sample),
+ * into f->response. The window opens half a prefix early, so that echoes ahead of the search's winner are whole too. */
+static void measure_response(struct acquire_fit *f, const struct slot_place *p, size_t which, double offset_sc)
 {
 	const struct numerology *num = &f->num;
 	size_t n = num->n_fft, early = num->cp / 2;
@@ -247,30 +255,47 @@ static void measure_taps(struct acquire_fit *f, const struct slot_place *p, size
 	for (size_t i = 0; i < n; i++, turn *= advance)
 		f->time[i] = f->now->x[from + i] * (float complex)turn;
 	fftwf_execute(f->forward);
-	float complex h[PHY_SC_MAX / PHY_PILOT_STEP_MIN];
 	for (size_t i = 0; i < f->n_pilots; i++) {
 		size_t k = i * num->pilot_step;
 		double cycles = numerology_offset(num, k) * ((double)early + p->late) / (double)n;
-		h[i] = f->frequency[numerology_bin(num, k)] * conjf(f->pilots[which][i]) *
-		       (float complex)cexp(I * 2 * M_PI * cycles);
+		f->response[i] = f->frequency[numerology_bin(num, k)] * conjf(f->pilots[which][i]) *
+		                 (float complex)cexp(I * 2 * M_PI * cycles);
 	}
-	memset(f->frequency, 0, n * sizeof *f->frequency);
-	for (size_t i = 0; i < f->n_pilots; i++)
-		f->frequency[numerology_bin(num, i * num->pilot_step)] = h[i];
-	fftwf_execute(f->inverse);
-	for (size_t i = 0; i <= 2 * f->reach; i++)
-		taps[i] = f->time[(i + n - f->reach) % n];
 }
 
-/* The response last measured goes into the profile; what lies between its copies is noise. */
-static void add_to_profile(struct acquire_fit *f, const float complex *taps)
+/* The response by delay, delay 0 first, circular, into f->time. */
+static void to_delays(struct acquire_fit *f, bool windowed)
 {
-	size_t period = f->num.n_fft / f->num.pilot_step;
+	memset(f->frequency, 0, f->num.n_fft * sizeof *f->frequency);
+	for (size_t i = 0; i < f->n_pilots; i++)
+		f->frequency[numerology_bin(&f->num, i * f->num.pilot_step)] =
+		        f->response[i] * (windowed ? f->window[i] : 1);
+	fftwf_execute(f->inverse);
+}
+
+/* Power by delay -reach + i. */
+static double power_at(const struct acquire_fit *f, size_t i)
+{
+	size_t n = f->num.n_fft;
+	return (double)power_of(f->time[(i + n - f->reach) % n]);
+}
+
+/* A pilot symbol of a slot: its response by delay into taps, its power into the profile (windowed, so that a strong path
+ * does not pass for noise); what lies between the copies of the profile is noise. */
+static void measure_taps(struct acquire_fit *f, const struct slot_place *p, size_t which, double offset_sc,
+                         float complex *taps)
+{
+	size_t n = f->num.n_fft, period = n / f->num.pilot_step;
+	measure_response(f, p, which, offset_sc);
+	to_delays(f, false);
 	for (size_t i = 0; i <= 2 * f->reach; i++)
-		f->profile[i] += (double)power_of(taps[i]);
+		taps[i] = f->time[(i + n - f->reach) % n];
+	to_delays(f, true);
+	for (size_t i = 0; i <= 2 * f->reach; i++)
+		f->profile[i] += power_at(f, i);
 	double floor = 0;
-	for (size_t i = f->reach + 1; i + f->reach < period; i++)
-		floor += (double)power_of(f->time[i]);
+	for (size_t i = 2 * f->reach + 1; i < period; i++)
+		floor += power_at(f, i);
 	f->floor += floor / (double)(period - 2 * f->reach - 1);
 	f->n_symbols++;
 }
@@ -302,10 +327,8 @@ static void clues_of_pilots(struct acquire_fit *f, double offset_sc, struct clue
 	f->n_symbols = 0;
 	memset(f->profile, 0, (2 * f->reach + 1) * sizeof *f->profile);
 	for (long number = first_slot(f); find_slot(f, number, &p); number++) {
-		for (size_t which = 0; which < N_PILOT; which++) {
+		for (size_t which = 0; which < N_PILOT; which++)
 			measure_taps(f, &p, which, offset_sc, f->taps[which]);
-			add_to_profile(f, f->taps[which]);
-		}
 		add_products(f, f->taps[0], f->taps[1], &sum[0], &energy[0]);
 		if (f->n_symbols > N_PILOT)
 			add_products(f, f->last, f->taps[0], &sum[1], &energy[1]);
@@ -336,8 +359,11 @@ void acquire_fit_run(struct acquire_fit *f, const struct acquire_stretch *s, str
 	f->now = s;
 	struct clue clues[N_CLUES] = { clue_of_halves(f), clue_of_prefixes(f) };
 	double offset_sc = most_likely_offset(clues, 2, s->offset_sc);
-	clues_of_pilots(f, offset_sc, clues + 2);
-	result->offset_sc = most_likely_offset(clues, N_CLUES, s->offset_sc);
+	for (int pass = 0; pass < 2; pass++) { /* again: an error of the first carrier spills data over the pilots */
+		clues_of_pilots(f, offset_sc, clues + 2);
+		offset_sc = most_likely_offset(clues, N_CLUES, s->offset_sc);
+	}
+	result->offset_sc = offset_sc;
 	read_profile(f, result);
 	f->now = NULL;
 }

@@ -12,8 +12,9 @@
  *     pilots of a slot             8 (or 4)      modulo 1/8; all slots, delays within a prefix only
  *     pilots from slot to slot     6 (or 3)      modulo 1/6
  *
- * They are weighed together as von Mises log-likelihoods (Mardia and Jupp, Directional Statistics, ch. 3), a clue by its coherence: the two
- * pilot distances leave no wrong carrier nearer than 14 kHz (of 30), which the first two exclude by far.
+ * They are weighed together as von Mises log-likelihoods (Mardia and Jupp, Directional Statistics, ch. 3), a clue by its
+ * coherence: the two pilot distances leave no wrong carrier nearer than 14 kHz (of 30), which the first two exclude by
+ * far.
  * The power-delay profile of all pilots together tells the timing (its centre) and the SNR.
  */
 #ifndef PHY_ACQUIRE_FIT_H

@@ -257,7 +257,8 @@ static void make_profile(const struct track *t, double power[PROFILE_POINTS], do
 
 static double interference(const struct track *t, const double *power, double first, double step, double offset)
 {
-	double early = (double)numerology_backoff(&t->num), late = (double)t->num.cp - early, sum = 0;
+	double early = (double)numerology_backoff(&t->num), sum = 0;
+	double late = (double)numerology_clean_prefix(&t->num) - early;
 	for (size_t i = 0; i < PROFILE_POINTS; i++) {
 		double delay = first + (double)i * step - offset;
 		double outside = fmax(fmax(-early - delay, delay - late), 0);

@@ -19,10 +19,11 @@
  * the carrier's. The centre is measured by the phase slope over the subcarriers. All measurements are weighted by the
  * SNR at which they were made, so a fade coasts, drift included.
  *
- * Where the slot starts. Echoes between -backoff and cp - backoff samples after the slot start do not interfere. As long as all fit, the
- * slot starts at the energy's centre. Where they do not, it starts where the least interference is left: the power-delay
- * profile, from the correlation of the pilots over frequency averaged over a quarter of a second, weighs every place
- * (a path d samples outside spills d / n_fft of its power, and as much comes in from the neighbour).
+ * Where the slot starts. Echoes between -numerology_backoff and numerology_clean_prefix - backoff samples after it do
+ * not interfere. As long as all fit, the slot starts at the energy's centre. Where they do not, it starts where the
+ * least interference is left: the power-delay profile, from the correlation of the pilots over frequency averaged over
+ * a quarter of a second, weighs every place (a path d samples outside spills d / n_fft of its power, and as much comes
+ * in from the neighbour).
  *
  * Slots start on whole samples. The start steps when the place for it has moved more than TRACK_STEP away: a
  * hysteresis, so that the phase slope of the CSI does not toggle.

@@ -1,437 +1,376 @@
 /* wdmoe phy acquire: cold start of one receiver, many times: the sync signal found by a device (dl), an access preamble
- * by the base station (ul). */
+ * by the base station (ul); what follows a lock; and what noise alone is taken for. */
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "phy/acquire.h"
-#include "phy/dl.h"
-#include "phy/level.h"
-#include "phy/nco.h"
-#include "phy/power.h"
-#include "phy/ul.h"
-#include "radio/ether.h"
-#include "radio/gauss.h"
 #include "testbed/cli.h"
 #include "testbed/config.h"
+#include "testbed/phy_options.h"
+#include "testbed/phy_search.h"
+#include "testbed/pool.h"
 #include "testbed/spread.h"
 #include "testbed/stats.h"
 
-#define THERMAL_DBM_HZ (-174.0)
-#define RX_FULL_SCALE_DBM (-30.0)
-#define LIGHT_M_S 299792458.0
+#define LIGHT_KM_S 299792.458
 
-enum {
-	DEVICE = 0,
-	FULL_MCS = 10,
-	STREAM_START = 1,
-	STREAM_CLOCK,
-	STREAM_DISTANCE,
-	QUIET_SLOT = ACCESS_SLOT + SYNC_PERIOD_SLOTS, /* the access slot after: nobody sends */
-};
+enum { DEVICE = 0, THREADS_MAX = 64, POINTS_MAX = 100, WITHIN_MAX = 8, NOISE_PIECE_SLOTS = 2000 };
 static const double confidence = 0.95;
 
-struct search {
+struct acquire_runs {
 	struct config *config;
 	struct json_out json;
-	const char *dir_name;
-	double snr_db, cfo_hz, distance_m;
-	int64_t trials, periods;
-	bool full;                        /* downlink: data in every RB */
-	bool noise_only;                  /* downlink: nobody sends; every lock is a false one */
-	double cfo_range_hz, false_alarm; /* of the search; 0: the usual */
+	const char *dir_name, *snr_text, *within_text;
+	double cfo_hz, range_hz, false_alarm, distance_m, follow_s, doppler_hz;
+	bool full, fixed, noise_only;
+	int64_t trials, periods, threads;
 	uint64_t seed;
 
+	struct phy_range snr;
+	double within_s[WITHIN_MAX];
+	size_t n_within;
 	struct numerology num;
 	struct layout *layout;
-	struct dl_tx *dl_tx;
-	struct ul_tx *ul_tx;
-	struct ul_rx *ul_rx;
-	struct acquire *acquire;
-	float complex *sent, *received; /* slot_len */
-	float *noise;                   /* room for two slots in whole blocks */
-	struct ether *ether;            /* of the trial */
-	double distance;                /* m, of the trial */
+	struct phy_search *search[THREADS_MAX];
+	struct pool *pool;
+	size_t n_threads;
 
-	size_t n_found, n_false;  /* found: and right */
-	uint64_t n_slots;         /* searched, of noise alone */
-	size_t n_quiet, n_others; /* uplink: preambles seen in the silent slot, and of devices that sent none */
-	double *time_s, *periods_used, *timing_error, *cfo_error, *snr_error; /* trials each, NAN: not found */
+	/* of a point, or of the noise */
+	double snr_db;
+	struct phy_search_outcome *outcome; /* trials */
+	struct phy_search_noise noise[THREADS_MAX];
+	char err[THREADS_MAX][256];
+	bool failed[THREADS_MAX];
 };
 
-static double re_share_db(const struct search *s)
+static bool is_uplink(const struct acquire_runs *c)
 {
-	return 10 * log10((double)s->num.n_sc);
+	return strcmp(c->dir_name, "ul") == 0;
 }
 
-static double noise_re_dbm(const struct search *s, double noise_figure_db)
+/* ---- work: thread w does every n_threads-th piece; a piece is the same whoever does it ---- */
+
+static void run_trials(void *arg, size_t w)
 {
-	return THERMAL_DBM_HZ + noise_figure_db + 10 * log10(s->num.scs_hz);
+	struct acquire_runs *c = arg;
+	for (size_t i = w; i < (size_t)c->trials && !c->failed[w] && !cli_interrupted(); i += c->n_threads)
+		c->failed[w] = phy_search_trial(c->search[w], c->snr_db, c->seed + i, &c->outcome[i], c->err[w],
+		                                sizeof c->err[w]) != 0;
 }
 
-/* Mean SNR alike in both directions: the device's power makes it so. */
-static void describe(struct search *s)
+static void run_noise(void *arg, size_t w)
 {
-	const struct config_bs *bs = &s->config->bs;
-	struct config_device *d = &s->config->devices[DEVICE];
-	s->config->seed = s->seed;
-	d->snr_db = s->snr_db;
-	d->distance_m = s->distance_m;
-	d->tx_power_dbm = bs->tx_power_dbm + bs->noise_figure_db - d->noise_figure_db;
-}
-
-static double device_dbm(const struct search *s)
-{
-	return s->config->devices[DEVICE].tx_power_dbm;
-}
-
-/* A medium of its own for every trial: another fading, clock and noise. */
-static int open_ether(struct search *s, uint64_t seed, char *err, size_t err_len)
-{
-	const struct config *c = s->config;
-	double start_slots = s->ul_rx ? 1 : SYNC_PERIOD_SLOTS; /* uplink: it runs well before the access slot */
-	double start = spread_uniform(seed, STREAM_START) * start_slots * (double)s->num.slot_len;
-	double nf_db = c->devices[DEVICE].noise_figure_db;
-	s->distance = spread_uniform(seed, STREAM_DISTANCE) * s->distance_m;
-	struct ether_config e = { .rate_hz = s->num.rate_hz,
-		                  .dl_hz = c->radio.dl_hz,
-		                  .ul_hz = c->radio.ul_hz,
-		                  .seed = seed,
-		                  .n_devices = 1 };
-	e.node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
-		                                .tx_full_scale_dbm = level_full_scale_dbm((float)c->bs.tx_power_dbm),
-		                                .noise_figure_db = c->bs.noise_figure_db,
-		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
-	e.node[1] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm +
-		                                           spread_ppm(seed, STREAM_CLOCK, s->cfo_hz,
-		                                                      s->ul_rx ? c->radio.ul_hz : c->radio.dl_hz),
-		                                .tx_full_scale_dbm = level_full_scale_dbm((float)device_dbm(s)),
-		                                .noise_figure_db = nf_db,
-		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM,
-		                                .start_offset_samples = start };
-	e.link[1] = (struct ether_link_config){ .path_loss_db = c->bs.tx_power_dbm - re_share_db(s) -
-		                                                noise_re_dbm(s, nf_db) - s->snr_db,
-		                                .propagation_delay_s = s->distance / LIGHT_M_S,
-		                                .model = c->channel.model,
-		                                .k_db = c->channel.rice_k_db,
-		                                .delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
-		                                .speed_m_s = c->channel.speed_kmh / 3.6 };
-	s->ether = ether_create(&e, err, err_len);
-	return s->ether ? 0 : -errno;
-}
-
-/* Mean delay of the link in samples, and its mean power gain, over subcarriers 0 .. n_sc - 1. */
-static double mean_delay(const struct search *s, enum ether_dir dir, double t_bs_samples, size_t n_sc, double *gain)
-{
-	double hz[PHY_SC_MAX] = { 0 };
-	double complex h[PHY_SC_MAX], neighbours = 0;
-	for (size_t k = 0; k < n_sc; k++)
-		hz[k] = numerology_freq_hz(&s->num, k);
-	ether_true_response(s->ether, 1, dir, t_bs_samples, hz, n_sc, h);
-	*gain = 0;
-	for (size_t k = 0; k < n_sc; k++) {
-		*gain += (creal(h[k]) * creal(h[k]) + cimag(h[k]) * cimag(h[k])) / (double)n_sc;
-		if (k && k != s->num.n_sc / 2) /* DC lies between those two */
-			neighbours += conj(h[k - 1]) * h[k];
+	struct acquire_runs *c = arg;
+	uint64_t slots = (uint64_t)c->trials;
+	for (uint64_t from = w * NOISE_PIECE_SLOTS; from < slots && !cli_interrupted();
+	     from += c->n_threads * NOISE_PIECE_SLOTS) {
+		uint64_t n = slots - from < NOISE_PIECE_SLOTS ? slots - from : NOISE_PIECE_SLOTS;
+		phy_search_noise(c->search[w], c->seed + from / NOISE_PIECE_SLOTS, n, &c->noise[w]);
 	}
-	return -carg(neighbours) * (double)s->num.n_fft / (2 * M_PI);
-}
-
-/* ---- downlink ---- */
-
-static void send_slot(struct search *s, uint64_t slot)
-{
-	dl_tx_begin(s->dl_tx, slot);
-	if (layout_is_sync_slot(slot)) {
-		struct sysinfo si = { .slot = (uint32_t)slot,
-			              .n_groups = 1,
-			              .ack_delay = 2,
-			              .grant_delay = 2,
-			              .round_trip = 8,
-			              .cell_id = (uint16_t)s->config->radio.cell_id,
-			              .version = DCI_VERSION };
-		dl_tx_sysinfo(s->dl_tx, &si, 8);
-	}
-	if (s->full) {
-		struct grant g = { .mcs = FULL_MCS };
-		uint8_t block[1 << 14] = { 0 };
-		rb_set_add_range(&g.rbs, 0, s->num.n_rb);
-		size_t n = dl_tb_bytes(s->layout, &g);
-		for (size_t i = 0; i < n; i++)
-			block[i] = (uint8_t)(spread_uniform(slot, i) * 256);
-		dl_tx_data(s->dl_tx, DEVICE, &g, block, n);
-	}
-	dl_tx_finish(s->dl_tx, s->sent);
-	radio_send(ether_radio(s->ether, 0), s->sent, s->num.slot_len, slot * s->num.slot_len);
-}
-
-static void judge_lock(struct search *s, size_t trial, const struct acquired *lock, uint64_t heard)
-{
-	double gain, period = (double)(SYNC_PERIOD_SLOTS * s->num.slot_len);
-	double t = ether_time(s->ether, 1, lock->slot_start) + (double)lock->fraction;
-	double delay = mean_delay(s, ETHER_DL, t, s->num.n_sc, &gain);
-	double timing = remainder(t - delay, period),
-	       cfo = (double)lock->cfo_hz - ether_true_cfo_hz(s->ether, 1, ETHER_DL);
-	double snr_db = 10 * log10(gain) + s->config->bs.tx_power_dbm - re_share_db(s) -
-	                noise_re_dbm(s, s->config->devices[DEVICE].noise_figure_db);
-	if (fabs(timing) > (double)s->num.cp || fabs(cfo) > 0.5 * s->num.scs_hz) {
-		s->n_false++;
-		return;
-	}
-	s->n_found++;
-	s->time_s[trial] = (double)heard / s->num.rate_hz;
-	s->periods_used[trial] = lock->n_periods;
-	s->timing_error[trial] = timing;
-	s->cfo_error[trial] = cfo;
-	s->snr_error[trial] = (double)lock->snr_db - snr_db;
-}
-
-/* The base station keeps one slot ahead of what the device may hear. */
-static void run_downlink(struct search *s, size_t trial)
-{
-	uint64_t heard = 0, limit = (uint64_t)s->periods * SYNC_PERIOD_SLOTS * s->num.slot_len;
-	bool locked = false;
-	acquire_reset(s->acquire, 0);
-	for (uint64_t n = 0; heard < limit && !locked; n++) {
-		send_slot(s, n);
-		uint64_t now = ether_clock(s->ether, 1, (double)(n * s->num.slot_len));
-		while (heard + s->num.slot_len <= now && !locked) {
-			radio_recv(ether_radio(s->ether, 1), s->received, s->num.slot_len, heard);
-			heard += s->num.slot_len;
-			locked = acquire_feed(s->acquire, s->received, s->num.slot_len);
-		}
-	}
-	if (locked)
-		judge_lock(s, trial, acquire_result(s->acquire), heard);
-}
-
-/* White noise, its level drawn anew for each trial: searched on after a false lock. */
-static void run_noise(struct search *s, size_t trial)
-{
-	size_t room = (s->num.slot_len + GAUSS_BLOCK - 1) / GAUSS_BLOCK * GAUSS_BLOCK;
-	float sigma = powf(10, (float)(-3 * spread_uniform(s->seed + trial, STREAM_START)));
-	acquire_reset(s->acquire, 0);
-	for (int64_t n = 0; n < s->periods * SYNC_PERIOD_SLOTS; n++) {
-		gauss_fill(s->seed + trial, 0, (uint64_t)n * room, room, s->noise, s->noise + room);
-		for (size_t i = 0; i < s->num.slot_len; i++)
-			s->received[i] = sigma * (s->noise[i] + I * s->noise[room + i]);
-		s->n_slots++;
-		if (!acquire_feed(s->acquire, s->received, s->num.slot_len))
-			continue;
-		s->n_false++;
-		acquire_reset(s->acquire, 0);
-	}
-}
-
-/* ---- uplink ---- */
-
-/* One preamble as a device sends it that follows the first path of the downlink: late by the propagation delay. */
-static void send_preamble(struct search *s)
-{
-	struct ul_power power = { .target_re_dbm = 100, .max_dbm = (float)device_dbm(s), .n_rb = s->num.n_rb };
-	struct ul_amplitudes a =
-	        ul_power_amplitudes(&power, s->num.n_rb, level_full_scale_dbm((float)device_dbm(s)), s->num.n_fft);
-	double at = ACCESS_SLOT * (double)s->num.slot_len + s->distance / LIGHT_M_S * s->num.rate_hz;
-	ul_tx_begin(s->ul_tx, ACCESS_SLOT);
-	ul_tx_access(s->ul_tx);
-	ul_tx_finish(s->ul_tx, &a, s->sent);
-	radio_send(ether_radio(s->ether, 1), s->sent, s->num.slot_len, ether_clock(s->ether, 1, at));
-}
-
-static size_t hear_preambles(struct search *s, uint64_t slot, struct ul_access *found)
-{
-	size_t n;
-	struct slot_time when = { .slot = slot, .t_samples = slot * s->num.slot_len };
-	radio_recv(ether_radio(s->ether, 0), s->received, s->num.slot_len, when.t_samples);
-	ul_rx_slot(s->ul_rx, s->received, &when);
-	ul_rx_access(s->ul_rx, found, &n);
-	return n;
-}
-
-static void judge_preamble(struct search *s, size_t trial, const struct ul_access *found)
-{
-	double gain, middle = ((double)ACCESS_SLOT + 0.4) * (double)s->num.slot_len;
-	double one_way = s->distance / LIGHT_M_S * s->num.rate_hz;
-	/* The device's clock may start anywhere between two samples, its slot starts on the next one. */
-	double late =
-	        ether_time(s->ether, 1, ether_clock(s->ether, 1, ACCESS_SLOT * (double)s->num.slot_len + one_way)) -
-	        ACCESS_SLOT * (double)s->num.slot_len;
-	double truth = late + mean_delay(s, ETHER_UL, middle, ACCESS_SC, &gain);
-	double snr_db = 10 * log10(gain) + device_dbm(s) - 10 * log10(ACCESS_SC) -
-	                noise_re_dbm(s, s->config->bs.noise_figure_db);
-	s->n_found++;
-	s->timing_error[trial] = (double)found->delay_samples - truth;
-	s->snr_error[trial] = (double)found->snr_db - snr_db;
-}
-
-static void run_uplink(struct search *s, size_t trial)
-{
-	struct ul_access found[PHY_DEVICES_MAX];
-	send_preamble(s);
-	size_t n = hear_preambles(s, ACCESS_SLOT, found);
-	for (size_t i = 0; i < n; i++) {
-		if (found[i].device == DEVICE)
-			judge_preamble(s, trial, &found[i]);
-		else
-			s->n_others++;
-	}
-	s->n_quiet += hear_preambles(s, QUIET_SLOT, found);
 }
 
 /* ---- what it came to ---- */
 
-struct column {
+struct figure {
 	const char *name;
-	const double *x;
+	size_t offset; /* of a double in struct phy_search_outcome */
+	bool downlink, follow;
 };
 
-static size_t columns(const struct search *s, struct column *c)
+#define OF(field) offsetof(struct phy_search_outcome, field)
+static const struct figure figures[] = {
+	{ "time_to_lock_s", OF(time_s), true, false },
+	{ "periods", OF(periods), true, false },
+	{ "cfo_error_hz", OF(cfo_hz), true, false },
+	{ "timing_error_samples", OF(timing_samples), false, false },
+	{ "snr_error_db", OF(snr_db), false, false },
+	{ "follow_timing_error_max_samples", OF(follow_timing_samples), true, true },
+	{ "follow_cfo_error_rms_hz", OF(follow_cfo_hz), true, true },
+	{ "follow_clock_error_ppm", OF(follow_clock_ppm), true, true },
+};
+enum { FIGURES = sizeof figures / sizeof figures[0] };
+
+static bool figure_applies(const struct acquire_runs *c, const struct figure *f)
 {
-	size_t n = 0;
-	if (s->acquire) {
-		c[n++] = (struct column){ "time_to_lock_s", s->time_s };
-		c[n++] = (struct column){ "periods", s->periods_used };
-		c[n++] = (struct column){ "cfo_error_hz", s->cfo_error };
-	}
-	c[n++] = (struct column){ "timing_error_samples", s->timing_error };
-	c[n++] = (struct column){ "snr_error_db", s->snr_error };
-	return n;
+	return !(f->downlink && is_uplink(c)) && !(f->follow && c->follow_s <= 0);
 }
 
-static json_t *search_json(const struct search *s, const struct stats_interval *share)
+/* Room for `trials` values in x. */
+static void figure_values(const struct acquire_runs *c, const struct figure *f, double *x)
 {
-	const struct config_channel *channel = &s->config->channel;
-	struct column c[8];
-	json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:b, s:I, s:o, s:o}",
-	                         "schema", 1, "version", cli_version(), "seed", (json_int_t)s->seed, "trials",
-	                         (json_int_t)s->trials, "channel", channel->model, "dir", s->dir_name, "snr_db",
-	                         s->snr_db, "cfo_hz", s->cfo_hz, "delay_spread_ns", channel->delay_spread_ns,
-	                         "speed_kmh", channel->speed_kmh, "distance_m", s->distance_m, "full", (int)s->full,
-	                         "found", (json_int_t)s->n_found, "probability", json_real_or_null(share->mean),
-	                         "probability_interval", json_reals((double[]){ share->low, share->high }, 2));
-	if (s->noise_only)
-		json_object_set_new(root, "noise_slots", json_integer((json_int_t)s->n_slots));
-	if (s->acquire) {
-		json_object_set_new(root, "periods_max", json_integer(s->periods));
-		json_object_set_new(root, "false_locks", json_integer((json_int_t)s->n_false));
-	} else {
-		json_object_set_new(root, "false_alarms_silent", json_integer((json_int_t)s->n_quiet));
-		json_object_set_new(root, "false_alarms_others", json_integer((json_int_t)s->n_others));
+	for (size_t i = 0; i < (size_t)c->trials; i++)
+		memcpy(&x[i], (const char *)&c->outcome[i] + f->offset, sizeof x[i]);
+}
+
+struct sums {
+	size_t found, within[WITHIN_MAX], wrong, quiet, others, sync_lost;
+	uint64_t slots, slots_lost;
+};
+
+static struct sums add_up(const struct acquire_runs *c)
+{
+	struct sums s = { 0 };
+	for (size_t i = 0; i < (size_t)c->trials; i++) {
+		const struct phy_search_outcome *o = &c->outcome[i];
+		s.found += o->found;
+		for (size_t w = 0; w < c->n_within; w++)
+			s.within[w] += o->found && o->time_s <= c->within_s[w];
+		s.wrong += o->n_wrong;
+		s.quiet += o->n_quiet;
+		s.others += o->n_others;
+		s.sync_lost += o->sync_lost;
+		s.slots += o->slots;
+		s.slots_lost += o->slots_lost;
 	}
-	for (size_t i = columns(s, c); i-- > 0;)
-		json_object_set_new(root, c[i].name, spread_json(c[i].x, (size_t)s->trials));
-	json_object_set_new(root, "config", config_json(s->config, false));
+	return s;
+}
+
+static void put_share(const struct acquire_runs *c, json_t *to, size_t found)
+{
+	struct stats_interval share = stats_wilson(found, (size_t)c->trials, confidence);
+	json_object_set_new(to, "found", json_integer((json_int_t)found));
+	json_object_set_new(to, "probability", json_real_or_null(share.mean));
+	json_object_set_new(to, "probability_interval", json_reals((double[]){ share.low, share.high }, 2));
+}
+
+static json_t *point_json(const struct acquire_runs *c, const struct sums *s, double *scratch)
+{
+	json_t *point = json_object();
+	json_object_set_new(point, "snr_db", json_real(c->snr_db));
+	put_share(c, point, s->found);
+	if (is_uplink(c)) {
+		json_object_set_new(point, "false_alarms_silent", json_integer((json_int_t)s->quiet));
+		json_object_set_new(point, "false_alarms_others", json_integer((json_int_t)s->others));
+	} else {
+		json_t *within = json_array();
+		for (size_t w = 0; w < c->n_within; w++) {
+			json_t *one = json_pack("{s:f}", "within_s", c->within_s[w]);
+			put_share(c, one, s->within[w]);
+			json_array_append_new(within, one);
+		}
+		json_object_set_new(point, "within", within);
+		json_object_set_new(point, "false_locks", json_integer((json_int_t)s->wrong));
+	}
+	if (c->follow_s > 0) {
+		json_object_set_new(point, "slots_followed", json_integer((json_int_t)s->slots));
+		json_object_set_new(point, "slots_lost", json_integer((json_int_t)s->slots_lost));
+		json_object_set_new(point, "sync_lost", json_integer((json_int_t)s->sync_lost));
+	}
+	for (size_t i = 0; i < FIGURES; i++) {
+		if (!figure_applies(c, &figures[i]))
+			continue;
+		figure_values(c, &figures[i], scratch);
+		json_object_set_new(point, figures[i].name, spread_json(scratch, (size_t)c->trials));
+	}
+	return point;
+}
+
+static void print_point(const struct acquire_runs *c, const struct sums *s, double *scratch)
+{
+	FILE *f = json_out_text(&c->json);
+	struct stats_interval share = stats_wilson(s->found, (size_t)c->trials, confidence);
+	fprintf(f, "%.2f dB: found %zu of %lld: %.4f (%.0f %% interval %.4f .. %.4f)\n", c->snr_db, s->found,
+	        (long long)c->trials, share.mean, 100 * confidence, share.low, share.high);
+	for (size_t w = 0; w < c->n_within; w++)
+		fprintf(f, "within %g s: %zu\n", c->within_s[w], s->within[w]);
+	if (is_uplink(c))
+		fprintf(f, "false alarms: %zu in as many silent slots, %zu of devices that sent nothing\n", s->quiet,
+		        s->others);
+	else
+		fprintf(f, "false locks: %zu\n", s->wrong);
+	if (c->follow_s > 0)
+		fprintf(f, "followed for %llu slots: %llu lost; synchronisation lost in %zu trials\n",
+		        (unsigned long long)s->slots, (unsigned long long)s->slots_lost, s->sync_lost);
+	fprintf(f, "%-31s %7s %9s %9s %9s %9s %9s\n", "", "n", "mean", "p50", "p95", "p99", "max");
+	for (size_t i = 0; i < FIGURES; i++) {
+		if (!figure_applies(c, &figures[i]))
+			continue;
+		figure_values(c, &figures[i], scratch);
+		spread_print(f, figures[i].name, scratch, (size_t)c->trials);
+	}
+}
+
+static json_t *report_json(const struct acquire_runs *c)
+{
+	const struct config_channel *channel = &c->config->channel;
+	json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:s, s:s, s:f, s:f, s:f, s:f, s:b}", "schema", 1, "version",
+	                         cli_version(), "seed", (json_int_t)c->seed, "trials", (json_int_t)c->trials, "channel",
+	                         channel->model, "dir", c->dir_name, "cfo_hz", c->cfo_hz, "delay_spread_ns",
+	                         channel->delay_spread_ns, "speed_kmh", channel->speed_kmh, "distance_m", c->distance_m,
+	                         "full", (int)c->full);
+	if (!is_uplink(c)) {
+		json_object_set_new(root, "periods_max", json_integer(c->periods));
+		json_object_set_new(root, "range_hz", json_real(c->range_hz > 0 ? c->range_hz : 2.5 * c->num.scs_hz));
+		json_object_set_new(root, "cfo_fixed", json_boolean(c->fixed));
+		json_object_set_new(root, "follow_s", json_real(c->follow_s));
+	}
 	return root;
 }
 
-static int report(const struct search *s)
+/* ---- the two ways to run ---- */
+
+/* The keys of the first point stand at the top, too: with a single SNR nothing else is needed. */
+static int run_points(struct acquire_runs *c)
 {
-	FILE *f = json_out_text(&s->json);
-	struct stats_interval share = stats_wilson(s->n_found, (size_t)s->trials, confidence);
-	struct column c[8];
-	if (s->noise_only) {
-		fprintf(f, "%zu locks in %llu slots of noise\n", s->n_false, (unsigned long long)s->n_slots);
-		return json_out_write(&s->json, search_json(s, &share));
+	json_t *points = json_array(), *root = report_json(c);
+	double *scratch = calloc((size_t)c->trials, sizeof *scratch);
+	c->outcome = calloc((size_t)c->trials, sizeof *c->outcome);
+	int status = scratch && c->outcome ? CLI_DONE : cli_failed("out of memory");
+	for (size_t i = 0; i < c->snr.n && status == CLI_DONE; i++) {
+		c->snr_db = c->snr.from + (double)i * c->snr.step;
+		pool_run(c->pool, run_trials, c, c->n_threads);
+		for (size_t w = 0; w < c->n_threads && status == CLI_DONE; w++)
+			if (c->failed[w])
+				status = cli_bad_input("%s", c->err[w]);
+		if (status == CLI_DONE && cli_interrupted())
+			status = CLI_INTERRUPTED;
+		if (status != CLI_DONE)
+			break;
+		struct sums s = add_up(c);
+		print_point(c, &s, scratch);
+		json_array_append_new(points, point_json(c, &s, scratch));
 	}
-	fprintf(f, "found %zu of %lld: %.4f (%.0f %% interval %.4f .. %.4f)\n", s->n_found, (long long)s->trials,
-	        share.mean, 100 * confidence, share.low, share.high);
-	if (s->acquire)
-		fprintf(f, "false locks: %zu\n", s->n_false);
-	else
-		fprintf(f, "false alarms: %zu in as many silent slots, %zu of devices that sent nothing\n", s->n_quiet,
-		        s->n_others);
-	fprintf(f, "%-20s %7s %9s %9s %9s %9s %9s\n", "", "n", "mean", "p50", "p95", "p99", "max");
-	size_t n = columns(s, c);
-	for (size_t i = 0; i < n; i++)
-		spread_print(f, c[i].name, c[i].x, (size_t)s->trials);
-	return json_out_write(&s->json, search_json(s, &share));
+	free(scratch);
+	if (status != CLI_DONE) {
+		json_decref(points);
+		json_decref(root);
+		return status;
+	}
+	json_object_update(root, json_array_get(points, 0));
+	json_object_set_new(root, "points", points);
+	json_object_set_new(root, "config", config_json(c->config, false));
+	return json_out_write(&c->json, root);
+}
+
+static int run_noise_only(struct acquire_runs *c)
+{
+	pool_run(c->pool, run_noise, c, c->n_threads);
+	if (cli_interrupted())
+		return CLI_INTERRUPTED;
+	struct phy_search_noise sum = { 0 };
+	for (size_t w = 0; w < c->n_threads; w++) {
+		sum.slots += c->noise[w].slots;
+		sum.periods += c->noise[w].periods;
+		sum.alarms += c->noise[w].alarms;
+		for (size_t i = 0; i < PHY_SEARCH_LEVELS; i++)
+			sum.beyond[i] += c->noise[w].beyond[i];
+	}
+	/* one-sided, so that nothing in n slots says 3 / n */
+	struct stats_interval share = stats_wilson(sum.alarms, sum.slots, confidence);
+	double bound = sum.alarms ? share.high : -log(1 - confidence) / (double)sum.slots;
+	FILE *f = json_out_text(&c->json);
+	fprintf(f, "noise: %llu slots, %llu false alarms; fewer than %.2g a slot (%.0f %%)\n",
+	        (unsigned long long)sum.slots, (unsigned long long)sum.alarms, bound, 100 * confidence);
+	json_t *root = report_json(c), *levels = json_array();
+	json_object_set_new(root, "noise_slots", json_integer((json_int_t)sum.slots));
+	json_object_set_new(root, "false_alarms", json_integer((json_int_t)sum.alarms));
+	json_object_set_new(root, "false_alarm_bound", json_real(bound));
+	for (size_t i = 0; i < PHY_SEARCH_LEVELS && !is_uplink(c); i++) {
+		double level = pow(10, -(double)(i + 1)), got = (double)sum.beyond[i] / (double)sum.periods;
+		fprintf(f, "periods that pass for 1e-%zu: %llu of %llu, %.2g\n", i + 1,
+		        (unsigned long long)sum.beyond[i], (unsigned long long)sum.periods, got);
+		json_array_append_new(levels, json_pack("{s:f, s:I, s:f}", "asked", level, "periods",
+		                                        (json_int_t)sum.beyond[i], "share", got));
+	}
+	if (is_uplink(c)) {
+		json_decref(levels);
+	} else {
+		json_object_set_new(root, "noise_periods", json_integer((json_int_t)sum.periods));
+		json_object_set_new(root, "noise_levels", levels);
+	}
+	json_object_set_new(root, "config", config_json(c->config, false));
+	return json_out_write(&c->json, root);
 }
 
 /* ---- set-up ---- */
 
-static bool make_chain(struct search *s, bool uplink)
+/* Mean SNR alike in both directions: the device's power makes it so. */
+static void describe(struct acquire_runs *c)
 {
-	uint16_t cell_id = (uint16_t)s->config->radio.cell_id;
-	float re_dbm = (float)(s->config->bs.tx_power_dbm - re_share_db(s));
-	float amplitude =
-	        power_re_amplitude(re_dbm, level_full_scale_dbm((float)s->config->bs.tx_power_dbm), s->num.n_fft);
-	s->sent = calloc(s->num.slot_len, sizeof *s->sent);
-	s->received = calloc(s->num.slot_len, sizeof *s->received);
-	s->noise = calloc(2 * (s->num.slot_len + GAUSS_BLOCK), sizeof *s->noise);
-	double **columns_of[] = { &s->time_s, &s->periods_used, &s->timing_error, &s->cfo_error, &s->snr_error };
-	bool ok = s->sent && s->received && s->noise;
-	for (size_t i = 0; i < sizeof columns_of / sizeof columns_of[0]; i++) {
-		*columns_of[i] = calloc((size_t)s->trials, sizeof **columns_of[i]);
-		for (int64_t t = 0; *columns_of[i] && t < s->trials; t++)
-			(*columns_of[i])[t] = NAN;
-		ok &= *columns_of[i] != NULL;
-	}
-	if (uplink) {
-		s->ul_tx = ul_tx_create(s->layout, cell_id, DEVICE);
-		s->ul_rx = ul_rx_create(s->layout, cell_id);
-		return ok && s->ul_tx && s->ul_rx;
-	}
-	s->dl_tx = dl_tx_create(s->layout, cell_id, amplitude);
-	struct acquire_config search = acquire_config_default(&s->num);
-	search.dl_hz = s->config->radio.dl_hz;
-	search.cfo_range_hz = s->cfo_range_hz > 0 ? s->cfo_range_hz : search.cfo_range_hz;
-	search.false_alarm = s->false_alarm > 0 ? s->false_alarm : search.false_alarm;
-	s->acquire = acquire_create(&s->num, cell_id, &search);
-	return ok && s->dl_tx && s->acquire;
+	const struct config_bs *bs = &c->config->bs;
+	struct config_device *d = &c->config->devices[DEVICE];
+	c->config->seed = c->seed;
+	d->snr_db = c->snr.from;
+	d->distance_m = c->distance_m;
+	d->tx_power_dbm = bs->tx_power_dbm + bs->noise_figure_db - d->noise_figure_db;
+	if (c->doppler_hz >= 0)
+		c->config->channel.speed_kmh = 3.6 * c->doppler_hz /
+		                               (is_uplink(c) ? c->config->radio.ul_hz : c->config->radio.dl_hz) * 1e3 *
+		                               LIGHT_KM_S;
 }
 
-static int execute(struct search *s)
+static int take_within(struct acquire_runs *c)
+{
+	for (const char *at = c->within_text; *at; at++) {
+		char *end;
+		double ms = strtod(at, &end);
+		if (end == at || !(ms > 0 && ms < 1e9) || (*end && *end != ',') || c->n_within == WITHIN_MAX)
+			return cli_bad_input("--within-ms: \"%s\" is no list of up to %d times", c->within_text,
+			                     WITHIN_MAX);
+		c->within_s[c->n_within++] = 1e-3 * ms;
+		if (!*end)
+			break;
+		at = end;
+	}
+	return CLI_DONE;
+}
+
+static int execute(struct acquire_runs *c)
 {
 	char err[512];
-	bool uplink = strcmp(s->dir_name, "ul") == 0;
-	if (uplink && s->noise_only)
-		return cli_bad_input("--noise-only: of the downlink (the uplink has its silent slots)");
-	if (config_numerology(&s->config->radio, &s->num, err, sizeof err))
+	if (config_numerology(&c->config->radio, &c->num, err, sizeof err))
 		return cli_bad_input("%s", err);
-	s->layout = layout_create(&s->num, err, sizeof err);
-	if (!s->layout)
+	c->layout = layout_create(&c->num, err, sizeof err);
+	if (!c->layout)
 		return cli_bad_input("%s", err);
-	describe(s);
-	if (!make_chain(s, uplink))
-		return cli_failed("out of memory");
-	cli_catch_interrupt();
-	for (size_t i = 0; i < (size_t)s->trials; i++) {
-		if (cli_interrupted())
-			return CLI_INTERRUPTED;
-		if (s->noise_only) {
-			run_noise(s, i);
-			continue;
-		}
-		if (open_ether(s, s->seed + i, err, sizeof err))
-			return cli_bad_input("%s", err);
-		if (uplink)
-			run_uplink(s, i);
-		else
-			run_downlink(s, i);
-		ether_destroy(s->ether);
-		s->ether = NULL;
+	describe(c);
+	struct phy_search_params params = { .config = c->config,
+		                            .layout = c->layout,
+		                            .uplink = is_uplink(c),
+		                            .full = c->full,
+		                            .cfo_hz = c->cfo_hz,
+		                            .fixed = c->fixed,
+		                            .range_hz = c->range_hz,
+		                            .false_alarm = c->false_alarm,
+		                            .distance_m = c->distance_m,
+		                            .periods_max = (uint64_t)c->periods,
+		                            .follow_s = c->follow_s };
+	c->n_threads = (size_t)(c->threads < c->trials ? c->threads : c->trials);
+	c->pool = pool_create(c->n_threads);
+	if (!c->pool)
+		return cli_failed("threads: %s", strerror(errno));
+	for (size_t w = 0; w < c->n_threads; w++) {
+		c->search[w] = phy_search_create(&params);
+		if (!c->search[w])
+			return errno == EINVAL ? cli_bad_input("--range-hz: not possible in this band")
+			                       : cli_failed("out of memory");
 	}
-	return report(s);
+	cli_catch_interrupt();
+	return c->noise_only ? run_noise_only(c) : run_points(c);
 }
 
-static void release(struct search *s)
+static void release(struct acquire_runs *c)
 {
-	free(s->snr_error);
-	free(s->cfo_error);
-	free(s->timing_error);
-	free(s->periods_used);
-	free(s->time_s);
-	free(s->noise);
-	free(s->received);
-	free(s->sent);
-	acquire_destroy(s->acquire);
-	ul_rx_destroy(s->ul_rx);
-	ul_tx_destroy(s->ul_tx);
-	dl_tx_destroy(s->dl_tx);
-	layout_destroy(s->layout);
-	free(s->config);
+	pool_destroy(c->pool);
+	for (size_t w = 0; w < c->n_threads; w++)
+		phy_search_destroy(c->search[w]);
+	layout_destroy(c->layout);
+	free(c->outcome);
+	free(c->config);
 }
+
+static const char about[] = "Downlink: a device that knows neither time nor carrier looks for the sync signal; a lock "
+                            "is right if it lies within "
+                            "half a cyclic\n"
+                            "prefix and what tracking pulls in; after a wrong one it looks again. With --follow-s it "
+                            "then follows the cell, a "
+                            "block of data in\n"
+                            "each slot. Uplink: one preamble in one access slot, and a silent slot after it. Errors "
+                            "are against the ether's "
+                            "truth; timing\n"
+                            "against the power-weighted mean delay of the channel. The sampling clock is off by the "
+                            "same ppm as the carrier.";
 
 int cmd_phy_acquire(int argc, char **argv)
 {
@@ -439,71 +378,81 @@ int cmd_phy_acquire(int argc, char **argv)
 	static const char *const keys[KEYS] = { "channel.model", "channel.delay_spread_ns", "channel.speed_kmh" };
 	const char *values[KEYS] = { NULL }, *json = NULL;
 	struct cli_list sets = { .n = 0 };
-	struct search s = {
-		.dir_name = "dl", .snr_db = 5, .distance_m = 100, .trials = 100, .periods = 100, .seed = 1
-	};
+	struct acquire_runs c = { .dir_name = "dl",
+		                  .snr_text = "5",
+		                  .within_text = "",
+		                  .distance_m = 100,
+		                  .trials = 100,
+		                  .periods = 100,
+		                  .seed = 1,
+		                  .doppler_hz = -1,
+		                  .threads = phy_options_cores() };
 	const struct cli_option options[] = {
 		{ "channel", CLI_STRING, &values[CHANNEL], "C",
 		  "channel model: none, rayleigh, rice, tdl-a .. tdl-e, epa, eva, etu (channel.model)" },
-		{ "dir", CLI_STRING, &s.dir_name, "D",
+		{ "dir", CLI_STRING, &c.dir_name, "D",
 		  "dl: sync signal at a device, from cold start; ul: access preamble at the base station",
 		  .choices = "dl|ul" },
-		{ "snr-db", CLI_DOUBLE, &s.snr_db, "S",
-		  "mean SNR of a data RE at full-band power; a preamble RE, on a third of the band, has 4.77 dB more",
-		  .min = -40, .max = 60 },
-		{ "cfo-hz", CLI_DOUBLE, &s.cfo_hz, "F",
+		{ "snr-db", CLI_STRING, &c.snr_text, "A:STEP:B",
+		  "mean SNR of a data RE at full-band power, one or a range; a preamble RE, on a third of the band, "
+		  "has 4.77 dB "
+		  "more" },
+		{ "cfo-hz", CLI_DOUBLE, &c.cfo_hz, "F",
 		  "each trial draws its carrier offset from -F to F (ul: what the device's tracking left)", .min = 0,
 		  .max = 200000 },
-		{ "range-hz", CLI_DOUBLE, &s.cfo_range_hz, "F",
-		  "dl: carrier offsets of +-F are searched; 0: 2.5 subcarriers", .min = 0, .max = 200000 },
-		{ "false-alarm", CLI_DOUBLE, &s.false_alarm, "P",
+		{ "cfo-fixed", CLI_FLAG, &c.fixed, NULL, "+F and -F in turn, no draw" },
+		{ "range-hz", CLI_DOUBLE, &c.range_hz, "F", "dl: range of the search; 0: 2.5 subcarriers either way",
+		  .min = 0, .max = 1e6 },
+		{ "false-alarm", CLI_DOUBLE, &c.false_alarm, "P",
 		  "dl: probability of a lock on noise that the search aims at, a sync period; 0: the usual", .min = 0,
-		  .max = 0.5 },
-		{ "noise-only", CLI_FLAG, &s.noise_only, NULL,
-		  "dl: nobody sends; each trial searches all its periods, every lock is a false one" },
-		{ "trials", CLI_INT, &s.trials, "N", "trials, each with a channel, clock and distance of its own",
-		  .min = 1, .max = 1e7 },
-		{ "seed", CLI_UINT64, &s.seed, "S", "of the first trial; the next has the next" },
-		{ "periods", CLI_INT, &s.periods, "N", "dl: sync periods (10 slots) after which a trial is given up",
+		  .max = 0.9 },
+		{ "trials", CLI_INT, &c.trials, "N",
+		  "trials an SNR, each with a channel, clock and distance of its own; slots with --noise-only",
+		  .min = 1, .max = 1e9 },
+		{ "seed", CLI_UINT64, &c.seed, "S", "of the first trial; the next has the next" },
+		{ "periods", CLI_INT, &c.periods, "N", "dl: sync periods (10 slots) after which a trial is given up",
 		  .min = 1, .max = 1e5 },
-		{ "full", CLI_FLAG, &s.full, NULL,
+		{ "within-ms", CLI_STRING, &c.within_text, "T,T..",
+		  "dl: also count the trials found within these times" },
+		{ "full", CLI_FLAG, &c.full, NULL,
 		  "dl: data in every resource block (default: control and pilots only)" },
-		{ "distance-m", CLI_DOUBLE, &s.distance_m, "M", "each trial draws its distance from 0 to M", .min = 0,
+		{ "follow-s", CLI_DOUBLE, &c.follow_s, "T", "dl: follow a cell that was found for so long", .min = 0,
+		  .max = 1e4 },
+		{ "noise-only", CLI_FLAG, &c.noise_only, NULL, "nobody sends: count false alarms in --trials slots" },
+		{ "distance-m", CLI_DOUBLE, &c.distance_m, "M", "each trial draws its distance from 0 to M", .min = 0,
 		  .max = 10000 },
 		{ "delay-spread-ns", CLI_STRING, &values[DELAY_SPREAD], "D",
 		  "RMS delay spread of the tdl models (channel.delay_spread_ns)" },
 		{ "speed-kmh", CLI_STRING, &values[SPEED], "V", "speed of the device (channel.speed_kmh)" },
+		{ "doppler-hz", CLI_DOUBLE, &c.doppler_hz, "F", "speed by the Doppler it makes; -1: by speed-kmh",
+		  .min = -1, .max = 2000 },
+		{ "threads", CLI_INT, &c.threads, "N", "threads; the outcome does not depend on it", .min = 1,
+		  .max = THREADS_MAX },
 		{ "set", CLI_REPEATED, &sets, "KEY=VALUE", "override a key of the default configuration" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
-	const struct cli_syntax syntax = {
-		"",
-		"Downlink: a device that knows neither time nor carrier looks for the sync signal; a lock is right if "
-		"it lies within a cyclic\n"
-		"prefix and half a subcarrier of the truth. Uplink: one preamble in one access slot, and a silent slot "
-		"after it. Errors are\n"
-		"against the ether's truth; timing against the power-weighted mean delay of the channel.",
-		options,
-		sizeof options / sizeof options[0],
-		NULL,
-		0,
-		0,
-	};
+	const struct cli_syntax syntax = { "", about, options, sizeof options / sizeof options[0], NULL, 0, 0 };
 	int status;
 	char err[512];
 	if (!cli_parse(&syntax, argc, argv, &status))
 		return status;
-	s.config = malloc(sizeof *s.config);
-	if (!s.config)
+	c.config = malloc(sizeof *c.config);
+	if (!c.config)
 		return cli_failed("out of memory");
-	status = json_out_open(&s.json, json);
-	if (status == CLI_DONE && config_load(s.config, NULL, sets.items, sets.n, err, sizeof err))
+	status = json_out_open(&c.json, json);
+	if (status == CLI_DONE)
+		status = phy_options_range("snr-db", c.snr_text, 1, &c.snr);
+	if (status == CLI_DONE && (c.snr.automatic || c.snr.n > POINTS_MAX || c.snr.from < -40 || c.snr.from > 60))
+		status = cli_bad_input("--snr-db %s: up to %d values from -40 to 60", c.snr_text, POINTS_MAX);
+	if (status == CLI_DONE)
+		status = take_within(&c);
+	if (status == CLI_DONE && config_load(c.config, NULL, sets.items, sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
 	for (size_t i = 0; i < KEYS && status == CLI_DONE; i++)
-		if (values[i] && config_put(s.config, keys[i], values[i], err, sizeof err))
+		if (values[i] && config_put(c.config, keys[i], values[i], err, sizeof err))
 			status = cli_bad_input("%s", err);
 	if (status == CLI_DONE)
-		status = execute(&s);
-	release(&s);
+		status = execute(&c);
+	release(&c);
 	return status;
 }

@@ -33,6 +33,17 @@ grep -q '"found": 20' d.json || fail "preambles are not always found at 5 dB"
 run e.json acquire --dir ul --trials 20 --snr-db -40
 grep -q '"found": 0' e.json || fail "preambles are found 40 dB below the noise"
 
+run f.json acquire --trials 6 --channel none --cfo-hz 75000 --snr-db -3:3:3 --within-ms 20,500
+run g.json acquire --trials 6 --channel none --cfo-hz 75000 --snr-db -3:3:3 --within-ms 20,500 --threads 1
+cmp -s f.json g.json || fail "the outcome depends on the number of threads"
+test "$(grep -c '"within_s": 0.02' f.json)" = 4 || fail "not a point for each SNR, and the first at the top"
+grep -q '"found": 5' f.json && fail "the sync signal is not always found at -3 dB"
+run h.json acquire --noise-only --trials 500
+grep -q '"false_alarms": 0' h.json || fail "noise is taken for a cell"
+refuses "within-ms" "$WDMOE" phy acquire --within-ms soon
+refuses "snr-db" "$WDMOE" phy acquire --snr-db auto
+refuses "range-hz" "$WDMOE" phy acquire --range-hz 1e6
+
 refuses "tdl-x" "$WDMOE" phy csi --channel tdl-x
 refuses "sideways" "$WDMOE" phy acquire --dir sideways
 refuses "no-such.yaml" "$WDMOE" attach no-such.yaml
