@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PHY_CONTROL_WARMUP = 30 };
+enum { PHY_CONTROL_WARMUP = 100 };
 
 struct phy_control;
 
