@@ -9,7 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { SEARCH_PERIODS_MAX = 60, SYSINFO_LEVEL = 4, LEVEL_MAX = 8 };
+enum { SEARCH_PERIODS_MAX = 60, SYSINFO_LEVEL = 8, LEVEL_MAX = 8 };
 
 struct dl_device {
 	struct phy_air *air;
@@ -35,10 +35,19 @@ struct phy_link_dl {
 
 /* ---- base station ---- */
 
+/* System information as a cell sends it, or what room a grant of one CCE for each device leaves. */
+static unsigned sysinfo_level(const struct phy_link *l)
+{
+	unsigned level = SYSINFO_LEVEL < dl_level_max(l->layout) ? SYSINFO_LEVEL : dl_level_max(l->layout);
+	while (level > 1 && l->config.n_devices + level > layout_n_cce(l->layout))
+		level /= 2;
+	return level;
+}
+
 static unsigned level_that_fits(const struct phy_link *l)
 {
 	unsigned level = LEVEL_MAX;
-	while (level > 1 && l->config.n_devices * level + SYSINFO_LEVEL > layout_n_cce(l->layout))
+	while (level > 1 && l->config.n_devices * level + sysinfo_level(l) > layout_n_cce(l->layout))
 		level /= 2;
 	return l->config.level ? l->config.level : level;
 }
@@ -60,7 +69,7 @@ static void build_slot(struct phy_link *l, uint64_t slot)
 			              .round_trip = 8,
 			              .cell_id = PHY_LINK_CELL,
 			              .version = DCI_VERSION };
-		dl_tx_sysinfo(tx, &si, SYSINFO_LEVEL);
+		dl_tx_sysinfo(tx, &si, sysinfo_level(l));
 	}
 	for (size_t d = 0; d < l->config.n_devices; d++) {
 		struct grant g = { .rbs = l->station[d].rbs, .mcs = (uint8_t)l->point->mcs };
@@ -219,14 +228,29 @@ static void score(struct phy_link *l, size_t index, bool scored, const struct sl
 	phy_link_judge(l, index, p, rc, n_bytes, &info);
 }
 
+/* As a device does that has lost its base station; as long as nothing is scored that is no harm. */
+static void search_again(struct phy_link *l, size_t index)
+{
+	struct dl_device *d = &l->dl->device[index];
+	d->locked = false;
+	d->heard = d->track.next_start;
+	acquire_reset(d->acquire, d->heard);
+	dl_rx_reset(d->rx);
+	l->station[index].n_followed = 0;
+}
+
 static void track(struct phy_link *l, size_t index)
 {
 	struct dl_device *d = &l->dl->device[index];
 	track_update(&d->track, d->result.csi.valid ? &d->result.track : NULL);
 	if (layout_is_sync_slot(d->slot))
 		track_sync_slot(&d->track, d->result.has_sysinfo);
-	if (track_lost(&d->track))
+	if (!track_lost(&d->track))
+		return;
+	if (l->counts[index].slots)
 		phy_link_give_up(l, index);
+	else
+		search_again(l, index);
 }
 
 static void follow(struct phy_link *l, size_t index)
