@@ -4,18 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAGS = 8, PROFILE_EVERY = 8, PROFILE_MEMORY = 32 };
+enum { LAGS = 8, PROFILE_EVERY = 8, PROFILE_MEMORY = 32, STEPS_MAX = 2 };
 
 static const double carrier_start_hz = 200, carrier_walk_hz = 0.3; /* deviations: of the first guess, a slot */
-static const double fading_weight = 3;
-static const double gap_longest = 1000;                    /* slots, after which nothing is foretold any more */
-static const double drift_start = 0.05, drift_walk = 2e-4; /* samples a slot; a slot */
+static const double fading_weight = 3, phase_unsure_most = 2.5;    /* rad^2 */
+static const double gap_longest = 1000;                            /* slots, after which nothing is foretold any more */
+static const double drift_start = 0.05, drift_walk = 2e-4;         /* samples a slot; a slot */
 static const double doppler_start_hz = 50, doppler_least_hz = 0.3;
 static const float doppler_memory = 128, power_memory = 64;
 static const float prior_share = 0.06f;     /* of the flat profile in a coefficient's power, for good */
 static const float coherence_least = 0.85f; /* below it a channel is another one */
-static const float step_least = 0.15f;      /* samples: a slot start that moved, not a drift */
+static const float step_likeness = 16;      /* signal to noise that it takes to look for a step */
 static const float surprise_most = 2.5f;    /* times the variance foretold */
+static const float leak_margin = 1.5f;      /* times the leakage foretold */
 static const float hysteresis = 0.8f;       /* a window is changed for one that costs this much of it */
 
 /* Two-state Kalman filter of a number that drifts: its error's covariance, in units and units a slot. */
@@ -35,6 +36,7 @@ struct channel_filter {
 	struct drift clock;
 	double centre; /* middle of the window, samples after the slot's start */
 	float power;   /* of the channel, mean over the band */
+	size_t level;  /* of damping, for the pilots' SNR */
 	float omega;   /* Doppler, rad a slot */
 	float kappa;   /* variance of a velocity's change in a slot, over the coefficient's power */
 	/* coefficients: value, velocity (a slot), covariance, mean power */
@@ -46,8 +48,11 @@ struct channel_filter {
 	double past_dt;
 	float moved[2], still, moved_weight;
 	/* power-delay profile */
-	float *bins, *bins_now, *bins_work;
-	float n_profiles, bin_least; /* what is below it is noise */
+	float *bins, *bins_now, *bins_work; /* mean power a bin, noise taken off; work space */
+	float *profile;                     /* of the bins what is neither noise nor leakage */
+	float n_profiles;
+	float profile_power; /* its sum */
+	float averaging;     /* error of the coefficients over that of one observation */
 	unsigned until_profile;
 	/* the grid */
 	float *ramp_re, *ramp_im, *a_re, *a_im, *b_re, *b_im;
@@ -72,7 +77,7 @@ struct channel_filter *channel_filter_create(const struct delay_bank *bank, size
 	const size_t n_dim = sizeof of_dim / sizeof of_dim[0], n_grid = sizeof of_grid / sizeof of_grid[0];
 	f->bank = bank;
 	f->slot_len = (double)samples_in_slot;
-	f->all = aligned_alloc(64, ((n_dim + 2 * LAGS) * dim + n_grid * grid + 6 * bins) * sizeof *f->all);
+	f->all = aligned_alloc(64, ((n_dim + 2 * LAGS) * dim + n_grid * grid + 7 * bins) * sizeof *f->all);
 	if (!f->all) {
 		free(f);
 		return NULL;
@@ -88,8 +93,9 @@ struct channel_filter *channel_filter_create(const struct delay_bank *bank, size
 		*of_grid[i] = next;
 	f->bins = next;
 	f->bins_now = next + bins;
-	f->bins_work = next + 2 * bins;
-	memset(f->all, 0, (size_t)(next + 6 * bins - f->all) * sizeof *f->all);
+	f->profile = next + 2 * bins;
+	f->bins_work = next + 3 * bins;
+	memset(f->all, 0, (size_t)(next + 7 * bins - f->all) * sizeof *f->all);
 	channel_filter_reset(f);
 	return f;
 }
@@ -183,8 +189,9 @@ static void predict(struct channel_filter *f, double t)
 /* Coefficients of the observation in the frame of the state: ramp of the window and common phase taken off. */
 static void fit(struct channel_filter *f, const struct channel_observation *o, struct channel_seen *seen)
 {
-	const struct delay_fit *pilots = &basis(f)->fits[o->set];
 	const struct delay_bank *bank = f->bank;
+	const struct delay_fit *pilots = &basis(f)->fits[o->set];
+	const struct delay_solution *solution = &pilots->at[f->level];
 	delay_ramp(bank, f->centre, f->turn_rad - o->nco_rad, f->ramp_re, f->ramp_im);
 	for (size_t i = 0; i < pilots->n; i++) {
 		size_t at = bank->pilot_at[o->set][i];
@@ -192,12 +199,12 @@ static void fit(struct channel_filter *f, const struct channel_observation *o, s
 		f->a_re[i] = re * c + im * s;
 		f->a_im[i] = im * c - re * s;
 	}
-	seen->residual = delay_fit(basis(f), o->set, f->a_re, f->a_im, f->z_re, f->z_im, f->f_re, f->f_im);
-	seen->dof = pilots->dof;
+	seen->residual = delay_fit(basis(f), o->set, f->level, f->a_re, f->a_im, f->z_re, f->z_im, f->f_re, f->f_im);
+	seen->dof = solution->dof;
 	seen->energy = seen->noise_energy = 0;
 	for (size_t j = 0; j < basis(f)->dim; j++) {
 		seen->energy += f->z_re[j] * f->z_re[j] + f->z_im[j] * f->z_im[j];
-		seen->noise_energy += pilots->noise[j] * o->noise_var;
+		seen->noise_energy += solution->noise[j] * o->noise_var;
 	}
 }
 
@@ -250,10 +257,12 @@ static void align_phase(struct channel_filter *f, const struct likeness *l, doub
 	double error = cargf(l->dot), turned = f->omega * dt;
 	double averaged = fmin(turned * (double)f->n_phases, fmax(turned, fading_weight));
 	double noise = 0.5 / (double)l->x + 0.5 * turned * averaged;
-	double gain = f->carrier_var * dt * dt / (f->carrier_var * dt * dt + noise);
-	f->carrier_rate += gain * error / dt;
-	f->carrier_var *= 1 - gain;
-	f->n_phases++;
+	double unsure = f->carrier_var * dt * dt, gain = unsure / (unsure + noise);
+	if (unsure < phase_unsure_most) { /* else it may have gone round */
+		f->carrier_rate += gain * error / dt;
+		f->carrier_var *= 1 - gain;
+		f->n_phases++;
+	}
 	f->turn_rad += gain * error;
 	turn_z(f, (float)(gain * error));
 }
@@ -288,21 +297,14 @@ static float far_lag_of(struct channel_filter *f)
 	return -cargf(sum) * (float)bank->num.n_fft / (2 * (float)M_PI);
 }
 
-/* Follows the clocks' drift. True: the slot's start has moved by more, the window went along, and the observation must
- * be read again. */
-static bool align_delay(struct channel_filter *f, const struct likeness *l, bool may_step)
+/* Follows the clocks' drift. */
+static void align_delay(struct channel_filter *f, const struct likeness *l)
 {
 	double samples_a_radian = (double)f->bank->num.n_fft / (2 * M_PI), half = 0.5 * (double)f->bank->n_grid;
 	if (!(l->x > 0))
-		return false;
+		return;
 	double var = samples_a_radian * samples_a_radian / (2 * half * half / 3 * (double)l->x);
-	double lag = lag_of(f);
-	if (may_step && fabs(lag) > (double)step_least && lag * lag > 9 * (var + f->clock.p00)) {
-		f->centre += far_lag_of(f);
-		return true;
-	}
-	f->centre += drift_correct(&f->clock, lag, var);
-	return false;
+	f->centre += drift_correct(&f->clock, lag_of(f), var);
 }
 
 /* ---- the coefficients ---- */
@@ -445,10 +447,19 @@ static void learn_profile(struct channel_filter *f, const struct channel_observa
 	}
 	delay_profile(bank, o->set, f->a_re, f->a_im, f->bins_now, f->bins_work);
 	f->n_profiles = fminf(f->n_profiles + 1, PROFILE_MEMORY);
-	float noise = bank->scan[o->set].noise * o->noise_var;
-	for (size_t i = 0; i < bank->n_bins; i++)
+	float noise = bank->scan[o->set].noise * o->noise_var, least = noise * 2 / sqrtf(f->n_profiles);
+	float *some = f->bins_work, *leak = f->bins_work + matrix_padded(bank->n_bins), *unused = f->bins_now;
+	for (size_t i = 0; i < bank->n_bins; i++) {
 		f->bins[i] += (f->bins_now[i] - noise - f->bins[i]) / f->n_profiles;
-	f->bin_least = noise * 2 / sqrtf(f->n_profiles);
+		some[i] = f->bins[i] > least ? f->bins[i] : 0;
+	}
+	matrix_multiply(&bank->leak, some, some, leak, unused);
+	f->profile_power = 0;
+	for (size_t i = 0; i < bank->n_bins; i++) {
+		float power = f->bins[i] - leak_margin * leak[i];
+		f->profile[i] = power > least ? power : 0;
+		f->profile_power += f->profile[i];
+	}
 }
 
 struct window {
@@ -457,28 +468,52 @@ struct window {
 	float cost;
 };
 
-/* Where a window of that basis holds most, and what it costs: the power it leaves out and the error of its
- * coefficients, dim_error each. bins below `least` are none. */
-static struct window place(const struct channel_filter *f, size_t w, float least, float dim_error)
+/* What a basis costs that leaves out so much power: that, twice, as it passes for noise too; what the fit makes of it,
+ * and of the noise, the latter averaged over time as far as it is now; and what its damping loses. */
+static float cost_of(const struct channel_filter *f, size_t w, const struct channel_observation *o, float outside)
 {
-	const struct delay_bank *bank = f->bank;
-	size_t n = (size_t)(bank->basis[w].width / bank->bin_step + 0.5);
-	float inside = 0, total = 0, best = -1;
-	size_t at = 0;
-	for (size_t i = 0; i < bank->n_bins; i++) {
-		float power = f->bins[i] > least ? f->bins[i] : 0;
-		total += power;
-		inside += power;
-		if (i >= n)
-			inside -= f->bins[i - n] > least ? f->bins[i - n] : 0;
-		if (inside > best * 1.000001f && i + 1 >= n) {
-			best = inside;
-			at = i;
+	const struct delay_solution *s = &f->bank->basis[w].fits[o->set].at[f->level];
+	return 2 * outside + (outside + f->averaging * o->noise_var) * s->noise_gain + f->power * s->bias;
+}
+
+/* Power of the profile in bins first .. first + n - 1. */
+static float power_in(const struct channel_filter *f, double first, double n)
+{
+	float sum = 0;
+	for (size_t i = 0; i < f->bank->n_bins; i++)
+		if ((double)i > first - 0.5 && (double)i < first + n - 0.5)
+			sum += f->profile[i];
+	return sum;
+}
+
+/* Power in the n bins that end before bin `end`, all ends from n to n_bins in turn: the most of it. */
+static float most_in(const struct channel_filter *f, size_t n, float enough, size_t *first_end, size_t *last_end)
+{
+	float inside = 0, best = 0;
+	for (size_t i = 0; i < f->bank->n_bins; i++) {
+		inside += f->profile[i];
+		inside -= i >= n ? f->profile[i - n] : 0;
+		if (i + 1 < n)
+			continue;
+		best = fmaxf(best, inside);
+		if (inside >= enough) {
+			*first_end = *first_end ? *first_end : i + 1;
+			*last_end = i + 1;
 		}
 	}
-	double last = bank->bin_first + bank->bin_step * ((double)at + 0.5);
-	return (struct window){ w, last - 0.5 * bank->bin_step * (double)n,
-		                fmaxf(total - best, 0) + dim_error * (float)bank->basis[w].dim };
+	return best;
+}
+
+/* Where a window of that basis holds most, in the middle of such places, and what it costs. */
+static struct window place(const struct channel_filter *f, size_t w, const struct channel_observation *o)
+{
+	const struct delay_bank *bank = f->bank;
+	size_t n = (size_t)(bank->basis[w].width / bank->bin_step + 0.5), first = 0, last = 0;
+	float most = most_in(f, n, 2 * f->profile_power + 1, &first, &last);
+	most_in(f, n, most - 1e-4f * f->profile_power, &first, &last);
+	double end = 0.5 * (double)(first + last);
+	double middle = bank->bin_first + bank->bin_step * (end - 0.5 - 0.5 * (double)n);
+	return (struct window){ w, middle, cost_of(f, w, o, fmaxf(f->profile_power - most, 0)) };
 }
 
 /* The state in another basis: over the grid. */
@@ -513,26 +548,38 @@ static void change_window(struct channel_filter *f, const struct window *to)
 	f->n_past = 0;
 }
 
-static void choose_window(struct channel_filter *f)
+static void choose_window(struct channel_filter *f, const struct channel_observation *o)
 {
 	const struct delay_basis *b = basis(f);
-	float error = 0;
-	for (size_t j = 0; j < b->dim; j++)
-		error += f->power_of[j] * f->p11[j] / (f->power_of[j] + f->p11[j] + 1e-30f);
-	float dim_error = error / (float)(b->dim * f->bank->n_grid), least = f->bin_least;
-	struct window best = { 0 };
-	float kept = 0;
-	for (size_t w = 0; w < f->bank->n_widths; w++) {
-		struct window x = place(f, w, least, dim_error);
-		best = w == 0 || x.cost < best.cost ? x : best;
-		kept = w == f->w ? x.cost : kept;
+	const struct delay_bank *bank = f->bank;
+	float error = 0, fresh = 0;
+	for (size_t j = 0; j < b->dim; j++) {
+		error += f->p11[j];
+		fresh += b->fits[o->set].at[f->level].noise[j] * o->noise_var;
 	}
-	struct window here = place(f, f->w, least, dim_error);
-	bool off = fabs(here.centre - f->centre) > fmax(0.15 * b->width, f->bank->bin_step);
-	if (best.w != f->w && best.cost < hysteresis * kept)
+	f->averaging = fminf(fmaxf(error / (fresh + 1e-30f), 0.01f), 1);
+	double n = round(b->width / bank->bin_step);
+	double first = (f->centre - bank->bin_first) / bank->bin_step - 0.5 * n + 0.5;
+	float kept = cost_of(f, f->w, o, fmaxf(f->profile_power - power_in(f, first, n), 0));
+	struct window best = place(f, 0, o);
+	for (size_t w = 1; w < bank->n_widths; w++) {
+		struct window x = place(f, w, o);
+		best = x.cost < best.cost ? x : best;
+	}
+	if (best.cost < hysteresis * kept)
 		change_window(f, &best);
-	else if (off)
-		change_window(f, &here);
+}
+
+static void set_level(struct channel_filter *f, const struct channel_observation *o)
+{
+	size_t n = basis(f)->fits[o->set].n;
+	float power = f->power;
+	if (!(power > 0)) {
+		for (size_t i = 0; i < n; i++)
+			power += (crealf(o->y[i]) * crealf(o->y[i]) + cimagf(o->y[i]) * cimagf(o->y[i])) / (float)n;
+		power = fmaxf(power - o->noise_var, 0);
+	}
+	f->level = delay_level(o->noise_var / fmaxf(power, 1e-30f));
 }
 
 static void begin_carrier(struct channel_filter *f, const struct channel_observation *o)
@@ -541,6 +588,35 @@ static void begin_carrier(struct channel_filter *f, const struct channel_observa
 	f->carrier_var = start * start;
 	f->carrier_rate = o->nco_rate * f->slot_len;
 	f->n_phases = 1;
+}
+
+/* Phase and delay of the observation brought to those of the state, or the other way round. */
+static struct likeness align(struct channel_filter *f, const struct channel_observation *o, double dt,
+                             struct channel_seen *seen)
+{
+	const float *noise = basis(f)->fits[o->set].at[f->level].noise;
+	double rate = f->carrier_rate, rate_var = f->carrier_var, turn_rad = f->turn_rad;
+	for (unsigned steps = 0;; steps++) {
+		struct likeness l = compare(f, noise, o->noise_var);
+		align_phase(f, &l, dt);
+		l = compare(f, noise, o->noise_var);
+		bool odd = l.surprise > surprise_most && l.x > step_likeness;
+		if (steps == STEPS_MAX || !odd || !o->may_step) {
+			if (odd || steps) { /* a slope in doubt turns the mean: it says little of the carrier */
+				f->carrier_rate = rate;
+				f->carrier_var = rate_var;
+			}
+			if (!odd)
+				align_delay(f, &l);
+			return l;
+		}
+		/* Has the sender moved its slots? If not, or not only, it is a new channel. */
+		f->centre += far_lag_of(f);
+		f->carrier_rate = rate;
+		f->carrier_var = rate_var;
+		f->turn_rad = turn_rad;
+		fit(f, o, seen);
+	}
 }
 
 void channel_filter_observe(struct channel_filter *f, const struct channel_observation *o, struct channel_seen *seen)
@@ -558,30 +634,28 @@ void channel_filter_observe(struct channel_filter *f, const struct channel_obser
 		enter_slot(f, o->t_slot);
 		predict(f, o->t_samples);
 	}
+	set_level(f, o);
 	fit(f, o, seen);
-	const float *noise = basis(f)->fits[o->set].noise;
+	const float *noise = basis(f)->fits[o->set].at[f->level].noise;
 	seen->coherence = 0;
 	struct likeness l = { 0 };
 	double rate = f->carrier_rate, rate_var = f->carrier_var;
 	struct drift clock = f->clock;
+	double centre = f->centre;
 	if (!first) {
-		l = compare(f, noise, o->noise_var);
-		align_phase(f, &l, dt);
-		if (align_delay(f, &l, o->may_step)) {
-			fit(f, o, seen);
-			l = compare(f, noise, o->noise_var);
-			align_phase(f, &l, dt);
-		}
+		l = align(f, o, dt, seen);
 		seen->coherence = coherence_of(&l);
 		seen->likeness = l.x > 0 ? crealf(l.dot * conjf(l.dot)) / l.x : 0;
 	}
-	if (!first)
-		l = compare(f, noise, o->noise_var); /* now that phase and delay are right */
 	seen->fresh = first || (seen->coherence < coherence_least && l.surprise > surprise_most);
 	if (seen->fresh) {
 		f->carrier_rate = rate; /* phase and delay against another channel say nothing */
 		f->carrier_var = rate_var;
 		f->clock = clock;
+		if (f->centre != centre) {
+			f->centre = centre;
+			fit(f, o, seen);
+		}
 		begin(f, noise, o->noise_var, seen);
 	} else if (l.surprise > surprise_most) {
 		doubt(f, noise, o->noise_var, l.surprise);
@@ -594,7 +668,7 @@ void channel_filter_observe(struct channel_filter *f, const struct channel_obser
 	if (new_slot && --f->until_profile == 0) {
 		f->until_profile = PROFILE_EVERY;
 		learn_profile(f, o);
-		choose_window(f);
+		choose_window(f, o);
 	}
 }
 
@@ -667,4 +741,14 @@ double channel_filter_cfo_hz(const struct channel_filter *f)
 double channel_filter_width(const struct channel_filter *f)
 {
 	return basis(f)->width;
+}
+
+double channel_filter_centre(const struct channel_filter *f)
+{
+	return f->centre;
+}
+
+float channel_filter_advance_var(const struct channel_filter *f)
+{
+	return (float)f->carrier_var + 0.5f * f->omega * f->omega;
 }

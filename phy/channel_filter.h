@@ -71,6 +71,10 @@ void channel_filter_error(const struct channel_filter *f, float *rb_error);
 
 float channel_filter_doppler_hz(const struct channel_filter *f);
 double channel_filter_cfo_hz(const struct channel_filter *f); /* of raw samples */
-double channel_filter_width(const struct channel_filter *f);  /* samples */
+/* Window of delays: its width and its middle after the slot's start, samples. */
+double channel_filter_width(const struct channel_filter *f);
+double channel_filter_centre(const struct channel_filter *f);
+/* Variance of a further slot's phase advance about what is foretold, carrier and fading, rad^2. */
+float channel_filter_advance_var(const struct channel_filter *f);
 
 #endif

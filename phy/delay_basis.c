@@ -10,19 +10,20 @@
 static const double ratio = 1.35;        /* from one width to the next */
 static const double narrowest = 0.7;     /* of the delay resolution n_fft / n_sc */
 static const double lost_max = 2e-5;     /* share of a flat profile's energy that a basis may miss */
-static const double design_noise = 1e-4; /* of a pilot, at mean channel power 1 */
-static const double widest_in_cp = 1.25; /* from a quarter of the prefix early to a whole one late */
+static const double widest_in_cp = 1.35; /* from a quarter of the prefix early to more than a whole one late */
 
-static const double taper_beta = 6;
-static const double bins_apart = 0.7; /* resolutions */
-static const double beyond = 0.125;   /* how far the profile looks past the widest window, cyclic prefixes */
+static const double taper_beta = 8.5, main_lobe_wide = 2.9; /* resolutions to either side */
+static const double bins_apart = 0.7;                       /* resolutions */
+static const double beyond = 0.125; /* how far the profile looks past the widest window, cyclic prefixes */
 
 static void free_fit(struct delay_fit *f)
 {
 	matrix_free(&f->gather);
-	matrix_free(&f->solve);
-	free(f->damping);
-	free(f->noise);
+	for (size_t level = 0; level < DELAY_LEVELS; level++) {
+		matrix_free(&f->at[level].solve);
+		free(f->at[level].damping);
+		free(f->at[level].noise);
+	}
 }
 
 static void free_basis(struct delay_basis *b, size_t n_sets)
@@ -46,6 +47,7 @@ void delay_bank_destroy(struct delay_bank *b)
 		matrix_free(&b->scan[s].s);
 		free(b->pilot_at[s]);
 	}
+	matrix_free(&b->leak);
 	for (size_t w = 0; w < b->n_widths; w++)
 		free_basis(&b->basis[w], b->n_sets);
 	free(b);
@@ -70,13 +72,50 @@ static void invert(double *a, size_t n)
 	}
 }
 
-/* v: the sequences, dim x n_grid. */
-static void solve_fit(struct delay_fit *f, const struct delay_basis *b, const double *v, size_t n_grid,
-                      const uint16_t *at, double *gram, double *inverse, double *product)
+/* gram: dim x dim, gather gather'. work: two such matrices. */
+static void solve_fit(struct delay_solution *f, const struct delay_basis *b, const double *gram, double design_noise,
+                      size_t n_pilots, size_t n_grid, double *work)
+{
+	size_t dim = b->dim;
+	double *inverse = work, *product = work + dim * dim;
+	memcpy(inverse, gram, dim * dim * sizeof *gram);
+	for (size_t i = 0; i < dim; i++) {
+		f->damping[i] = (float)(design_noise / (double)b->prior[i]);
+		inverse[i * dim + i] += design_noise / (double)b->prior[i];
+	}
+	invert(inverse, dim);
+	for (size_t i = 0; i < dim; i++)
+		for (size_t j = 0; j < dim; j++) {
+			double sum = 0;
+			for (size_t m = 0; m < dim; m++)
+				sum += inverse[i * dim + m] * gram[m * dim + j];
+			product[i * dim + j] = sum;
+			*matrix_at(&f->solve, i, j) = (float)inverse[i * dim + j];
+		}
+	/* What does not fit, of noise and of a channel of that profile together: n - tr S of the noise, S the fit. */
+	double dof = (double)n_pilots, gain = 0, bias = 0;
+	for (size_t i = 0; i < dim; i++) {
+		double noise = 0;
+		for (size_t j = 0; j < dim; j++) {
+			double lost = (i == j) - product[i * dim + j];
+			noise += product[i * dim + j] * inverse[j * dim + i];
+			bias += lost * lost * (double)b->prior[j];
+		}
+		f->noise[i] = (float)noise;
+		gain += noise;
+		dof -= product[i * dim + i];
+	}
+	f->dof = (float)fmax(dof, 0);
+	f->noise_gain = (float)(gain / (double)n_grid);
+	f->bias = (float)(bias / (double)n_grid);
+}
+
+/* v: the sequences, dim x n_grid; gram: dim x dim. */
+static void gather(struct delay_fit *f, const struct delay_basis *b, const double *v, size_t n_grid, const uint16_t *at,
+                   double *gram)
 {
 	size_t dim = b->dim, n = f->n;
 	for (size_t i = 0; i < dim; i++) {
-		f->damping[i] = (float)(design_noise / (double)b->prior[i]);
 		for (size_t p = 0; p < n; p++)
 			*matrix_at(&f->gather, i, p) = (float)v[i * n_grid + at[p]];
 		for (size_t j = 0; j <= i; j++) {
@@ -86,30 +125,6 @@ static void solve_fit(struct delay_fit *f, const struct delay_basis *b, const do
 			gram[i * dim + j] = gram[j * dim + i] = sum;
 		}
 	}
-	memcpy(inverse, gram, dim * dim * sizeof *gram);
-	for (size_t i = 0; i < dim; i++)
-		inverse[i * dim + i] += design_noise / (double)b->prior[i];
-	invert(inverse, dim);
-	double dof = (double)n;
-	for (size_t i = 0; i < dim; i++)
-		for (size_t j = 0; j < dim; j++) {
-			double sum = 0;
-			for (size_t m = 0; m < dim; m++)
-				sum += inverse[i * dim + m] * gram[m * dim + j];
-			product[i * dim + j] = sum;
-			*matrix_at(&f->solve, i, j) = (float)inverse[i * dim + j];
-		}
-	/* Residual of noise through the fit S: n - 2 tr S + tr S S. */
-	for (size_t i = 0; i < dim; i++) {
-		double noise = 0;
-		for (size_t j = 0; j < dim; j++) {
-			noise += product[i * dim + j] * inverse[j * dim + i];
-			dof += product[i * dim + j] * product[j * dim + i];
-		}
-		f->noise[i] = (float)noise;
-		dof -= 2 * product[i * dim + i];
-	}
-	f->dof = (float)fmax(dof, 0);
 }
 
 static int make_fit(struct delay_fit *f, const struct delay_bank *bank, const struct delay_basis *b, const double *v,
@@ -118,15 +133,17 @@ static int make_fit(struct delay_fit *f, const struct delay_bank *bank, const st
 	size_t dim = b->dim;
 	double *work = calloc(3 * dim * dim, sizeof *work);
 	f->n = n;
-	f->damping = calloc(matrix_padded(dim), sizeof *f->damping);
-	f->noise = calloc(matrix_padded(dim), sizeof *f->noise);
-	int rc = work && f->damping && f->noise ? 0 : -ENOMEM;
+	int rc = work ? matrix_init(&f->gather, dim, n) : -ENOMEM;
 	if (!rc)
-		rc = matrix_init(&f->gather, dim, f->n);
-	if (!rc)
-		rc = matrix_init(&f->solve, dim, dim);
-	if (!rc)
-		solve_fit(f, b, v, bank->n_grid, at, work, work + dim * dim, work + 2 * dim * dim);
+		gather(f, b, v, bank->n_grid, at, work);
+	for (size_t level = 0; !rc && level < DELAY_LEVELS; level++) {
+		struct delay_solution *s = &f->at[level];
+		s->damping = calloc(matrix_padded(dim), sizeof *s->damping);
+		s->noise = calloc(matrix_padded(dim), sizeof *s->noise);
+		rc = s->damping && s->noise ? matrix_init(&s->solve, dim, dim) : -ENOMEM;
+		if (!rc)
+			solve_fit(s, b, work, pow(10, -1 - (double)level), n, bank->n_grid, work + dim * dim);
+	}
 	free(work);
 	return rc;
 }
@@ -194,7 +211,7 @@ static int make_basis(struct delay_bank *bank, double width, const struct delay_
 	return rc;
 }
 
-/* Kaiser's taper: side lobes below -45 dB, main lobe 2.2 resolutions to either side. x: -1 .. 1 over the band. */
+/* Kaiser's taper: side lobes below -62 dB, main lobe 2.9 resolutions to either side. x: -1 .. 1 over the band. */
 static double taper(double x)
 {
 	double z = taper_beta * sqrt(fmax(1 - x * x, 0)), term = 1, sum = 1;
@@ -203,6 +220,30 @@ static double taper(double x)
 		sum += term;
 	}
 	return sum;
+}
+
+/* Taper of pilot p, by the stretch of the band that it stands for: one next to DC has more of it. */
+static double weight(const struct delay_bank *b, const struct delay_pilots *pilots, size_t p)
+{
+	double here = numerology_offset(&b->num, pilots->k[p]), before = here, after = here;
+	if (p > 0)
+		before = numerology_offset(&b->num, pilots->k[p - 1]);
+	if (p + 1 < pilots->n)
+		after = numerology_offset(&b->num, pilots->k[p + 1]);
+	return taper(2 * here / (double)b->n_grid) * (after - before);
+}
+
+/* |transform|^2 of a tap, seen at a distance. */
+static double lobe(const struct delay_bank *b, const struct delay_pilots *pilots, double apart_samples)
+{
+	double re = 0, im = 0;
+	for (size_t p = 0; p < pilots->n; p++) {
+		double offset = numerology_offset(&b->num, pilots->k[p]), w = weight(b, pilots, p);
+		double angle = 2 * M_PI * offset * apart_samples / (double)b->num.n_fft;
+		re += w * cos(angle);
+		im += w * sin(angle);
+	}
+	return re * re + im * im;
 }
 
 static int make_scan(struct delay_bank *b, struct delay_scan *scan, const struct delay_pilots *pilots)
@@ -214,7 +255,7 @@ static int make_scan(struct delay_bank *b, struct delay_scan *scan, const struct
 		return rc;
 	double noise = 0, total = 0;
 	for (size_t p = 0; p < pilots->n; p++) {
-		double offset = numerology_offset(&b->num, pilots->k[p]), w = taper(2 * offset / (double)b->n_grid);
+		double offset = numerology_offset(&b->num, pilots->k[p]), w = weight(b, pilots, p);
 		noise += w * w;
 		for (size_t i = 0; i < b->n_bins; i++) {
 			double delay = b->bin_first + b->bin_step * (double)i;
@@ -224,21 +265,24 @@ static int make_scan(struct delay_bank *b, struct delay_scan *scan, const struct
 		}
 	}
 	/* A tap in the middle of the bins, 1 on all pilots at its own delay, spreads over them like this. */
-	double middle = b->bin_first + b->bin_step * (double)(b->n_bins / 2);
-	for (size_t i = 0; i < b->n_bins; i++) {
-		double re = 0, im = 0, delay = b->bin_first + b->bin_step * (double)i - middle;
-		for (size_t p = 0; p < pilots->n; p++) {
-			double offset = numerology_offset(&b->num, pilots->k[p]);
-			double angle = 2 * M_PI * offset * delay / (double)b->num.n_fft;
-			double w = taper(2 * offset / (double)b->n_grid);
-			re += w * cos(angle);
-			im += w * sin(angle);
-		}
-		total += re * re + im * im;
-	}
+	size_t middle = b->n_bins / 2;
+	for (size_t i = 0; i < b->n_bins; i++)
+		total += lobe(b, pilots, b->bin_step * ((double)i - (double)middle));
 	scan->norm = (float)(1 / total);
 	scan->noise = (float)(noise / total);
 	return 0;
+}
+
+static int make_leak(struct delay_bank *b, const struct delay_pilots *pilots)
+{
+	size_t n = b->n_bins, main_lobe = (size_t)(main_lobe_wide / bins_apart + 1);
+	int rc = matrix_init(&b->leak, n, n);
+	for (size_t apart = main_lobe; !rc && apart < n; apart++) {
+		double share = lobe(b, pilots, b->bin_step * (double)apart) * (double)b->scan[0].norm;
+		for (size_t i = 0; i + apart < n; i++)
+			*matrix_at(&b->leak, i, i + apart) = *matrix_at(&b->leak, i + apart, i) = (float)share;
+	}
+	return rc;
 }
 
 static int place_pilots(struct delay_bank *b, const struct delay_pilots *sets)
@@ -282,6 +326,8 @@ struct delay_bank *delay_bank_create(const struct numerology *num, const struct 
 	for (size_t s = 0; !rc && s < n_sets; s++)
 		rc = make_scan(b, &b->scan[s], &sets[s]);
 	if (!rc)
+		rc = make_leak(b, &sets[0]);
+	if (!rc)
 		return b;
 	delay_bank_destroy(b);
 	errno = -rc;
@@ -317,20 +363,27 @@ void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, co
 	}
 }
 
-float delay_fit(const struct delay_basis *b, size_t set, const float *y_re, const float *y_im, float *x_re, float *x_im,
-                float *work_re, float *work_im)
+size_t delay_level(float noise_share)
+{
+	float db = -10 * log10f(fmaxf(noise_share, 1e-9f));
+	return (size_t)fminf(fmaxf(roundf(0.1f * db + 0.2f) - 1, 0), DELAY_LEVELS - 1);
+}
+
+float delay_fit(const struct delay_basis *b, size_t set, size_t level, const float *y_re, const float *y_im,
+                float *x_re, float *x_im, float *work_re, float *work_im)
 {
 	const struct delay_fit *f = &b->fits[set];
+	const struct delay_solution *s = &f->at[level];
 	float energy = 0, explained = 0;
 	matrix_multiply(&f->gather, y_re, y_im, work_re, work_im);
-	matrix_multiply(&f->solve, work_re, work_im, x_re, x_im);
+	matrix_multiply(&s->solve, work_re, work_im, x_re, x_im);
 #pragma omp simd reduction(+ : energy)
 	for (size_t i = 0; i < f->n; i++)
 		energy += y_re[i] * y_re[i] + y_im[i] * y_im[i];
 		/* |y - B x|^2 with B'B x = B'y - damping x. */
 #pragma omp simd reduction(+ : explained)
 	for (size_t j = 0; j < b->dim; j++)
-		explained += x_re[j] * (work_re[j] + f->damping[j] * x_re[j]) +
-		             x_im[j] * (work_im[j] + f->damping[j] * x_im[j]);
+		explained += x_re[j] * (work_re[j] + s->damping[j] * x_re[j]) +
+		             x_im[j] * (work_im[j] + s->damping[j] * x_im[j]);
 	return energy > explained ? energy - explained : 0;
 }

@@ -5,7 +5,7 @@
  * coefficients are uncorrelated, and the Wiener filter is one factor for each (Edfors et al., OFDM channel estimation by
  * singular value decomposition, 1998). A bank holds bases for windows from one subcarrier spacing's worth of delay up
  * to the longest delay the receiver looks for, each with the matrices that take pilots to coefficients (least squares,
- * held down by the profile at 40 dB) and coefficients to subcarriers. It is made once and read only.
+ * damped by the profile at about the pilots' SNR) and coefficients to subcarriers. It is made once and read only.
  *
  * Subcarriers are counted on the uniform grid with DC in it, `delay_index`; the window's middle is taken off and put on
  * as a ramp (delay_ramp). Vectors are complex, in two arrays, with room for whole blocks of 16 (matrix_padded).
@@ -20,16 +20,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DELAY_PILOT_SETS_MAX = 8, DELAY_GRID_MAX = PHY_SC_MAX + 1 + MATRIX_BLOCK, DELAY_WIDTHS_MAX = 24 };
+enum {
+	DELAY_PILOT_SETS_MAX = 8,
+	DELAY_GRID_MAX = PHY_SC_MAX + 1 + MATRIX_BLOCK,
+	DELAY_WIDTHS_MAX = 24,
+	DELAY_LEVELS = 4
+};
 
-/* What takes one set of pilots to coefficients. */
+/* What makes coefficients of what one set of pilots gathered: least squares, damped by a flat profile at one SNR. */
+struct delay_solution {
+	struct matrix solve; /* dim x dim */
+	float *damping;      /* dim: solve = (gather gather' + damping)^-1 */
+	float *noise;        /* dim: variance of the coefficients for noise of variance 1 at the pilots */
+	float noise_gain;    /* their sum over the grid's length: of the response, mean over the band */
+	float bias;          /* what a channel of mean power 1 and flat profile loses */
+	float dof;           /* of the residual */
+};
+
 struct delay_fit {
 	size_t n;
 	struct matrix gather; /* dim x n */
-	struct matrix solve;  /* dim x dim */
-	float *damping;       /* dim: solve = (gather gather' + damping)^-1 */
-	float *noise;         /* dim: variance of the coefficients for noise of variance 1 at the pilots */
-	float dof;            /* of the residual */
+	struct delay_solution at[DELAY_LEVELS];
 };
 
 struct delay_basis {
@@ -61,6 +72,7 @@ struct delay_bank {
 	size_t n_bins;
 	double bin_first, bin_step; /* samples */
 	struct delay_scan scan[DELAY_PILOT_SETS_MAX];
+	struct matrix leak; /* n_bins x n_bins: what far bins make of a tap, side lobes and the gap at DC, first set */
 };
 
 struct delay_pilots {
@@ -81,10 +93,13 @@ static inline size_t delay_index(const struct numerology *num, size_t k)
 /* exp(-2 pi j f delay / n_fft) over the grid, turned by phase_rad. */
 void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im);
 
+/* Which solution suits pilots whose noise is this share of the channel's power: damped at 10, 20, 30 or 40 dB. */
+size_t delay_level(float noise_share);
+
 /* Coefficients of n pilots y (the window's ramp taken off) and the sum of squares of what does not fit. x: padded dim;
  * work: the same, in two arrays. */
-float delay_fit(const struct delay_basis *b, size_t set, const float *y_re, const float *y_im, float *x_re, float *x_im,
-                float *work_re, float *work_im);
+float delay_fit(const struct delay_basis *b, size_t set, size_t level, const float *y_re, const float *y_im,
+                float *x_re, float *x_im, float *work_re, float *work_im);
 
 /* Profile of n pilots y as received (no ramp taken off): n_bins powers (room for matrix_padded). work: 4 such arrays. */
 void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, const float *y_im, float *power,

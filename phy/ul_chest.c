@@ -1,7 +1,8 @@
 #include "phy/ul_chest.h"
 
-#include "phy/chest.h"
+#include "phy/channel_filter.h"
 #include "phy/gold.h"
+#include "phy/local_wiener.h"
 #include "phy/measure.h"
 #include "phy/sequence.h"
 #include "phy/track.h"
@@ -14,16 +15,17 @@
 enum {
 	CELLS = 1024,
 	DMRS_MAX = PHY_SC_MAX / LAYOUT_DMRS_STEP,
-	RB_DMRS = PHY_RB_SC / LAYOUT_DMRS_STEP,
-	LEFT = 1,
-	RIGHT = 2,
-	WINDOWS = 4 /* which neighbours of an RB carry pilots of the same device */
+	FORECAST_SLOTS = 4, /* a sounding older than that foretells nothing */
+	COMBS_A_SLOT = 2,   /* whose noise is measured, once the floor is known */
 };
 
-static const float least_noise = 1e-9f;  /* of the signal's power: keeps noiseless signals calculable */
+static const float least_noise = 1e-7f;  /* of the signal's power: keeps noiseless signals calculable */
 static const float noise_dof_max = 300;  /* memory of the noise estimates, degrees of freedom */
 static const float noise_prior_dof = 20; /* what the band's noise floor counts against a device's own first slots */
-static const float data_noise_dof = 12;  /* what a device's noise from control counts against the DMRS of one slot */
+static const float data_noise_dof = 24;  /* what a device's noise from sounding counts against the DMRS of one slot */
+static const float share_of_data = 1.0f / LAYOUT_COMB_STEP; /* a data RE's power over a sounding RE's, full band */
+static const float lack_pilots = 200;                       /* memory of what forecasts lack, pilots */
+static const float amplitude_slots = 20;                    /* memory of data amplitudes */
 
 /* A running mean that weighs each value by its degrees of freedom and forgets after noise_dof_max of them. */
 struct smooth {
@@ -41,83 +43,89 @@ struct comb {
 	size_t n;
 	uint16_t k[LAYOUT_COMB_MAX];
 	float complex p[LAYOUT_COMB_MAX]; /* received over sent sounding */
-	float complex h[PHY_SC_MAX];      /* at the amplitude of a control RE */
-	float noise_var;                  /* of this slot alone, from what does not fit the prior */
 	float energy;                     /* mean of a RE, control and sounding */
-	struct chest *chest;
-	float pilot_gain; /* mean noise gain of the estimate at the comb's own subcarriers */
-	float rb_gain[PHY_RB_MAX];
-	struct smooth floor; /* of noise_var, whoever sends or not */
+	struct smooth floor;              /* noise from what does not fit, whoever sends or not */
+};
+
+/* How a device's data relate to its sounding: a factor, what single slots differ from it (a share of its power), and
+ * the mean square of what the forecast lacked, with a sounding in the same slot and without. */
+struct relation {
+	bool known;
+	float complex factor;
+	float spread;
+	struct smooth lack[2];
 };
 
 /* What the base station remembers of a device between slots. */
 struct link {
 	struct smooth noise;
+	struct channel_filter *filter;
 	bool seen;
-	uint64_t slot; /* of h */
-	float complex h[PHY_SC_MAX];
+	uint64_t slot; /* of the last sounding, as the rest */
+	float *h_re, *h_im, *slope_re, *slope_im;
+	struct channel_motion motion;
+	float rb_error[PHY_RB_MAX];
+	struct relation relation;
 };
 
 struct ul_chest {
 	const struct layout *layout;
 	struct numerology num;
-	struct chest *rb_chest[PHY_RB_MAX][WINDOWS];
+	struct delay_bank *bank; /* a set of pilots a comb */
+	struct local_wiener *local;
 	float complex dmrs[2][DMRS_MAX];
 	float complex sounding[PHY_SC_MAX];
 	struct comb comb[LAYOUT_COMB_STEP];
 	struct link link[PHY_DEVICES_MAX];
 	struct slot_time when;
 	float floor;
+	size_t next_comb;
 	const float complex *grid;
-	float complex at_dmrs[3][DMRS_MAX]; /* received over sent: first, second DMRS symbol, mean; granted RBs only */
-	float complex h[PHY_SC_MAX];        /* of granted RBs, midway between the DMRS symbols */
-	float complex tilt[PHY_SC_MAX];     /* what undoes a delay of one sample */
+	float *arrays;                      /* of the links, and the work space below */
+	float *ramp_re, *ramp_im;           /* over the grid with DC */
+	float *work[6];                     /* room for the grid with DC each */
+	float complex at_dmrs[2][DMRS_MAX]; /* received over sent, the forecast taken off; granted RBs only */
+	float complex fore[2][DMRS_MAX];    /* forecast there */
 	float complex *channel;             /* of every RE; what was asked for is filled */
 	float rb_noise[PHY_RB_MAX];         /* of a received RE, estimation error included */
 };
 
-static int make_comb(struct ul_chest *u, struct comb *c, uint8_t index)
+static int make_arrays(struct ul_chest *u)
 {
-	struct chest_prior prior = chest_default_prior(&u->num);
-	uint16_t outs[PHY_SC_MAX];
-	for (size_t k = 0; k < u->num.n_sc; k++)
-		outs[k] = (uint16_t)k;
-	c->n = layout_comb(u->layout, index, c->k);
-	c->chest = chest_create(&u->num, &prior, c->k, c->n, outs, u->num.n_sc);
-	if (!c->chest)
+	size_t n = matrix_padded(u->num.n_sc + 1);
+	u->channel = calloc(u->num.n_symbols * u->num.n_sc, sizeof *u->channel);
+	u->arrays = aligned_alloc(64, (4 * PHY_DEVICES_MAX + 8) * n * sizeof *u->arrays);
+	if (!u->channel || !u->arrays)
 		return -ENOMEM;
-	for (size_t i = 0; i < c->n; i++)
-		c->pilot_gain += chest_noise_gain(c->chest, c->k[i]) / (float)c->n;
-	for (size_t k = 0; k < u->num.n_sc; k++)
-		c->rb_gain[k / PHY_RB_SC] += chest_noise_gain(c->chest, k) / PHY_RB_SC;
+	memset(u->arrays, 0, (4 * PHY_DEVICES_MAX + 8) * n * sizeof *u->arrays);
+	float *next = u->arrays;
+	for (size_t d = 0; d < PHY_DEVICES_MAX; d++, next += 4 * n) {
+		u->link[d].h_re = next;
+		u->link[d].h_im = next + n;
+		u->link[d].slope_re = next + 2 * n;
+		u->link[d].slope_im = next + 3 * n;
+	}
+	u->ramp_re = next;
+	u->ramp_im = next + n;
+	for (size_t i = 0; i < 6; i++)
+		u->work[i] = next + (2 + i) * n;
 	return 0;
 }
 
-/* First RB and number of RBs of the window of that RB. */
-static size_t window_first(size_t rb, unsigned window)
+static int make_filters(struct ul_chest *u)
 {
-	return window & LEFT ? rb - 1 : rb;
-}
-
-static size_t window_size(unsigned window)
-{
-	return 1u + !!(window & LEFT) + !!(window & RIGHT);
-}
-
-static int make_rb_chests(struct ul_chest *u, size_t rb)
-{
-	struct chest_prior prior = chest_default_prior(&u->num);
-	uint16_t outs[PHY_RB_SC], pilots[3 * RB_DMRS];
-	for (size_t i = 0; i < PHY_RB_SC; i++)
-		outs[i] = (uint16_t)(rb * PHY_RB_SC + i);
-	for (unsigned w = 0; w < WINDOWS; w++) {
-		if ((w & LEFT && rb == 0) || (w & RIGHT && rb + 1 == u->num.n_rb))
-			continue;
-		size_t n = window_size(w) * RB_DMRS;
-		for (size_t i = 0; i < n; i++)
-			pilots[i] = (uint16_t)(window_first(rb, w) * PHY_RB_SC + i * LAYOUT_DMRS_STEP);
-		u->rb_chest[rb][w] = chest_create(&u->num, &prior, pilots, n, outs, PHY_RB_SC);
-		if (!u->rb_chest[rb][w])
+	struct delay_pilots sets[LAYOUT_COMB_STEP];
+	for (uint8_t c = 0; c < LAYOUT_COMB_STEP; c++) {
+		u->comb[c].n = layout_comb(u->layout, c, u->comb[c].k);
+		sets[c] = (struct delay_pilots){ .k = u->comb[c].k, .n = u->comb[c].n };
+	}
+	u->bank = delay_bank_create(&u->num, sets, LAYOUT_COMB_STEP);
+	u->local = local_wiener_create(&u->num);
+	if (!u->bank || !u->local)
+		return -ENOMEM;
+	for (size_t d = 0; d < PHY_DEVICES_MAX; d++) {
+		u->link[d].filter = channel_filter_create(u->bank, u->num.slot_len);
+		if (!u->link[d].filter)
 			return -ENOMEM;
 	}
 	return 0;
@@ -138,18 +146,10 @@ struct ul_chest *ul_chest_create(const struct layout *layout, uint16_t cell_id)
 		gold_qpsk(sequence_seed(SEQUENCE_DMRS, cell_id, u->num.format->dmrs[s]), u->dmrs[s],
 		          u->num.n_sc / LAYOUT_DMRS_STEP);
 	sequence_sounding(&u->num, cell_id, u->sounding);
-	for (size_t k = 0; k < u->num.n_sc; k++)
-		u->tilt[k] = (float complex)cexp(2 * M_PI * I * numerology_offset(&u->num, k) / (double)u->num.n_fft);
-	u->channel = calloc(u->num.n_symbols * u->num.n_sc, sizeof *u->channel);
-	int rc = u->channel ? 0 : -ENOMEM;
-	for (uint8_t c = 0; !rc && c < LAYOUT_COMB_STEP; c++)
-		rc = make_comb(u, &u->comb[c], c);
-	for (size_t rb = 0; !rc && rb < u->num.n_rb; rb++)
-		rc = make_rb_chests(u, rb);
-	if (!rc)
+	if (!make_arrays(u) && !make_filters(u))
 		return u;
 	ul_chest_destroy(u);
-	errno = -rc;
+	errno = ENOMEM;
 	return NULL;
 }
 
@@ -157,13 +157,24 @@ void ul_chest_destroy(struct ul_chest *u)
 {
 	if (!u)
 		return;
-	for (size_t rb = 0; rb < PHY_RB_MAX; rb++)
-		for (unsigned w = 0; w < WINDOWS; w++)
-			chest_destroy(u->rb_chest[rb][w]);
-	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
-		chest_destroy(u->comb[c].chest);
+	for (size_t d = 0; d < PHY_DEVICES_MAX; d++)
+		channel_filter_destroy(u->link[d].filter);
+	local_wiener_destroy(u->local);
+	delay_bank_destroy(u->bank);
 	free(u->channel);
+	free(u->arrays);
 	free(u);
+}
+
+/* Middle of symbol l's FFT window, samples after the start of the slot. */
+static double middle_of(const struct numerology *num, size_t l)
+{
+	return numerology_symbol_middle(num, l) - (double)numerology_backoff(num);
+}
+
+static double nco_rad(const struct ul_chest *u, double t)
+{
+	return u->when.nco_rad + 2 * M_PI * u->when.nco_hz * t / u->num.rate_hz;
 }
 
 /* Sounding and energy of one comb, used or not. */
@@ -171,18 +182,34 @@ static void read_comb(struct ul_chest *u, struct comb *c)
 {
 	size_t n_sc = u->num.n_sc;
 	const float complex *sounded = u->grid + u->num.format->sounding * n_sc;
+	const float complex *first = u->grid + u->num.format->uci[0] * n_sc;
+	const float complex *second = u->grid + u->num.format->uci[1] * n_sc;
 	float energy = 0;
 	for (size_t i = 0; i < c->n; i++) {
 		size_t k = c->k[i];
 		c->p[i] = sounded[k] * conjf(u->sounding[k]);
-		energy += power_of(sounded[k]) + power_of(u->grid[u->num.format->uci[0] * n_sc + k]) +
-		          power_of(u->grid[u->num.format->uci[1] * n_sc + k]);
+		energy += power_of(sounded[k]) + power_of(first[k]) + power_of(second[k]);
 	}
 	c->energy = energy / (float)(3 * c->n);
-	chest_estimate(c->chest, c->p, c->h);
-	float dof = chest_residual_dof(c->chest);
-	c->noise_var = chest_residual(c->chest, c->p, c->h) / dof;
-	smooth_add(&c->floor, c->noise_var, dof);
+}
+
+/* Noise of one comb: what does not fit a channel within the cyclic prefix. */
+static void measure_floor(struct ul_chest *u, size_t index)
+{
+	struct comb *c = &u->comb[index];
+	const struct delay_basis *b = &u->bank->basis[u->bank->initial];
+	delay_ramp(u->bank, u->bank->earliest + 0.5 * b->width, 0, u->ramp_re, u->ramp_im);
+	for (size_t i = 0; i < c->n; i++) {
+		size_t at = u->bank->pilot_at[index][i];
+		float complex y = c->p[i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
+		u->work[0][i] = crealf(y);
+		u->work[1][i] = cimagf(y);
+	}
+	size_t level = DELAY_LEVELS - 2;
+	float residual =
+	        delay_fit(b, index, level, u->work[0], u->work[1], u->work[2], u->work[3], u->work[4], u->work[5]);
+	float dof = fmaxf(b->fits[index].at[level].dof, 0.1f);
+	smooth_add(&c->floor, fmaxf(residual / dof, least_noise * c->energy), dof);
 }
 
 /* Noise of the band: mean over the quieter half of the combs, so that what a strong device leaks into its own does
@@ -209,6 +236,11 @@ void ul_chest_slot(struct ul_chest *u, const float complex *grid, const struct s
 	u->when = *when;
 	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
 		read_comb(u, &u->comb[c]);
+	bool known = u->comb[0].floor.dof > noise_dof_max / 4;
+	for (size_t i = 0; i < (known ? COMBS_A_SLOT : LAYOUT_COMB_STEP); i++) {
+		measure_floor(u, u->next_comb);
+		u->next_comb = (u->next_comb + 1) % LAYOUT_COMB_STEP;
+	}
 	u->floor = noise_floor(u);
 }
 
@@ -222,162 +254,322 @@ float ul_chest_comb_energy(const struct ul_chest *u, uint8_t device)
 	return u->comb[device % LAYOUT_COMB_STEP].energy;
 }
 
-/* CFO from the phase by which the whole channel moved since the last sounding; 0 without one a slot or two ago. A
- * device whose tracker moved its slots by a sample since then has tilted the phase over the subcarriers: of the
- * three, the tilt that adds up best. */
-static float sounding_cfo_hz(const struct ul_chest *u, const struct link *link, const float complex *h)
+/* ---- sounding ---- */
+
+/* Phase of the link's frame at t samples after the start of this slot, of the samples as given. */
+static double turn_at(const struct ul_chest *u, const struct link *link, double t)
 {
-	uint64_t slots = u->when.slot - link->slot;
-	if (!link->seen || slots < 1 || slots > 2)
-		return 0;
-	float complex still = 0, later = 0, earlier = 0;
-	for (size_t k = 0; k < u->num.n_sc; k++) {
-		float complex moved = h[k] * conjf(link->h[k]);
-		still += moved;
-		later += moved * u->tilt[k];
-		earlier += moved * conjf(u->tilt[k]);
-	}
-	float complex best = power_of(later) > power_of(earlier) ? later : earlier;
-	if (power_of(best) < power_of(still))
-		best = still;
-	double seconds = (double)slots * numerology_slot_s(&u->num);
-	return (float)((double)cargf(best) / (2 * M_PI * seconds));
+	const struct channel_motion *m = &link->motion;
+	return m->turn_rad + m->turn_rad_per_sample * ((double)u->when.t_samples + t - m->t0) - nco_rad(u, t);
 }
 
-static void fill_csi(const struct ul_chest *u, const struct comb *c, const struct link *link, struct csi *csi)
+static void fill_csi(const struct ul_chest *u, const struct comb *c, const struct link *link, float slot_noise_var,
+                     struct csi *csi)
 {
 	const struct numerology *num = &u->num;
-	size_t middle = numerology_symbol_body(num, num->format->sounding) + num->n_fft / 2 - numerology_backoff(num);
-	double turned = u->when.nco_rad + 2 * M_PI * u->when.nco_hz * (double)middle / num->rate_hz;
-	const float share = 1.0f / LAYOUT_COMB_STEP; /* a data RE's power over a sounding RE's */
-	float complex scale = (float complex)cexp(I * turned) * sqrtf(share);
+	double middle = middle_of(num, num->format->sounding);
+	float complex turn = (float complex)cexp(I * (turn_at(u, link, middle) + nco_rad(u, middle)));
+	float complex scale = turn * sqrtf(share_of_data);
 	float total = 0;
 	csi->valid = true;
-	csi->t_ref_samples = u->when.t_samples + middle;
+	csi->t_ref_samples = u->when.t_samples + (uint64_t)middle;
 	csi->noise_var = link->noise.value;
 	for (size_t k = 0; k < num->n_sc; k++)
-		csi->h[k] = c->h[k] * scale;
+		csi->h[k] = scale * CMPLXF(link->h_re[delay_index(num, k)], link->h_im[delay_index(num, k)]);
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
-		float power = share * (mean_power(c->h + rb * PHY_RB_SC, PHY_RB_SC) - csi->noise_var * c->rb_gain[rb]);
+		float power = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
 		csi->snr_db[rb] = snr_db_of(power, csi->noise_var);
 		total += power / (float)num->n_rb;
 	}
 	csi->snr_mean_db = snr_db_of(total, csi->noise_var);
-	csi->cfo_hz = (float)u->when.nco_hz + sounding_cfo_hz(u, link, c->h);
-	csi->timing_samples = track_timing_from_pilots(num, track_slope(num, c->h, num->n_sc, 0, 1), 1);
+	csi->cfo_hz = (float)channel_filter_cfo_hz(link->filter);
+	csi->timing_samples = track_timing_from_pilots(num, track_slope(num, csi->h, num->n_sc, 0, 1), 1);
 	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
-	csi->evm_db = ratio_db(fmaxf(c->noise_var / mean_power(c->h, num->n_sc), least_noise));
+	csi->evm_db = ratio_db(fmaxf(slot_noise_var * share_of_data / fmaxf(total, 1e-30f), least_noise));
 }
 
 /* The control REs share their subcarriers with the sounding, and its channel. */
-static void fill_control(struct ul_chest *u, const struct comb *c, float noise_var)
+static void fill_control(struct ul_chest *u, const struct comb *c, const struct link *link)
 {
-	for (size_t s = 0; s < 2; s++)
-		for (size_t i = 0; i < c->n; i++)
-			u->channel[u->num.format->uci[s] * u->num.n_sc + c->k[i]] = c->h[c->k[i]];
-	for (size_t rb = 0; rb < u->num.n_rb; rb++)
-		u->rb_noise[rb] = noise_var * (1 + c->pilot_gain);
+	const struct numerology *num = &u->num;
+	for (size_t s = 0; s < 2; s++) {
+		size_t l = num->format->uci[s];
+		double t = middle_of(num, l);
+		float complex turn = (float complex)cexp(I * turn_at(u, link, t));
+		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		for (size_t i = 0; i < c->n; i++) {
+			size_t at = delay_index(num, c->k[i]);
+			u->channel[l * num->n_sc + c->k[i]] = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
+			                                                    link->h_im[at] + dt * link->slope_im[at]);
+		}
+	}
+	for (size_t rb = 0; rb < num->n_rb; rb++)
+		u->rb_noise[rb] = link->noise.value + link->rb_error[rb];
 }
 
 void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
 {
-	const struct comb *c = &u->comb[device % LAYOUT_COMB_STEP];
+	size_t index = device % LAYOUT_COMB_STEP;
+	const struct comb *c = &u->comb[index];
 	struct link *link = &u->link[device];
+	float least = least_noise * c->energy + 1e-30f;
 	if (!link->noise.dof)
-		link->noise = (struct smooth){ .value = u->floor, .dof = noise_prior_dof };
-	smooth_add(&link->noise, fmaxf(c->noise_var, least_noise * c->energy), chest_residual_dof(c->chest));
-	if (csi)
-		fill_csi(u, c, link, csi);
+		link->noise = (struct smooth){ .value = fmaxf(u->floor, least), .dof = noise_prior_dof };
+	double t = middle_of(&u->num, u->num.format->sounding);
+	struct channel_observation o = {
+		.set = index,
+		.y = c->p,
+		.t_samples = (double)u->when.t_samples + t,
+		.t_slot = (double)u->when.t_samples,
+		.nco_rad = nco_rad(u, t),
+		.nco_rate = 2 * M_PI * u->when.nco_hz / u->num.rate_hz,
+		.noise_var = fmaxf(link->noise.value, least),
+		.may_step = true,
+	};
+	struct channel_seen seen;
+	channel_filter_observe(link->filter, &o, &seen);
+	float dof = fmaxf(seen.dof, 0.1f), slot_noise_var = fmaxf(seen.residual / dof, least);
+	smooth_add(&link->noise, slot_noise_var, dof);
+	channel_filter_lines(link->filter, link->h_re, link->h_im, link->slope_re, link->slope_im, &link->motion);
+	channel_filter_error(link->filter, link->rb_error);
 	link->seen = true;
 	link->slot = u->when.slot;
-	memcpy(link->h, c->h, u->num.n_sc * sizeof *link->h);
-	fill_control(u, c, link->noise.value);
+	if (csi)
+		fill_csi(u, c, link, slot_noise_var, csi);
+	fill_control(u, c, link);
 }
 
-/* Least-squares estimates on the granted RBs' DMRS, the phase difference shared out, and their mean. Returns the phase
- * advance from the first to the second symbol; adds up what the symbols differ by. */
-static float read_dmrs(struct ul_chest *u, const struct rb_set *rbs, float *difference, size_t *n_pilots)
+/* ---- data ---- */
+
+/* The DMRS of one block, with what was foretold of it. */
+struct block_pilots {
+	const struct rb_set *rbs;
+	bool foretold;
+	size_t n;             /* of one symbol */
+	float fore_energy[2]; /* sum of the forecast's squares */
+	float complex dot[2]; /* sum of conj(forecast) * received */
+	float complex factor; /* on the forecast; 0 without one */
+	double phase_rad;     /* that the second symbol is ahead of the forecast */
+	float lack, left;     /* variance of what the forecast lacks; share of it left after the DMRS */
+	float noise_var;
+};
+
+static double dmrs_middle(const struct numerology *num)
 {
-	size_t n_sc = u->num.n_sc;
-	float complex common = 0;
-	*n_pilots = 0;
-	for (size_t i = 0; i < n_sc / LAYOUT_DMRS_STEP; i++) {
-		size_t k = i * LAYOUT_DMRS_STEP;
-		if (!rb_set_has(rbs, k / PHY_RB_SC))
-			continue;
-		for (size_t s = 0; s < 2; s++)
-			u->at_dmrs[s][i] = u->grid[u->num.format->dmrs[s] * n_sc + k] * conjf(u->dmrs[s][i]);
-		common += u->at_dmrs[1][i] * conjf(u->at_dmrs[0][i]);
-		++*n_pilots;
-	}
-	float phase_rad = cargf(common);
-	float complex half = cexpf(0.5f * phase_rad * I);
-	*difference = 0;
-	for (size_t i = 0; i < n_sc / LAYOUT_DMRS_STEP; i++) {
-		if (!rb_set_has(rbs, i * LAYOUT_DMRS_STEP / PHY_RB_SC))
-			continue;
-		float complex a = u->at_dmrs[0][i] * half, b = u->at_dmrs[1][i] * conjf(half);
-		u->at_dmrs[2][i] = 0.5f * (a + b);
-		*difference += power_of(a - b);
-	}
-	return phase_rad;
+	return 0.5 * (middle_of(num, num->format->dmrs[0]) + middle_of(num, num->format->dmrs[1]));
 }
 
-/* Channel of the granted RBs; returns the mean noise gain of the estimate. */
-static float estimate_rbs(struct ul_chest *u, const struct rb_set *rbs)
+/* From the middle of both DMRS symbols, in distances of one from the other. */
+static double share_at(const struct numerology *num, double t)
 {
-	float gain = 0;
-	for (size_t rb = 0; rb < u->num.n_rb; rb++) {
-		if (!rb_set_has(rbs, rb))
-			continue;
-		unsigned w = (rb > 0 && rb_set_has(rbs, rb - 1) ? LEFT : 0u) |
-		             (rb + 1 < u->num.n_rb && rb_set_has(rbs, rb + 1) ? RIGHT : 0u);
-		const struct chest *c = u->rb_chest[rb][w];
-		chest_estimate(c, u->at_dmrs[2] + window_first(rb, w) * RB_DMRS, u->h + rb * PHY_RB_SC);
-		for (size_t i = 0; i < PHY_RB_SC; i++)
-			gain += chest_noise_gain(c, i) / PHY_RB_SC;
-	}
-	return 0.5f * gain / (float)rb_set_count(rbs); /* two symbols were averaged */
+	double apart = middle_of(num, num->format->dmrs[1]) - middle_of(num, num->format->dmrs[0]);
+	return (t - dmrs_middle(num)) / apart;
 }
 
-/* Samples from the first DMRS symbol to the second. */
-static double dmrs_distance(const struct numerology *num)
+static bool foretells(const struct ul_chest *u, const struct link *link)
 {
-	return numerology_symbol_middle(num, num->format->dmrs[1]) -
-	       numerology_symbol_middle(num, num->format->dmrs[0]);
+	return link->seen && u->when.slot - link->slot < FORECAST_SLOTS;
 }
 
-/* The channel of every data RE of the granted RBs, its phase on the straight line through both DMRS symbols. */
-static void fill_channel(struct ul_chest *u, const struct rb_set *rbs, float phase_rad, float noise_var)
+/* Received over sent on the granted RBs, and the forecast there. */
+static void read_dmrs(struct ul_chest *u, const struct link *link, struct block_pilots *b)
 {
 	const struct numerology *num = &u->num;
-	double middle = numerology_symbol_middle(num, num->format->dmrs[0]) + 0.5 * dmrs_distance(num);
-	for (size_t l = 0; l < num->format->n_ul_data; l++) {
-		double share = (numerology_symbol_middle(num, l) - middle) / dmrs_distance(num);
-		float complex turn = (float complex)cexp(I * share * (double)phase_rad);
-		for (size_t k = 0; k < num->n_sc; k++)
-			if (rb_set_has(rbs, k / PHY_RB_SC))
-				u->channel[l * num->n_sc + k] = u->h[k] * turn;
+	for (size_t s = 0; s < 2; s++) {
+		size_t l = num->format->dmrs[s];
+		double t = middle_of(num, l);
+		float complex turn = b->foretold ? (float complex)cexp(I * turn_at(u, link, t)) : 0;
+		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++) {
+			size_t k = i * LAYOUT_DMRS_STEP, at = delay_index(num, k);
+			if (!rb_set_has(b->rbs, k / PHY_RB_SC))
+				continue;
+			float complex y = u->grid[l * num->n_sc + k] * conjf(u->dmrs[s][i]);
+			float complex h = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
+			                                link->h_im[at] + dt * link->slope_im[at]);
+			u->at_dmrs[s][i] = y;
+			u->fore[s][i] = h;
+			b->fore_energy[s] += power_of(h);
+			b->dot[s] += conjf(h) * y;
+			b->n += s;
+		}
 	}
-	for (size_t rb = 0; rb < num->n_rb; rb++)
-		u->rb_noise[rb] = noise_var;
+}
+
+/* The second symbol's phase against the first's beyond what was foretold, weighed against how well the carrier is
+ * known. */
+static void find_phase(const struct ul_chest *u, const struct link *link, float energy, struct block_pilots *b)
+{
+	const struct numerology *num = &u->num;
+	double apart = middle_of(num, num->format->dmrs[1]) - middle_of(num, num->format->dmrs[0]);
+	double slots = apart / (double)num->slot_len, expected = 1, var;
+	float complex both = 0;
+	float noise = b->noise_var;
+	if (b->foretold) {
+		both = b->dot[1] * conjf(b->dot[0]);
+		expected = (double)channel_filter_advance_var(link->filter) * slots * slots;
+		var = (double)(noise * b->fore_energy[0] / fmaxf(power_of(b->dot[0]), 1e-30f));
+	} else {
+		for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++)
+			if (rb_set_has(b->rbs, i * LAYOUT_DMRS_STEP / PHY_RB_SC))
+				both += u->at_dmrs[1][i] * conjf(u->at_dmrs[0][i]);
+		float snr = fmaxf(energy / noise - 1, 0.05f);
+		var = (double)((1 + 0.5f / snr) / (snr * (float)b->n));
+	}
+	b->phase_rad = cargf(both) * expected / (expected + var);
+}
+
+/* The factor of this slot: what the DMRS say, as far as it can be told from the usual one. */
+static void find_factor(struct link *link, struct block_pilots *b)
+{
+	struct relation *r = &link->relation;
+	float energy = b->fore_energy[0] + b->fore_energy[1];
+	if (!b->foretold || !(energy > 0))
+		return;
+	float complex half = cexpf((float)(0.5 * b->phase_rad) * I);
+	float complex seen = (b->dot[0] * half + b->dot[1] * conjf(half)) / energy, off = seen - r->factor;
+	float noise = b->noise_var / energy, usual = r->spread * power_of(r->factor);
+	bool other = !r->known || power_of(off) > 12 * (usual + noise);
+	float trust = other ? 1 : usual / (usual + noise);
+	b->factor = other ? seen : r->factor + trust * off;
+	if (other) {
+		*r = (struct relation){
+			.known = true, .factor = seen, .spread = 0.1f, .lack = { r->lack[0], r->lack[1] }
+		};
+		return;
+	}
+	float weight = 1 / amplitude_slots, confidence = usual + 0.05f * power_of(r->factor);
+	r->factor += off * confidence / (confidence + noise) * 2 * weight;
+	float spread = fmaxf(power_of(off) - noise, 0) / fmaxf(power_of(r->factor), 1e-30f);
+	float gain = weight * usual / (usual + noise) + 0.1f * weight;
+	r->spread = fmaxf(r->spread + gain * (spread - r->spread), 1e-4f);
+}
+
+/* Takes the forecast off, brings both symbols to the phase midway; what they differ by is noise. */
+static float take_off_forecast(struct ul_chest *u, struct block_pilots *b, float *mean_square)
+{
+	float complex half = cexpf((float)(0.5 * b->phase_rad) * I);
+	float difference = 0, square = 0;
+	for (size_t i = 0; i < u->num.n_sc / LAYOUT_DMRS_STEP; i++) {
+		if (!rb_set_has(b->rbs, i * LAYOUT_DMRS_STEP / PHY_RB_SC))
+			continue;
+		float complex first = u->at_dmrs[0][i] * half - b->factor * u->fore[0][i];
+		float complex second = u->at_dmrs[1][i] * conjf(half) - b->factor * u->fore[1][i];
+		u->at_dmrs[0][i] = 0.5f * (first + second);
+		difference += power_of(second - first);
+		square += power_of(u->at_dmrs[0][i]);
+	}
+	*mean_square = square / (float)b->n;
+	return 0.5f * difference / ((float)b->n - 0.5f);
+}
+
+/* What the forecasts of this device usually lack, this slot's included. */
+static void find_lack(const struct ul_chest *u, struct link *link, float mean_square, float energy,
+                      struct block_pilots *b)
+{
+	float seen = mean_square - 0.5f * b->noise_var, least = 1e-6f * energy;
+	if (!b->foretold) {
+		b->lack = fmaxf(fmaxf(seen, energy - b->noise_var), 0.05f * energy);
+		return;
+	}
+	struct smooth *s = &link->relation.lack[u->when.slot != link->slot];
+	s->dof = fminf(s->dof + (float)b->n, lack_pilots);
+	s->value += (seen - s->value) * fminf((float)b->n / s->dof, 1);
+	/* A slot much worse than usual is not to be missed for that. */
+	float spread = b->noise_var / sqrtf((float)b->n);
+	b->lack = fmaxf(fmaxf(s->value, seen - 3 * spread), least);
+}
+
+/* The grid of the block's data: forecast times factor plus what the DMRS add, RB by RB. */
+static void fill_symbols(struct ul_chest *u, const struct link *link, const struct block_pilots *b)
+{
+	const struct numerology *num = &u->num;
+	const float *add_re = u->work[2], *add_im = u->work[3];
+	for (size_t l = 0; l < num->format->n_ul_data; l++) {
+		double t = middle_of(num, l), ahead = b->phase_rad * share_at(num, t);
+		float complex turn = (float complex)cexp(I * ahead);
+		float complex f = b->foretold ? turn * b->factor * (float complex)cexp(I * turn_at(u, link, t)) : 0;
+		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		float fr = crealf(f), fi = cimagf(f), tr = crealf(turn), ti = cimagf(turn);
+		for (size_t rb = 0; rb < num->n_rb; rb++) {
+			if (!rb_set_has(b->rbs, rb))
+				continue;
+			float *out = (float *)(u->channel + l * num->n_sc + rb * PHY_RB_SC);
+			for (size_t i = 0; i < PHY_RB_SC; i++) {
+				size_t k = rb * PHY_RB_SC + i, at = delay_index(num, k);
+				float a = link->h_re[at] + dt * link->slope_re[at];
+				float c = link->h_im[at] + dt * link->slope_im[at];
+				out[2 * i] = fr * a - fi * c + tr * add_re[k] - ti * add_im[k];
+				out[2 * i + 1] = fr * c + fi * a + tr * add_im[k] + ti * add_re[k];
+			}
+		}
+	}
+}
+
+/* What the DMRS add to the forecast, over the granted RBs: work[2], work[3]. */
+static void estimate_rbs(struct ul_chest *u, const struct link *link, struct block_pilots *b)
+{
+	const struct numerology *num = &u->num;
+	bool window = channel_filter_ready(link->filter) && b->foretold;
+	double width = window ? channel_filter_width(link->filter) : (double)num->cp;
+	double centre = window ? channel_filter_centre(link->filter) : 0.25 * (double)num->cp;
+	struct local_choice choice = local_wiener_choose(u->local, width, 2 * b->lack / b->noise_var);
+	float *p_re = u->work[0], *p_im = u->work[1], h_re[MATRIX_BLOCK], h_im[MATRIX_BLOCK];
+	b->left = choice.none ? 1 : 0;
+	if (choice.none) {
+		memset(u->work[2], 0, num->n_sc * sizeof *u->work[2]);
+		memset(u->work[3], 0, num->n_sc * sizeof *u->work[3]);
+		return;
+	}
+	delay_ramp(u->bank, centre, 0, u->ramp_re, u->ramp_im);
+	for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++) {
+		size_t at = delay_index(num, i * LAYOUT_DMRS_STEP);
+		float complex p = u->at_dmrs[0][i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
+		p_re[i] = crealf(p);
+		p_im[i] = cimagf(p);
+	}
+	for (size_t rb = 0; rb < num->n_rb; rb++) {
+		if (!rb_set_has(b->rbs, rb))
+			continue;
+		unsigned sides = (rb > 0 && rb_set_has(b->rbs, rb - 1) ? LOCAL_LEFT : 0u) |
+		                 (rb + 1 < num->n_rb && rb_set_has(b->rbs, rb + 1) ? LOCAL_RIGHT : 0u);
+		b->left += local_wiener_estimate(u->local, &choice, rb, sides, p_re, p_im, h_re, h_im);
+		for (size_t i = 0; i < PHY_RB_SC; i++) {
+			size_t k = rb * PHY_RB_SC + i, at = delay_index(num, k);
+			u->work[2][k] = h_re[i] * u->ramp_re[at] - h_im[i] * u->ramp_im[at];
+			u->work[3][k] = h_re[i] * u->ramp_im[at] + h_im[i] * u->ramp_re[at];
+		}
+	}
+	b->left /= (float)rb_set_count(b->rbs);
 }
 
 float ul_chest_data(struct ul_chest *u, uint8_t device, const struct rb_set *rbs, float energy)
 {
-	size_t n_pilots;
-	float difference;
-	float phase_rad = read_dmrs(u, rbs, &difference, &n_pilots);
-	float gain = estimate_rbs(u, rbs);
-	const struct link *link = &u->link[device];
-	float known = fmaxf(link->noise.dof ? link->noise.value : 0, u->floor), dof = (float)n_pilots - 0.5f;
-	float noise_var = (data_noise_dof * known + 0.5f * difference) / (data_noise_dof + dof);
-	noise_var = fmaxf(noise_var, least_noise * energy);
-	fill_channel(u, rbs, phase_rad, noise_var * (1 + gain));
-	return (float)((double)phase_rad / (2 * M_PI * dmrs_distance(&u->num) / u->num.rate_hz));
+	struct link *link = &u->link[device];
+	float known = link->noise.dof ? link->noise.value : u->floor, mean_square;
+	float least = least_noise * energy + 1e-30f;
+	struct block_pilots b = { .rbs = rbs, .foretold = foretells(u, link), .noise_var = fmaxf(known, least) };
+	read_dmrs(u, link, &b);
+	find_phase(u, link, energy, &b);
+	find_factor(link, &b);
+	float difference = take_off_forecast(u, &b, &mean_square), dof = (float)b.n - 0.5f;
+	b.noise_var = fmaxf((data_noise_dof * known + dof * difference) / (data_noise_dof + dof), least);
+	find_lack(u, link, mean_square, energy, &b);
+	estimate_rbs(u, link, &b);
+	fill_symbols(u, link, &b);
+	for (size_t rb = 0; rb < u->num.n_rb; rb++)
+		u->rb_noise[rb] = b.noise_var + b.left * b.lack;
+	double apart = middle_of(&u->num, u->num.format->dmrs[1]) - middle_of(&u->num, u->num.format->dmrs[0]);
+	double turned = b.foretold ? link->motion.turn_rad_per_sample * apart : 0;
+	return (float)((turned + b.phase_rad) * u->num.rate_hz / (2 * M_PI * apart)) -
+	       (b.foretold ? (float)u->when.nco_hz : 0);
 }
 
 struct block_channel ul_chest_channel(const struct ul_chest *u)
 {
 	return (struct block_channel){ .h = u->channel, .noise_var = u->rb_noise };
+}
+const struct channel_filter *ul_chest_filter(const struct ul_chest *u, uint8_t device)
+{
+	return u->link[device].filter;
 }

@@ -10,6 +10,7 @@
 #define PHY_UL_CHEST_H
 
 #include "phy/block.h"
+#include "phy/channel_filter.h"
 #include "phy/csi.h"
 #include "phy/layout.h"
 
@@ -41,5 +42,8 @@ float ul_chest_data(struct ul_chest *c, uint8_t device, const struct rb_set *rbs
 /* What the last of the two calls above estimated; for the samples as given, at the amplitudes sent. The arrays belong
  * to c. */
 struct block_channel ul_chest_channel(const struct ul_chest *c);
+
+/* What it has learnt of a device's link: Doppler, delay window (phy/channel_filter.h). */
+const struct channel_filter *ul_chest_filter(const struct ul_chest *c, uint8_t device);
 
 #endif

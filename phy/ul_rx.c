@@ -16,7 +16,8 @@
 
 enum { CELLS = 1024 };
 
-static const float lit_min = 1.5f; /* mean energy over noise of what counts as sent */
+static const float channel_least = 0.03f; /* mean power over noise of a channel that can carry a block */
+static const float lit_min = 1.5f;        /* mean energy over noise of what counts as sent */
 
 /* A channel told instead of estimated; h NULL: none. */
 struct truth {
@@ -146,6 +147,20 @@ static float data_energy(const struct ul_rx *rx, uint8_t device, size_t n_re)
 	return energy > (1.1f + 4 / sqrtf((float)n_re)) * floor_of(rx, device) ? energy : 0;
 }
 
+/* Is there a channel under the block? Energy that the pilots know nothing of is not this device's, and soft bits that
+ * say next to nothing would decode to zeros. */
+static bool has_channel(const struct ul_rx *rx, const struct rb_set *rbs, const struct block_channel *channel)
+{
+	float power = 0, noise = 0;
+	for (size_t rb = 0; rb < rx->num.n_rb; rb++) {
+		if (!rb_set_has(rbs, rb))
+			continue;
+		power += mean_power(channel->h + rx->num.format->dmrs[0] * rx->num.n_sc + rb * PHY_RB_SC, PHY_RB_SC);
+		noise += channel->noise_var[rb];
+	}
+	return power > channel_least * noise;
+}
+
 int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct tb_soft *soft, uint8_t *tb,
                size_t *n_bytes, struct rx_info *info)
 {
@@ -158,6 +173,8 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct t
 		return -ENODATA;
 	float cfo_hz = ul_chest_data(rx->chest, device, &g->rbs, energy);
 	struct block_channel channel = channel_of(rx, device);
+	if (!has_channel(rx, &g->rbs, &channel))
+		return -ENODATA;
 	uint32_t seed = sequence_seed(SEQUENCE_DATA, rx->cell_id, device + 1u);
 	int rc = block_receive(rx->block, g, seed, n_re, rx->grid, &channel, soft, tb, n_bytes, info);
 	if (info)
