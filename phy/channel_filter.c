@@ -602,7 +602,7 @@ static struct likeness align(struct channel_filter *f, const struct channel_obse
 		l = compare(f, noise, o->noise_var);
 		bool odd = l.surprise > surprise_most && l.x > step_likeness;
 		if (steps == STEPS_MAX || !odd || !o->may_step) {
-			if (odd || steps) { /* a slope in doubt turns the mean: it says little of the carrier */
+			if (odd) { /* not the channel that it was: its phase says little of the carrier */
 				f->carrier_rate = rate;
 				f->carrier_var = rate_var;
 			}
