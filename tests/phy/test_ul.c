@@ -255,7 +255,7 @@ static void what_is_read_at_low_snr_is_what_was_sent(void **state)
 	struct fixture *f = *state;
 	size_t n_read = 0;
 	struct channel c = channel_flat(1);
-	listen(f, 30, -7);
+	listen(f, 30, -9);
 	for (uint64_t slot = 0; slot < 1000; slot++) {
 		struct uci u = uci_of(5, slot);
 		f->when.slot = slot;
@@ -263,7 +263,7 @@ static void what_is_read_at_low_snr_is_what_was_sent(void **state)
 		assert_int_equal(ul_tx_control(f->tx[5], &u), 0);
 		air_clear(f);
 		air_add(f, 5, &full_band, &c);
-		assert_int_equal(receive(f, -7), 0);
+		assert_int_equal(receive(f, -9), 0);
 		if (ul_rx_control(f->rx, 5, &f->uci, &f->csi))
 			continue;
 		n_read++;
