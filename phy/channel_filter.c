@@ -8,6 +8,7 @@ enum { LAGS = 8, PROFILE_EVERY = 8, PROFILE_MEMORY = 32, STEPS_MAX = 2 };
 
 static const double carrier_start_hz = 200, carrier_walk_hz = 0.3; /* deviations: of the first guess, a slot */
 static const double fading_weight = 3, phase_unsure_most = 2.5;    /* rad^2 */
+static const double clock_most = 100e-6;                           /* that two clocks differ by */
 static const double gap_longest = 1000;                            /* slots, after which nothing is foretold any more */
 static const double drift_start = 0.05, drift_walk = 2e-4;         /* samples a slot; a slot */
 static const double doppler_start_hz = 50, doppler_least_hz = 0.3;
@@ -16,6 +17,7 @@ static const float prior_share = 0.06f;     /* of the flat profile in a coeffici
 static const float coherence_least = 0.85f; /* below it a channel is another one */
 static const float step_likeness = 16;      /* signal to noise that it takes to look for a step */
 static const float surprise_most = 2.5f;    /* times the variance foretold */
+static const float misfit_most = 6;         /* residual over noise, of a window that holds the channel */
 static const float leak_margin = 1.5f;      /* times the leakage foretold */
 static const float hysteresis = 0.8f;       /* a window is changed for one that costs this much of it */
 
@@ -304,7 +306,9 @@ static void align_delay(struct channel_filter *f, const struct likeness *l)
 	if (!(l->x > 0))
 		return;
 	double var = samples_a_radian * samples_a_radian / (2 * half * half / 3 * (double)l->x);
+	double most = clock_most * f->slot_len;
 	f->centre += drift_correct(&f->clock, lag_of(f), var);
+	f->clock.rate = fmin(fmax(f->clock.rate, -most), most);
 }
 
 /* ---- the coefficients ---- */
@@ -619,6 +623,19 @@ static struct likeness align(struct channel_filter *f, const struct channel_obse
 	}
 }
 
+/* Far more is left over than noise: the channel is not where the window is. Back to the first one. */
+static void reopen(struct channel_filter *f)
+{
+	f->w = f->bank->initial;
+	f->centre = f->bank->earliest + 0.5 * basis(f)->width;
+	f->clock = (struct drift){ .p11 = drift_start * drift_start };
+	f->power = 0;
+	f->n_past = 0;
+	f->n_profiles = 0;
+	f->until_profile = 1;
+	memset(f->bins, 0, f->bank->n_bins * sizeof *f->bins);
+}
+
 void channel_filter_observe(struct channel_filter *f, const struct channel_observation *o, struct channel_seen *seen)
 {
 	double dt = (o->t_samples - f->t0) / f->slot_len;
@@ -636,6 +653,12 @@ void channel_filter_observe(struct channel_filter *f, const struct channel_obser
 	}
 	set_level(f, o);
 	fit(f, o, seen);
+	if (f->n_profiles > 0 && seen->residual > misfit_most * (seen->dof + 2) * o->noise_var) {
+		first = true;
+		reopen(f);
+		set_level(f, o);
+		fit(f, o, seen);
+	}
 	const float *noise = basis(f)->fits[o->set].at[f->level].noise;
 	seen->coherence = 0;
 	struct likeness l = { 0 };

@@ -14,6 +14,7 @@ enum { PILOTS_MAX = PHY_SC_MAX / PHY_PILOT_STEP_MIN, CELLS = 1024 };
 
 static const float noise_slots = 32;    /* memory of the noise estimate */
 static const float heard_slots = 8;     /* memory of whether there is a signal */
+static const float heard_least = 15;    /* of a signal, see is_signal */
 static const float least_noise = 1e-7f; /* of the signal's power: keeps noiseless signals calculable */
 
 struct dl_chest {
@@ -172,7 +173,7 @@ static bool is_signal(struct dl_chest *c, const struct pilot_sums *s)
 {
 	float n = 2 * ((float)c->n_pilots - 0.5f * s->dof); /* degrees of freedom of the coefficients */
 	c->heard += (fminf(s->likeness, 100) - c->heard) / heard_slots;
-	return s->energy > (1 + 7 / sqrtf(n)) * s->noise_energy || (c->heard > 15 && s->likeness > 8);
+	return s->energy > (1 + 7 / sqrtf(n)) * s->noise_energy || (c->heard > heard_least && s->likeness > 8);
 }
 
 /* The channel of every RE. */
@@ -239,8 +240,11 @@ bool dl_chest_slot(struct dl_chest *c, const float complex *grid, const struct s
 	float slot_noise_var = fmaxf(sums.residual / fmaxf(sums.dof, 1e-3f), least);
 	smooth_noise(c, slot_noise_var);
 	csi->noise_var = c->noise_var;
-	if (!is_signal(c, &sums))
+	if (!is_signal(c, &sums)) {
+		if (c->heard < heard_least)
+			channel_filter_reset(c->filter); /* nothing to learn from */
 		return false;
+	}
 	channel_filter_lines(c->filter, c->h_re, c->h_im, c->slope_re, c->slope_im, &c->motion);
 	channel_filter_error(c->filter, c->rb_error);
 	fill_channel(c, when);
