@@ -172,15 +172,19 @@ static void predict(struct channel_filter *f, double t)
 	float dt = (float)dt_slots, step = f->kappa * dt;
 	/* A velocity has the variance of omega^2 / 2 of the coefficient's power, and forgets at the rate that keeps it. */
 	float keep = sqrtf(fmaxf(1 - 2 * step / (f->omega * f->omega), 0)), g = 0.5f * dt * (1 + keep);
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float q = step * f->power_of[j];
-		f->x_re[j] += g * f->v_re[j];
-		f->x_im[j] += g * f->v_im[j];
-		f->v_re[j] *= keep;
-		f->v_im[j] *= keep;
-		f->p11[j] += 2 * g * f->p12[j] + g * g * f->p22[j] + 0.25f * dt * dt * q;
-		f->p12[j] = keep * (f->p12[j] + g * f->p22[j]) + 0.5f * dt * q;
-		f->p22[j] = keep * keep * f->p22[j] + q;
+	float *restrict x_re = f->x_re, *restrict x_im = f->x_im, *restrict v_re = f->v_re, *restrict v_im = f->v_im;
+	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
+	const float *restrict power = f->power_of;
+	size_t n = basis(f)->dim;
+	for (size_t j = 0; j < n; j++) {
+		float q = step * power[j];
+		x_re[j] += g * v_re[j];
+		x_im[j] += g * v_im[j];
+		v_re[j] *= keep;
+		v_im[j] *= keep;
+		p11[j] += 2 * g * p12[j] + g * g * p22[j] + 0.25f * dt * dt * q;
+		p12[j] = keep * (p12[j] + g * p22[j]) + 0.5f * dt * q;
+		p22[j] = keep * keep * p22[j] + q;
 	}
 	f->turn_rad = remainder(f->turn_rad + f->carrier_rate * dt_slots, 2 * M_PI);
 	double walk = hz_to_rad_a_slot(f, carrier_walk_hz);
@@ -218,20 +222,20 @@ struct likeness {
 
 static struct likeness compare(const struct channel_filter *f, const float *noise, float noise_var)
 {
-	struct likeness l = { 0 };
-	float re = 0, im = 0;
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float r = noise[j] * noise_var, w = 1 / (r + f->p11[j]);
-		re += w * (f->x_re[j] * f->z_re[j] + f->x_im[j] * f->z_im[j]);
-		im += w * (f->x_re[j] * f->z_im[j] - f->x_im[j] * f->z_re[j]);
-		l.x += w * (f->x_re[j] * f->x_re[j] + f->x_im[j] * f->x_im[j]);
-		float er = f->z_re[j] - f->x_re[j], ei = f->z_im[j] - f->x_im[j];
-		l.surprise += w * (er * er + ei * ei);
-		l.z += w * (f->z_re[j] * f->z_re[j] + f->z_im[j] * f->z_im[j] - r);
+	const float *x_re = f->x_re, *x_im = f->x_im, *z_re = f->z_re, *z_im = f->z_im, *p11 = f->p11;
+	float re = 0, im = 0, x = 0, z = 0, surprise = 0;
+	size_t n = basis(f)->dim;
+#pragma omp simd reduction(+ : re, im, x, z, surprise)
+	for (size_t j = 0; j < n; j++) {
+		float r = noise[j] * noise_var, w = 1 / (r + p11[j]);
+		float er = z_re[j] - x_re[j], ei = z_im[j] - x_im[j];
+		re += w * (x_re[j] * z_re[j] + x_im[j] * z_im[j]);
+		im += w * (x_re[j] * z_im[j] - x_im[j] * z_re[j]);
+		x += w * (x_re[j] * x_re[j] + x_im[j] * x_im[j]);
+		z += w * (z_re[j] * z_re[j] + z_im[j] * z_im[j] - r);
+		surprise += w * (er * er + ei * ei);
 	}
-	l.dot = CMPLXF(re, im);
-	l.surprise /= (float)basis(f)->dim;
-	return l;
+	return (struct likeness){ .dot = CMPLXF(re, im), .x = x, .z = z, .surprise = surprise / (float)n };
 }
 
 static float coherence_of(const struct likeness *l)
@@ -347,16 +351,20 @@ static void doubt(struct channel_filter *f, const float *noise, float noise_var,
 
 static void correct(struct channel_filter *f, const float *noise, float noise_var)
 {
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float r = noise[j] * noise_var, s = 1 / (f->p11[j] + r), k1 = f->p11[j] * s, k2 = f->p12[j] * s;
-		float re = f->z_re[j] - f->x_re[j], im = f->z_im[j] - f->x_im[j];
-		f->x_re[j] += k1 * re;
-		f->x_im[j] += k1 * im;
-		f->v_re[j] += k2 * re;
-		f->v_im[j] += k2 * im;
-		f->p22[j] -= k2 * f->p12[j];
-		f->p12[j] *= 1 - k1;
-		f->p11[j] *= 1 - k1;
+	float *restrict x_re = f->x_re, *restrict x_im = f->x_im, *restrict v_re = f->v_re, *restrict v_im = f->v_im;
+	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
+	const float *restrict z_re = f->z_re, *restrict z_im = f->z_im;
+	size_t n = basis(f)->dim;
+	for (size_t j = 0; j < n; j++) {
+		float r = noise[j] * noise_var, s = 1 / (p11[j] + r), k1 = p11[j] * s, k2 = p12[j] * s;
+		float re = z_re[j] - x_re[j], im = z_im[j] - x_im[j];
+		x_re[j] += k1 * re;
+		x_im[j] += k1 * im;
+		v_re[j] += k2 * re;
+		v_im[j] += k2 * im;
+		p22[j] -= k2 * p12[j];
+		p12[j] *= 1 - k1;
+		p11[j] *= 1 - k1;
 	}
 }
 
@@ -710,10 +718,13 @@ static void to_grid(struct channel_filter *f, const float *x_re, const float *x_
 		f->f_im[j] = scale * f->share[j] * x_im[j];
 	}
 	matrix_multiply(&basis(f)->out, f->f_re, f->f_im, re, im);
-	for (size_t i = 0; i < f->bank->n_grid; i++) {
-		float a = re[i], b = im[i];
-		re[i] = a * f->ramp_re[i] - b * f->ramp_im[i];
-		im[i] = a * f->ramp_im[i] + b * f->ramp_re[i];
+	float *restrict out_re = re, *restrict out_im = im;
+	const float *restrict ramp_re = f->ramp_re, *restrict ramp_im = f->ramp_im;
+	size_t n = f->bank->n_grid;
+	for (size_t i = 0; i < n; i++) {
+		float a = out_re[i], b = out_im[i];
+		out_re[i] = a * ramp_re[i] - b * ramp_im[i];
+		out_im[i] = a * ramp_im[i] + b * ramp_re[i];
 	}
 }
 
@@ -739,16 +750,14 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
 		to_grid(f, f->v_re, f->v_im, (float)(1 / f->slot_len), slope_re, slope_im);
 }
 
-void channel_filter_error(const struct channel_filter *f, float *rb_error)
+void channel_filter_error(struct channel_filter *f, float *rb_error)
 {
 	const struct delay_basis *b = basis(f);
-	for (size_t rb = 0; rb < f->bank->num.n_rb; rb++) {
-		float sum = 0;
-		const float *share = b->rb_share + rb * b->dim;
-		for (size_t j = 0; j < b->dim; j++)
-			sum += share[j] * f->power_of[j] * f->p11[j] / (f->power_of[j] + f->p11[j] + 1e-30f);
-		rb_error[rb] = sum;
-	}
+	believe(f);
+	for (size_t j = 0; j < b->dim; j++)
+		f->f_re[j] = f->share[j] * f->p11[j];
+	matrix_multiply(&b->rb_share, f->f_re, f->f_re, f->a_re, f->a_im);
+	memcpy(rb_error, f->a_re, f->bank->num.n_rb * sizeof *rb_error);
 }
 
 float channel_filter_doppler_hz(const struct channel_filter *f)

@@ -67,7 +67,7 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
                           struct channel_motion *m);
 
 /* Error variance of a response, mean over each RB (n_rb), at the last observation. */
-void channel_filter_error(const struct channel_filter *f, float *rb_error);
+void channel_filter_error(struct channel_filter *f, float *rb_error);
 
 float channel_filter_doppler_hz(const struct channel_filter *f);
 double channel_filter_cfo_hz(const struct channel_filter *f); /* of raw samples */

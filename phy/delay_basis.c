@@ -31,7 +31,7 @@ static void free_basis(struct delay_basis *b, size_t n_sets)
 	for (size_t s = 0; b->fits && s < n_sets; s++)
 		free_fit(&b->fits[s]);
 	free(b->fits);
-	free(b->rb_share);
+	matrix_free(&b->rb_share);
 	free(b->prior);
 	matrix_free(&b->tilt);
 	matrix_free(&b->in);
@@ -158,7 +158,7 @@ static void fill_basis(struct delay_basis *b, const struct delay_bank *bank, con
 			*matrix_at(&b->out, i, j) = *matrix_at(&b->in, j, i) = (float)v[j * n + i];
 		for (size_t k = 0; k < bank->num.n_sc; k++) {
 			double x = v[j * n + delay_index(&bank->num, k)];
-			b->rb_share[k / PHY_RB_SC * dim + j] += (float)(x * x / PHY_RB_SC);
+			*matrix_at(&b->rb_share, k / PHY_RB_SC, j) += (float)(x * x / PHY_RB_SC);
 		}
 		for (size_t l = 0; l < dim; l++) {
 			double sum = 0;
@@ -191,9 +191,8 @@ static int make_basis(struct delay_bank *bank, double width, const struct delay_
 		b->width = width;
 		b->dim = count_sequences(lambda, n_max, product);
 		b->prior = calloc(matrix_padded(b->dim), sizeof *b->prior);
-		b->rb_share = calloc(bank->num.n_rb * b->dim, sizeof *b->rb_share);
 		b->fits = calloc(bank->n_sets, sizeof *b->fits);
-		rc = b->prior && b->rb_share && b->fits ? 0 : -ENOMEM;
+		rc = b->prior && b->fits ? 0 : -ENOMEM;
 	}
 	if (!rc)
 		rc = matrix_init(&b->out, n, b->dim);
@@ -201,6 +200,8 @@ static int make_basis(struct delay_bank *bank, double width, const struct delay_
 		rc = matrix_init(&b->in, b->dim, n);
 	if (!rc)
 		rc = matrix_init(&b->tilt, b->dim, b->dim);
+	if (!rc)
+		rc = matrix_init(&b->rb_share, bank->num.n_rb, b->dim);
 	if (!rc)
 		fill_basis(b, bank, v, lambda);
 	for (size_t s = 0; !rc && s < bank->n_sets; s++)
@@ -338,11 +339,14 @@ void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_r
 {
 	double step = -2 * M_PI * delay_samples / (double)b->num.n_fft;
 	double start = phase_rad - step * (double)(b->n_grid / 2);
-	for (size_t i = 0; i < MATRIX_BLOCK; i++) {
-		re[i] = (float)cos(start + step * (double)i);
-		im[i] = (float)sin(start + step * (double)i);
+	double complex turn = cos(start) + I * sin(start), one = cos(step) + I * sin(step), block = one;
+	for (size_t n = 1; n < MATRIX_BLOCK; n *= 2)
+		block *= block;
+	for (size_t i = 0; i < MATRIX_BLOCK; i++, turn *= one) {
+		re[i] = (float)creal(turn);
+		im[i] = (float)cimag(turn);
 	}
-	float c = (float)cos(step * MATRIX_BLOCK), s = (float)sin(step * MATRIX_BLOCK);
+	float c = (float)creal(block), s = (float)cimag(block);
 	for (size_t i = MATRIX_BLOCK; i < b->n_grid; i++) {
 		re[i] = re[i - MATRIX_BLOCK] * c - im[i - MATRIX_BLOCK] * s;
 		im[i] = re[i - MATRIX_BLOCK] * s + im[i - MATRIX_BLOCK] * c;

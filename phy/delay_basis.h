@@ -50,7 +50,7 @@ struct delay_basis {
 	struct matrix in;       /* its transpose; the columns of out are orthonormal */
 	struct matrix tilt;     /* dim x dim: what multiplication with the distance from DC, in subcarriers, does */
 	float *prior;           /* dim: mean energies of the coefficients, flat profile, channel of mean power 1 */
-	float *rb_share;        /* n_rb x dim: mean over an RB of the squares of a column of out */
+	struct matrix rb_share; /* n_rb x dim: mean over an RB of the squares of a column of out */
 	struct delay_fit *fits; /* one a pilot set */
 };
 

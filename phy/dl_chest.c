@@ -185,16 +185,18 @@ static void fill_channel(struct dl_chest *c, const struct slot_time *when)
 	for (size_t l = 0; l < num->n_symbols; l++) {
 		double t = middle_of(num, l), dt = (double)when->t_samples + t - m->t0;
 		double rad = m->turn_rad + m->turn_rad_per_sample * dt - nco_rad(num, when, t);
-		float re = (float)cos(rad), im = (float)sin(rad), step = m->moves ? (float)dt : 0;
+		float re, im, step = m->moves ? (float)dt : 0;
+		sincosf((float)remainder(rad, 2 * M_PI), &im, &re);
 		float *out = (float *)(c->channel + l * num->n_sc);
 		for (size_t side = 0; side < 2; side++) {
 			size_t at = side ? half + 1 : 0;
 			const float *hr = c->h_re + at, *hi = c->h_im + at;
 			const float *sr = c->slope_re + at, *si = c->slope_im + at;
-			for (size_t k = 0; k < half; k++, out += 2) {
+			float *restrict row = out + side * 2 * half;
+			for (size_t k = 0; k < half; k++) {
 				float a = hr[k] + step * sr[k], b = hi[k] + step * si[k];
-				out[0] = a * re - b * im;
-				out[1] = a * im + b * re;
+				row[2 * k] = a * re - b * im;
+				row[2 * k + 1] = a * im + b * re;
 			}
 		}
 	}

@@ -256,6 +256,14 @@ float ul_chest_comb_energy(const struct ul_chest *u, uint8_t device)
 
 /* ---- sounding ---- */
 
+/* exp(j rad) of any angle: reduced in double, then a float is enough. */
+static float complex turn_of(double rad)
+{
+	float s, c;
+	sincosf((float)remainder(rad, 2 * M_PI), &s, &c);
+	return CMPLXF(c, s);
+}
+
 /* Phase of the link's frame at t samples after the start of this slot, of the samples as given. */
 static double turn_at(const struct ul_chest *u, const struct link *link, double t)
 {
@@ -263,19 +271,39 @@ static double turn_at(const struct ul_chest *u, const struct link *link, double 
 	return m->turn_rad + m->turn_rad_per_sample * ((double)u->when.t_samples + t - m->t0) - nco_rad(u, t);
 }
 
+/* Sum of conj(h[i]) h[i + 1] over the grid, DC in it. */
+static float complex slope_of(const float *h_re, const float *h_im, size_t n)
+{
+	float re = 0, im = 0;
+#pragma omp simd reduction(+ : re, im)
+	for (size_t i = 0; i < n - 1; i++) {
+		re += h_re[i] * h_re[i + 1] + h_im[i] * h_im[i + 1];
+		im += h_re[i] * h_im[i + 1] - h_im[i] * h_re[i + 1];
+	}
+	return CMPLXF(re, im);
+}
+
 static void fill_csi(const struct ul_chest *u, const struct comb *c, const struct link *link, float slot_noise_var,
                      struct csi *csi)
 {
 	const struct numerology *num = &u->num;
 	double middle = middle_of(num, num->format->sounding);
-	float complex turn = (float complex)cexp(I * (turn_at(u, link, middle) + nco_rad(u, middle)));
+	float complex turn = turn_of(turn_at(u, link, middle) + nco_rad(u, middle));
 	float complex scale = turn * sqrtf(share_of_data);
 	float total = 0;
 	csi->valid = true;
 	csi->t_ref_samples = u->when.t_samples + (uint64_t)middle;
 	csi->noise_var = link->noise.value;
-	for (size_t k = 0; k < num->n_sc; k++)
-		csi->h[k] = scale * CMPLXF(link->h_re[delay_index(num, k)], link->h_im[delay_index(num, k)]);
+	float scale_re = crealf(scale), scale_im = cimagf(scale);
+	for (size_t side = 0; side < 2; side++) {
+		const float *re = link->h_re + side * (num->n_sc / 2 + 1),
+		            *im = link->h_im + side * (num->n_sc / 2 + 1);
+		float *restrict out = (float *)(csi->h + side * (num->n_sc / 2));
+		for (size_t k = 0; k < num->n_sc / 2; k++) {
+			out[2 * k] = re[k] * scale_re - im[k] * scale_im;
+			out[2 * k + 1] = re[k] * scale_im + im[k] * scale_re;
+		}
+	}
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
 		float power = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
 		csi->snr_db[rb] = snr_db_of(power, csi->noise_var);
@@ -283,7 +311,7 @@ static void fill_csi(const struct ul_chest *u, const struct comb *c, const struc
 	}
 	csi->snr_mean_db = snr_db_of(total, csi->noise_var);
 	csi->cfo_hz = (float)channel_filter_cfo_hz(link->filter);
-	csi->timing_samples = track_timing_from_pilots(num, track_slope(num, csi->h, num->n_sc, 0, 1), 1);
+	csi->timing_samples = track_timing_from_pilots(num, slope_of(link->h_re, link->h_im, num->n_sc + 1), 1);
 	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
 	csi->evm_db = ratio_db(fmaxf(slot_noise_var * share_of_data / fmaxf(total, 1e-30f), least_noise));
 }
@@ -295,7 +323,7 @@ static void fill_control(struct ul_chest *u, const struct comb *c, const struct 
 	for (size_t s = 0; s < 2; s++) {
 		size_t l = num->format->uci[s];
 		double t = middle_of(num, l);
-		float complex turn = (float complex)cexp(I * turn_at(u, link, t));
+		float complex turn = turn_of(turn_at(u, link, t));
 		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
 		for (size_t i = 0; i < c->n; i++) {
 			size_t at = delay_index(num, c->k[i]);
@@ -378,7 +406,7 @@ static void read_dmrs(struct ul_chest *u, const struct link *link, struct block_
 	for (size_t s = 0; s < 2; s++) {
 		size_t l = num->format->dmrs[s];
 		double t = middle_of(num, l);
-		float complex turn = b->foretold ? (float complex)cexp(I * turn_at(u, link, t)) : 0;
+		float complex turn = b->foretold ? turn_of(turn_at(u, link, t)) : 0;
 		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
 		for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++) {
 			size_t k = i * LAYOUT_DMRS_STEP, at = delay_index(num, k);
@@ -480,29 +508,45 @@ static void find_lack(const struct ul_chest *u, struct link *link, float mean_sq
 	b->lack = fmaxf(fmaxf(s->value, seen - 3 * spread), least);
 }
 
-/* The grid of the block's data: forecast times factor plus what the DMRS add, RB by RB. */
+/* One run of neighbouring subcarriers of one symbol: out = f (h + dt slope) + turn add. */
+static void fill_run(const struct link *link, size_t at, size_t n, float dt, float complex f, float complex turn,
+                     const float *restrict add_re, const float *restrict add_im, float *restrict out)
+{
+	const float *h_re = link->h_re + at, *h_im = link->h_im + at;
+	const float *slope_re = link->slope_re + at, *slope_im = link->slope_im + at;
+	float fr = crealf(f), fi = cimagf(f), tr = crealf(turn), ti = cimagf(turn);
+	for (size_t i = 0; i < n; i++) {
+		float a = h_re[i] + dt * slope_re[i], c = h_im[i] + dt * slope_im[i];
+		out[2 * i] = fr * a - fi * c + tr * add_re[i] - ti * add_im[i];
+		out[2 * i + 1] = fr * c + fi * a + tr * add_im[i] + ti * add_re[i];
+	}
+}
+
+/* First and end subcarrier of the next run of granted ones from k on that does not reach over DC. */
+static bool next_run(const struct numerology *num, const struct rb_set *rbs, size_t *k, size_t *end)
+{
+	while (*k < num->n_sc && !rb_set_has(rbs, *k / PHY_RB_SC))
+		*k = (*k / PHY_RB_SC + 1) * PHY_RB_SC;
+	*end = *k;
+	while (*end < num->n_sc && rb_set_has(rbs, *end / PHY_RB_SC) && (*end != num->n_sc / 2 || *end == *k)) {
+		size_t next = (*end / PHY_RB_SC + 1) * PHY_RB_SC;
+		*end = *end < num->n_sc / 2 && next > num->n_sc / 2 ? num->n_sc / 2 : next;
+	}
+	return *end > *k;
+}
+
+/* The grid of the block's data: forecast times factor plus what the DMRS add. */
 static void fill_symbols(struct ul_chest *u, const struct link *link, const struct block_pilots *b)
 {
 	const struct numerology *num = &u->num;
-	const float *add_re = u->work[2], *add_im = u->work[3];
 	for (size_t l = 0; l < num->format->n_ul_data; l++) {
 		double t = middle_of(num, l), ahead = b->phase_rad * share_at(num, t);
-		float complex turn = (float complex)cexp(I * ahead);
-		float complex f = b->foretold ? turn * b->factor * (float complex)cexp(I * turn_at(u, link, t)) : 0;
+		float complex turn = turn_of(ahead);
+		float complex f = b->foretold ? b->factor * turn_of(ahead + turn_at(u, link, t)) : 0;
 		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
-		float fr = crealf(f), fi = cimagf(f), tr = crealf(turn), ti = cimagf(turn);
-		for (size_t rb = 0; rb < num->n_rb; rb++) {
-			if (!rb_set_has(b->rbs, rb))
-				continue;
-			float *out = (float *)(u->channel + l * num->n_sc + rb * PHY_RB_SC);
-			for (size_t i = 0; i < PHY_RB_SC; i++) {
-				size_t k = rb * PHY_RB_SC + i, at = delay_index(num, k);
-				float a = link->h_re[at] + dt * link->slope_re[at];
-				float c = link->h_im[at] + dt * link->slope_im[at];
-				out[2 * i] = fr * a - fi * c + tr * add_re[k] - ti * add_im[k];
-				out[2 * i + 1] = fr * c + fi * a + tr * add_im[k] + ti * add_re[k];
-			}
-		}
+		for (size_t k = 0, end; next_run(num, b->rbs, &k, &end); k = end)
+			fill_run(link, delay_index(num, k), end - k, dt, f, turn, u->work[2] + k, u->work[3] + k,
+			         (float *)(u->channel + l * num->n_sc + k));
 	}
 }
 
