@@ -711,20 +711,15 @@ static void believe(struct channel_filter *f)
 		f->share[j] = f->power_of[j] / (f->power_of[j] + f->p11[j] + 1e-30f);
 }
 
-static void to_grid(struct channel_filter *f, const float *x_re, const float *x_im, float scale, float *re, float *im)
+/* Puts the ramp of the window on. */
+static void put_ramp(const struct channel_filter *f, float *restrict re, float *restrict im)
 {
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		f->f_re[j] = scale * f->share[j] * x_re[j];
-		f->f_im[j] = scale * f->share[j] * x_im[j];
-	}
-	matrix_multiply(&basis(f)->out, f->f_re, f->f_im, re, im);
-	float *restrict out_re = re, *restrict out_im = im;
 	const float *restrict ramp_re = f->ramp_re, *restrict ramp_im = f->ramp_im;
 	size_t n = f->bank->n_grid;
 	for (size_t i = 0; i < n; i++) {
-		float a = out_re[i], b = out_im[i];
-		out_re[i] = a * ramp_re[i] - b * ramp_im[i];
-		out_im[i] = a * ramp_im[i] + b * ramp_re[i];
+		float a = re[i], b = im[i];
+		re[i] = a * ramp_re[i] - b * ramp_im[i];
+		im[i] = a * ramp_im[i] + b * ramp_re[i];
 	}
 }
 
@@ -745,9 +740,20 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
 		.turn_rad = f->turn_rad,
 	};
 	delay_ramp(f->bank, f->centre, 0, f->ramp_re, f->ramp_im);
-	to_grid(f, f->x_re, f->x_im, 1, re, im);
-	if (m->moves)
-		to_grid(f, f->v_re, f->v_im, (float)(1 / f->slot_len), slope_re, slope_im);
+	float a_slot = (float)(1 / f->slot_len);
+	for (size_t j = 0; j < basis(f)->dim; j++) {
+		f->z_re[j] = f->share[j] * f->x_re[j];
+		f->z_im[j] = f->share[j] * f->x_im[j];
+		f->f_re[j] = a_slot * f->share[j] * f->v_re[j];
+		f->f_im[j] = a_slot * f->share[j] * f->v_im[j];
+	}
+	if (!m->moves) {
+		matrix_multiply(&basis(f)->out, f->z_re, f->z_im, re, im);
+	} else {
+		matrix_multiply_two(&basis(f)->out, f->z_re, f->z_im, f->f_re, f->f_im, re, im, slope_re, slope_im);
+		put_ramp(f, slope_re, slope_im);
+	}
+	put_ramp(f, re, im);
 }
 
 void channel_filter_error(struct channel_filter *f, float *rb_error)

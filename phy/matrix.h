@@ -33,4 +33,8 @@ static inline float *matrix_at(const struct matrix *m, size_t row, size_t col)
 /* y = M x. x: n_cols; y: matrix_padded(n_rows), written whole. Nothing may overlap. */
 void matrix_multiply(const struct matrix *m, const float *x_re, const float *x_im, float *y_re, float *y_im);
 
+/* Two vectors at once, for little more than the price of one: a = M x, b = M y. */
+void matrix_multiply_two(const struct matrix *m, const float *x_re, const float *x_im, const float *y_re,
+                         const float *y_im, float *a_re, float *a_im, float *b_re, float *b_im);
+
 #endif

@@ -369,9 +369,16 @@ void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
 
 /* ---- data ---- */
 
+/* Neighbouring subcarriers of a block, none across DC: first, end, and the place of the first in the grid. */
+struct run {
+	size_t k, end, at;
+};
+
 /* The DMRS of one block, with what was foretold of it. */
 struct block_pilots {
 	const struct rb_set *rbs;
+	size_t n_runs;
+	struct run run[PHY_RB_MAX / 2 + 2];
 	bool foretold;
 	size_t n;             /* of one symbol */
 	float fore_energy[2]; /* sum of the forecast's squares */
@@ -394,6 +401,26 @@ static double share_at(const struct numerology *num, double t)
 	return (t - dmrs_middle(num)) / apart;
 }
 
+static void find_runs(const struct numerology *num, struct block_pilots *b)
+{
+	size_t half = num->n_sc / 2;
+	for (size_t rb = 0; rb < num->n_rb; rb++) {
+		size_t k = rb * PHY_RB_SC, end = k + PHY_RB_SC;
+		struct run *last = b->n_runs ? &b->run[b->n_runs - 1] : NULL;
+		if (!rb_set_has(b->rbs, rb))
+			continue;
+		if (last && last->end == k && k != half)
+			last->end = end;
+		else
+			b->run[b->n_runs++] = (struct run){ k, end, delay_index(num, k) };
+		last = &b->run[b->n_runs - 1];
+		if (last->k < half && last->end > half) {
+			last->end = half;
+			b->run[b->n_runs++] = (struct run){ half, end, delay_index(num, half) };
+		}
+	}
+}
+
 static bool foretells(const struct ul_chest *u, const struct link *link)
 {
 	return link->seen && u->when.slot - link->slot < FORECAST_SLOTS;
@@ -408,19 +435,18 @@ static void read_dmrs(struct ul_chest *u, const struct link *link, struct block_
 		double t = middle_of(num, l);
 		float complex turn = b->foretold ? turn_of(turn_at(u, link, t)) : 0;
 		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
-		for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++) {
-			size_t k = i * LAYOUT_DMRS_STEP, at = delay_index(num, k);
-			if (!rb_set_has(b->rbs, k / PHY_RB_SC))
-				continue;
-			float complex y = u->grid[l * num->n_sc + k] * conjf(u->dmrs[s][i]);
-			float complex h = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
-			                                link->h_im[at] + dt * link->slope_im[at]);
-			u->at_dmrs[s][i] = y;
-			u->fore[s][i] = h;
-			b->fore_energy[s] += power_of(h);
-			b->dot[s] += conjf(h) * y;
-			b->n += s;
-		}
+		for (size_t r = 0; r < b->n_runs; r++)
+			for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
+				size_t i = k / LAYOUT_DMRS_STEP, at = b->run[r].at + k - b->run[r].k;
+				float complex y = u->grid[l * num->n_sc + k] * conjf(u->dmrs[s][i]);
+				float complex h = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
+				                                link->h_im[at] + dt * link->slope_im[at]);
+				u->at_dmrs[s][i] = y;
+				u->fore[s][i] = h;
+				b->fore_energy[s] += power_of(h);
+				b->dot[s] += conjf(h) * y;
+				b->n += s;
+			}
 	}
 }
 
@@ -438,8 +464,8 @@ static void find_phase(const struct ul_chest *u, const struct link *link, float 
 		expected = (double)channel_filter_advance_var(link->filter) * slots * slots;
 		var = (double)(noise * b->fore_energy[0] / fmaxf(power_of(b->dot[0]), 1e-30f));
 	} else {
-		for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++)
-			if (rb_set_has(b->rbs, i * LAYOUT_DMRS_STEP / PHY_RB_SC))
+		for (size_t r = 0; r < b->n_runs; r++)
+			for (size_t i = b->run[r].k / LAYOUT_DMRS_STEP; i < b->run[r].end / LAYOUT_DMRS_STEP; i++)
 				both += u->at_dmrs[1][i] * conjf(u->at_dmrs[0][i]);
 		float snr = fmaxf(energy / noise - 1, 0.05f);
 		var = (double)((1 + 0.5f / snr) / (snr * (float)b->n));
@@ -478,15 +504,14 @@ static float take_off_forecast(struct ul_chest *u, struct block_pilots *b, float
 {
 	float complex half = cexpf((float)(0.5 * b->phase_rad) * I);
 	float difference = 0, square = 0;
-	for (size_t i = 0; i < u->num.n_sc / LAYOUT_DMRS_STEP; i++) {
-		if (!rb_set_has(b->rbs, i * LAYOUT_DMRS_STEP / PHY_RB_SC))
-			continue;
-		float complex first = u->at_dmrs[0][i] * half - b->factor * u->fore[0][i];
-		float complex second = u->at_dmrs[1][i] * conjf(half) - b->factor * u->fore[1][i];
-		u->at_dmrs[0][i] = 0.5f * (first + second);
-		difference += power_of(second - first);
-		square += power_of(u->at_dmrs[0][i]);
-	}
+	for (size_t r = 0; r < b->n_runs; r++)
+		for (size_t i = b->run[r].k / LAYOUT_DMRS_STEP; i < b->run[r].end / LAYOUT_DMRS_STEP; i++) {
+			float complex first = u->at_dmrs[0][i] * half - b->factor * u->fore[0][i];
+			float complex second = u->at_dmrs[1][i] * conjf(half) - b->factor * u->fore[1][i];
+			u->at_dmrs[0][i] = 0.5f * (first + second);
+			difference += power_of(second - first);
+			square += power_of(u->at_dmrs[0][i]);
+		}
 	*mean_square = square / (float)b->n;
 	return 0.5f * difference / ((float)b->n - 0.5f);
 }
@@ -522,19 +547,6 @@ static void fill_run(const struct link *link, size_t at, size_t n, float dt, flo
 	}
 }
 
-/* First and end subcarrier of the next run of granted ones from k on that does not reach over DC. */
-static bool next_run(const struct numerology *num, const struct rb_set *rbs, size_t *k, size_t *end)
-{
-	while (*k < num->n_sc && !rb_set_has(rbs, *k / PHY_RB_SC))
-		*k = (*k / PHY_RB_SC + 1) * PHY_RB_SC;
-	*end = *k;
-	while (*end < num->n_sc && rb_set_has(rbs, *end / PHY_RB_SC) && (*end != num->n_sc / 2 || *end == *k)) {
-		size_t next = (*end / PHY_RB_SC + 1) * PHY_RB_SC;
-		*end = *end < num->n_sc / 2 && next > num->n_sc / 2 ? num->n_sc / 2 : next;
-	}
-	return *end > *k;
-}
-
 /* The grid of the block's data: forecast times factor plus what the DMRS add. */
 static void fill_symbols(struct ul_chest *u, const struct link *link, const struct block_pilots *b)
 {
@@ -544,9 +556,11 @@ static void fill_symbols(struct ul_chest *u, const struct link *link, const stru
 		float complex turn = turn_of(ahead);
 		float complex f = b->foretold ? b->factor * turn_of(ahead + turn_at(u, link, t)) : 0;
 		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
-		for (size_t k = 0, end; next_run(num, b->rbs, &k, &end); k = end)
-			fill_run(link, delay_index(num, k), end - k, dt, f, turn, u->work[2] + k, u->work[3] + k,
+		for (size_t r = 0; r < b->n_runs; r++) {
+			size_t k = b->run[r].k;
+			fill_run(link, b->run[r].at, b->run[r].end - k, dt, f, turn, u->work[2] + k, u->work[3] + k,
 			         (float *)(u->channel + l * num->n_sc + k));
+		}
 	}
 }
 
@@ -561,17 +575,21 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 	float *p_re = u->work[0], *p_im = u->work[1], h_re[MATRIX_BLOCK], h_im[MATRIX_BLOCK];
 	b->left = choice.none ? 1 : 0;
 	if (choice.none) {
-		memset(u->work[2], 0, num->n_sc * sizeof *u->work[2]);
-		memset(u->work[3], 0, num->n_sc * sizeof *u->work[3]);
+		for (size_t r = 0; r < b->n_runs; r++) {
+			size_t k = b->run[r].k, n = b->run[r].end - k;
+			memset(u->work[2] + k, 0, n * sizeof *u->work[2]);
+			memset(u->work[3] + k, 0, n * sizeof *u->work[3]);
+		}
 		return;
 	}
 	delay_ramp(u->bank, centre, 0, u->ramp_re, u->ramp_im);
-	for (size_t i = 0; i < num->n_sc / LAYOUT_DMRS_STEP; i++) {
-		size_t at = delay_index(num, i * LAYOUT_DMRS_STEP);
-		float complex p = u->at_dmrs[0][i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
-		p_re[i] = crealf(p);
-		p_im[i] = cimagf(p);
-	}
+	for (size_t r = 0; r < b->n_runs; r++)
+		for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
+			size_t i = k / LAYOUT_DMRS_STEP, at = b->run[r].at + k - b->run[r].k;
+			float complex p = u->at_dmrs[0][i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
+			p_re[i] = crealf(p);
+			p_im[i] = cimagf(p);
+		}
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
 		if (!rb_set_has(b->rbs, rb))
 			continue;
@@ -593,6 +611,7 @@ float ul_chest_data(struct ul_chest *u, uint8_t device, const struct rb_set *rbs
 	float known = link->noise.dof ? link->noise.value : u->floor, mean_square;
 	float least = least_noise * energy + 1e-30f;
 	struct block_pilots b = { .rbs = rbs, .foretold = foretells(u, link), .noise_var = fmaxf(known, least) };
+	find_runs(&u->num, &b);
 	read_dmrs(u, link, &b);
 	find_phase(u, link, energy, &b);
 	find_factor(link, &b);
