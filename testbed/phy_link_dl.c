@@ -330,7 +330,8 @@ static int switch_on(struct phy_link *l, size_t index)
 	d->locked = l->config.known;
 	d->heard = d->nco_t = 0;
 	nco_init(&d->nco, num->rate_hz);
-	d->slot = SYNC_PERIOD_SLOTS + 1; /* starts after this clock does */
+	/* About when a search ends: so estimation on and off meet the same fades. */
+	d->slot = (uint64_t)(start / (double)num->slot_len) + SYNC_PERIOD_SLOTS + 2;
 	place_known(l, d, d->slot);
 	acquire_reset(d->acquire, 0);
 	dl_rx_reset(d->rx);
