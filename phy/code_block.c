@@ -3,6 +3,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { PUNCTURED_COLS = 2, CORE_ROWS = 4, KNOWN = 127 /* LLR of a filler bit */ };
@@ -110,21 +111,28 @@ void code_block_add(const struct code_block *b, int8_t *soft, size_t place, cons
 	}
 }
 
-static int anything_received(const struct code_block *b, const int8_t *soft)
+static size_t count_received(const int8_t *soft, size_t n)
 {
-	int8_t any = 0;
+	size_t count = 0;
 
-	for (size_t i = 0; i < b->n_bits; i++)
-		any |= soft[i];
-	for (size_t i = b->n_bits + b->n_filler; i < b->n_word; i++)
-		any |= soft[i];
-	return any;
+	for (size_t i = 0; i < n; i++)
+		count += soft[i] != 0;
+	return count;
+}
+
+/* Fewer soft bits that say anything than there are information bits cannot tell a block; near silence the word of zeros,
+ * whose CRC is right, would come out. */
+static bool enough_received(const struct code_block *b, const int8_t *soft)
+{
+	size_t parity = b->n_bits + b->n_filler;
+
+	return count_received(soft, b->n_bits) + count_received(soft + parity, b->n_word - parity) >= b->n_bits;
 }
 
 int code_block_decode(const struct code_block *b, struct ldpc_decoder *d, const int8_t *soft, uint8_t *bits,
                       unsigned max_iterations)
 {
-	if (!anything_received(b, soft)) /* all checks would hold: the all-zero word */
+	if (!enough_received(b, soft))
 		return -EBADMSG;
 	return ldpc_decode(d, &b->code, soft, bits, max_iterations);
 }

@@ -54,7 +54,7 @@ void code_block_clear(const struct code_block *b, int8_t *soft);
 void code_block_add(const struct code_block *b, int8_t *soft, size_t place, const int8_t *llr, size_t n);
 
 /* bits: room for CODE_BLOCK_MAX_BITS, one a byte; the first n_bits count. Iterations, or -EBADMSG when no codeword was
- * found or nothing was received. */
+ * found or fewer soft bits than n_bits say anything. */
 int code_block_decode(const struct code_block *b, struct ldpc_decoder *d, const int8_t *soft, uint8_t *bits,
                       unsigned max_iterations);
 
