@@ -195,7 +195,8 @@ static void csi_is_stated_for_raw_samples_whatever_the_receiver_corrected(void *
 	assert_int_equal(dl_rx_slot(f->rx[0], f->received, &f->when, &f->res), 0);
 	const struct csi *csi = &f->res.csi;
 	for (size_t k = 0; k < csi->n_sc; k++) {
-		double complex truth = channel_truth(&f->num, &c, k, (double)(csi->t_ref_samples - csi->t_slot_samples), 1);
+		double complex truth =
+		        channel_truth(&f->num, &c, k, (double)(csi->t_ref_samples - csi->t_slot_samples), 1);
 		assert_true(cabs(csi->h[k] - truth) < 0.04);
 	}
 	assert_near(csi->cfo_hz, 3000, 2);
