@@ -3,7 +3,6 @@
 #include "phy/equalize.h"
 #include "phy/gold.h"
 #include "phy/measure.h"
-#include "phy/modem.h"
 #include "phy/sequence.h"
 
 #include <math.h>
@@ -28,9 +27,10 @@ struct dl_control_rx {
 	unsigned n_attempts;
 	bool cce_lit[LAYOUT_CCE_MAX]; /* has energy, not explained yet */
 	float cce_energy[LAYOUT_CCE_MAX], cce_signal[LAYOUT_CCE_MAX];
-	float complex y[LAYOUT_CCE_RE], h[LAYOUT_CCE_RE], z[LAYOUT_CCE_RE];
+	float complex y[LAYOUT_CCE_RE], h[LAYOUT_CCE_RE];
 	float var[LAYOUT_CCE_RE];
 	float llr[LAYOUT_CCE_MAX * DL_CCE_BITS];
+	float scramble[LAYOUT_CCE_MAX * DL_CCE_BITS]; /* -1 where the sequence has a 1 */
 };
 
 struct dl_control_rx *dl_control_rx_create(const struct layout *layout, uint16_t cell_id, uint8_t device)
@@ -44,6 +44,9 @@ struct dl_control_rx *dl_control_rx_create(const struct layout *layout, uint16_t
 	c->device = device;
 	c->n_cce = layout_n_cce(layout);
 	c->n_levels = dl_levels(layout, c->levels);
+	for (size_t i = 0; i < c->n_cce * DL_CCE_BITS; i++)
+		c->scramble[i] = 1;
+	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, cell_id, 0), c->scramble, c->n_cce * DL_CCE_BITS);
 	for (size_t size = 0; size < DCI_SIZES; size++) {
 		c->cw[size] = cw_create(dci_n_bits((enum dci_size)size, c->num.n_rb), DL_LEVEL_MAX * DL_CCE_BITS);
 		if (!c->cw[size]) {
@@ -108,14 +111,15 @@ static bool is_candidate(const struct dl_control_rx *c, size_t first, size_t lev
 static void soften_cce(struct dl_control_rx *c, size_t e, const float complex *grid, const struct block_channel *ch)
 {
 	const uint32_t *re = layout_cce(c->layout, e);
+	float *llr = c->llr + e * DL_CCE_BITS;
 	for (size_t i = 0; i < LAYOUT_CCE_RE; i++) {
 		c->y[i] = grid[re[i]];
 		c->h[i] = ch->h[re[i]];
+		c->var[i] = ch->noise_var[re[i] % c->num.n_sc / PHY_RB_SC];
 	}
-	equalize(c->y, c->h, 1, LAYOUT_CCE_RE, c->z, c->var);
-	for (size_t i = 0; i < LAYOUT_CCE_RE; i++)
-		c->var[i] *= ch->noise_var[re[i] % c->num.n_sc / PHY_RB_SC];
-	modem_demap(2, c->z, c->var, c->llr + e * DL_CCE_BITS, LAYOUT_CCE_RE);
+	soften_qpsk(c->y, c->h, c->var, LAYOUT_CCE_RE, llr);
+	for (size_t i = 0; i < DL_CCE_BITS; i++)
+		llr[i] *= c->scramble[e * DL_CCE_BITS + i];
 }
 
 /* ---- messages ---- */
@@ -228,7 +232,6 @@ void dl_control_read(struct dl_control_rx *c, uint64_t slot, const float complex
 	}
 	if (!any)
 		return;
-	gold_flip_llr(sequence_seed(SEQUENCE_CONTROL, c->cell_id, 0), c->llr, c->n_cce * DL_CCE_BITS);
 	c->n_attempts = 0;
 	for (size_t a = 0; a < sizeof attempts / sizeof attempts[0]; a++) {
 		look.iterations = attempts[a];

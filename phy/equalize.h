@@ -10,8 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* n REs: y received, h channel, noise_var of y (channel estimation error included) > 0. z and var: n each; a RE whose
- * channel is nil gets z = 0 and a huge variance. */
-void equalize(const float complex *y, const float complex *h, float noise_var, size_t n, float complex *z, float *var);
+/* n REs: y received, h channel. var: before, the noise of y (channel estimation error included) > 0; after, that of z. A
+ * RE whose channel is nil gets z = 0 and a huge variance. */
+void equalize(const float complex *y, const float complex *h, size_t n, float complex *z, float *var);
+
+/* QPSK at once: 2 n soft bits, what modem_demap makes of the above. */
+void soften_qpsk(const float complex *y, const float complex *h, const float *var, size_t n, float *llr);
 
 #endif
