@@ -76,6 +76,7 @@ static struct tb_format format_of(const struct grant *g, size_t n_bytes, size_t 
 		.qm = m->bits,
 		.rv = g->rv,
 		.graph = tb_graph(n_bytes, m->rate),
+		.iterations = m->iterations,
 	};
 }
 

@@ -72,9 +72,9 @@ static inline vec vec_minus(vec a, vec b) /* a - b, modulo 256 */
 	return _mm256_sub_epi8(a, b);
 }
 
-static inline vec vec_minus_where(vec x, vec less, vec a, vec b) /* x - less where a == b, else x */
+static inline vec vec_where_equal(vec x, vec other, vec a, vec b) /* other where a == b, else x */
 {
-	return _mm256_sub_epi8(x, _mm256_and_si256(less, _mm256_cmpeq_epi8(a, b)));
+	return _mm256_blendv_epi8(x, other, _mm256_cmpeq_epi8(a, b));
 }
 
 static inline vec vec_signed(vec magnitude, vec sign) /* -magnitude where sign < 0 */

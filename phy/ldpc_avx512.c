@@ -72,9 +72,9 @@ static inline vec vec_minus(vec a, vec b) /* a - b, modulo 256 */
 	return _mm512_sub_epi8(a, b);
 }
 
-static inline vec vec_minus_where(vec x, vec less, vec a, vec b) /* x - less where a == b, else x */
+static inline vec vec_where_equal(vec x, vec other, vec a, vec b) /* other where a == b, else x */
 {
-	return _mm512_mask_sub_epi8(x, _mm512_cmpeq_epi8_mask(a, b), x, less);
+	return _mm512_mask_blend_epi8(_mm512_cmpeq_epi8_mask(a, b), x, other);
 }
 
 static inline vec vec_signed(vec magnitude, vec sign) /* -magnitude where sign < 0 */

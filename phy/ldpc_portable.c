@@ -86,9 +86,9 @@ static inline vec vec_minus(vec a, vec b) /* a - b, modulo 256 */
 	return (vec)((uvec)a - (uvec)b);
 }
 
-static inline vec vec_minus_where(vec x, vec less, vec a, vec b) /* x - less where a == b, else x */
+static inline vec vec_where_equal(vec x, vec other, vec a, vec b) /* other where a == b, else x */
 {
-	return vec_minus(x, less & (a == b));
+	return select(a == b, other, x);
 }
 
 static inline vec vec_signed(vec magnitude, vec sign) /* -magnitude where sign < 0 */

@@ -6,7 +6,8 @@
  * An index fits 5 bits. Entries are in order of spectral efficiency, and of snr_db. The rate is that of the code after
  * rate matching: (8 * n_bytes + 24) / (n_re * bits), the 24 being the transport block's CRC. snr_db is the 10 % block
  * error point of this chain in AWGN with the channel known, a full default slot long (see notes/coding.md): short
- * blocks and estimated channels need more.
+ * blocks and estimated channels need more. Modulations with decibels in hand to capacity spend some of them on speed: few
+ * iterations.
  */
 #ifndef PHY_MCS_H
 #define PHY_MCS_H
@@ -16,9 +17,10 @@
 enum { MCS_TBS_MIN_BYTES = 8 };
 
 struct mcs {
-	unsigned bits; /* a symbol: 2, 4, 6, 8 */
-	float rate;    /* nominal: the base graph follows from it and the size */
-	float snr_db;  /* Es/N0 of a data RE */
+	unsigned bits;       /* a symbol: 2, 4, 6, 8 */
+	float rate;          /* nominal: the base graph follows from it and the size */
+	unsigned iterations; /* of the LDPC decoder at most */
+	float snr_db;        /* Es/N0 of a data RE */
 };
 
 size_t mcs_count(void);

@@ -268,10 +268,11 @@ static bool try_block(struct tb_coder *t, size_t r)
 	const struct plan *p = &t->plan;
 	struct tb_soft *s = t->rx.soft;
 	uint8_t bytes[BLOCK_MAX_BYTES];
-	int rc = code_block_decode(&p->block, t->decoder, s->words + r * p->word, t->word, TB_ITERATIONS);
+	unsigned limit = t->rx.format.iterations ? t->rx.format.iterations : TB_ITERATIONS;
+	int rc = code_block_decode(&p->block, t->decoder, s->words + r * p->word, t->word, limit);
 
 	t->rx.stats.n_decoded++;
-	t->rx.stats.iterations += rc < 0 ? TB_ITERATIONS : (unsigned)rc;
+	t->rx.stats.iterations += rc < 0 ? limit : (unsigned)rc;
 	if (rc < 0)
 		return false;
 	code_block_pack(t->word, bytes, p->block.n_bits);

@@ -33,11 +33,12 @@
 enum { TB_CRC_BYTES = 3, TB_ITERATIONS = 32, TB_BYTES_LIMIT = 1 << 20, TB_SYMBOLS_LIMIT = 1 << 20 };
 
 struct tb_format {
-	size_t n_bytes;   /* of the transport block, without its CRC; one of the sizes tb_size_fit gives */
-	size_t n_symbols; /* on the air: RE */
-	unsigned qm;      /* bits a symbol: 2, 4, 6 or 8 */
-	unsigned rv;      /* redundancy version, 0 .. 3 */
-	unsigned graph;   /* LDPC base graph, 1 or 2 */
+	size_t n_bytes;      /* of the transport block, without its CRC; one of the sizes tb_size_fit gives */
+	size_t n_symbols;    /* on the air: RE */
+	unsigned qm;         /* bits a symbol: 2, 4, 6 or 8 */
+	unsigned rv;         /* redundancy version, 0 .. 3 */
+	unsigned graph;      /* LDPC base graph, 1 or 2 */
+	unsigned iterations; /* of its decoder at most; 0: TB_ITERATIONS */
 };
 
 struct tb_stats {

@@ -43,6 +43,13 @@ struct snap {
 	size_t n_bytes[PHY_DEVICES_MAX];
 };
 
+/* The decoder alone: rate, and for which modulation its iteration limit is. */
+enum { LDPC_JOBS = 4 };
+static const struct {
+	double rate;
+	unsigned bits;
+} ldpc_jobs[LDPC_JOBS] = { { 1.0 / 2, 2 }, { 5.0 / 6, 4 }, { 3.0 / 4, 6 }, { 5.0 / 6, 8 } };
+
 /* One direction with so many devices, at the SNR of 1 % block errors. */
 struct scene {
 	const struct bench_job *job;
@@ -77,7 +84,7 @@ struct bench_job {
 	size_t n_scenes;
 	struct bench row[ROWS_MAX];
 	size_t n_rows;
-	struct bench_ldpc_result ldpc[2];
+	struct bench_ldpc_result ldpc[LDPC_JOBS];
 	struct bench_liquid_result liquid;
 };
 
@@ -518,9 +525,11 @@ static bool open_stages(struct stages *t, struct scene *s)
 	t->chest = ul_chest_create(s->link->layout, PHY_LINK_CELL);
 	t->coder = tb_coder_create(block_bytes_max(num));
 	t->n_re = layout_ul_data(s->link->layout, &n->grant[0].rbs, NULL);
-	t->format = (struct tb_format){
-		.n_bytes = n->n_bytes[0], .n_symbols = t->n_re, .qm = m->bits, .graph = tb_graph(n->n_bytes[0], m->rate)
-	};
+	t->format = (struct tb_format){ .n_bytes = n->n_bytes[0],
+		                        .n_symbols = t->n_re,
+		                        .qm = m->bits,
+		                        .graph = tb_graph(n->n_bytes[0], m->rate),
+		                        .iterations = m->iterations };
 	crc_init(&t->crc, &crc24a);
 	t->symbols = calloc(LAYOUT_RE_MAX, 1);
 	t->scramble = calloc(LAYOUT_RE_MAX, 1);
@@ -603,7 +612,8 @@ static json_t *scene_json(const struct scene *s)
 
 static json_t *ldpc_json(const struct bench_ldpc_result *r)
 {
-	return json_pack("{s:f, s:f, s:f, s:f, s:I, s:o}", "rate", r->rate, "snr_db", r->snr_db, "bler", r->bler,
+	return json_pack("{s:f, s:i, s:i, s:f, s:f, s:f, s:I, s:o}", "rate", r->rate, "limit_bits_per_symbol",
+	                 (int)r->bits, "iterations_limit", (int)r->limit, "snr_db", r->snr_db, "bler", r->bler,
 	                 "iterations_mean", r->iterations, "info_bits", (json_int_t)r->info_bits, "time",
 	                 bench_json(&r->bench));
 }
@@ -626,7 +636,7 @@ static json_t *bench_report(const struct bench_job *j)
 		json_array_append_new(rows, bench_json(&j->row[i]));
 	for (size_t i = 0; i < j->n_scenes; i++)
 		json_array_append_new(scenes, scene_json(&j->scene[i]));
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < LDPC_JOBS; i++)
 		json_array_append_new(ldpc, ldpc_json(&j->ldpc[i]));
 	json_t *o = json_pack("{s:i, s:s, s:I, s:i, s:i, s:f, s:b, s:o, s:o, s:o}", "schema", 1, "version",
 	                      cli_version(), "seed", (json_int_t)j->seed, "mcs", (int)j->mcs, "bits_per_symbol",
@@ -665,11 +675,11 @@ static int report(const struct bench_job *j)
 	bench_print_head(f);
 	for (size_t i = 0; i < j->n_rows; i++)
 		bench_print(f, &j->row[i]);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < LDPC_JOBS; i++)
 		bench_print(f, &j->ldpc[i].bench);
 	bench_print(f, &j->liquid.send);
 	bench_print(f, &j->liquid.receive);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < LDPC_JOBS; i++)
 		fprintf(f, "LDPC at rate %.3f: QPSK at %.2f dB, %.1f %% errors, %.1f iterations\n", j->ldpc[i].rate,
 		        j->ldpc[i].snr_db, 100 * j->ldpc[i].bler, j->ldpc[i].iterations);
 	fprintf(f, "liquid: %zu of %zu frames right; our receive chain takes %.2f times its samples a second\n",
@@ -722,8 +732,8 @@ static int measure(struct bench_job *j)
 	ok = ok && bench_stages(j, &j->scene[0]);
 	if (cli_interrupted())
 		return CLI_INTERRUPTED;
-	ok = ok && !bench_ldpc(1.0 / 2, j->seed, j->seconds, &j->ldpc[0]) &&
-	     !bench_ldpc(5.0 / 6, j->seed, j->seconds, &j->ldpc[1]);
+	for (size_t i = 0; i < LDPC_JOBS; i++)
+		ok = ok && !bench_ldpc(ldpc_jobs[i].rate, ldpc_jobs[i].bits, j->seed, j->seconds, &j->ldpc[i]);
 	ok = ok && !bench_liquid(&j->link.num, j->seconds, &j->liquid);
 	return ok ? report(j) : cli_failed("out of memory");
 }
@@ -794,7 +804,7 @@ int cmd_phy_bench(int argc, char **argv)
 		close_scene(&j->scene[i]);
 	for (size_t i = 0; i < j->n_rows; i++)
 		bench_free(&j->row[i]);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < LDPC_JOBS; i++)
 		bench_free(&j->ldpc[i].bench);
 	bench_free(&j->liquid.send);
 	bench_free(&j->liquid.receive);

@@ -52,12 +52,14 @@ json_t *bench_json(const struct bench *b);
 
 struct bench_ldpc_result {
 	double rate, snr_db, bler, iterations; /* SNR of a QPSK symbol with 1 % block errors */
+	unsigned bits, limit;                  /* of iterations, that of the MCS of so many bits nearest in rate */
 	size_t info_bits;
-	char name[32]; /* of the bench */
+	char name[48]; /* of the bench */
 	struct bench bench;
 };
-/* The decoder alone: base graph 1, lifting size 384, QPSK, at the given rate. 0 or -ENOMEM. */
-int bench_ldpc(double rate, uint64_t seed, double seconds, struct bench_ldpc_result *r);
+/* The decoder alone: base graph 1, lifting size 384, at the given rate, sent as QPSK, with the iterations that are allowed
+ * for symbols of so many bits. 0 or -ENOMEM. */
+int bench_ldpc(double rate, unsigned bits, uint64_t seed, double seconds, struct bench_ldpc_result *r);
 
 /* liquid-dsp's frames of 64QAM without coding on the same FFT length and prefix: generator and synchroniser. */
 struct bench_liquid_result {

@@ -1,6 +1,6 @@
-/* The LDPC decoder alone, at the SNR of 1 % block errors, with the iteration limit of transport blocks. */
+/* The LDPC decoder alone, at the SNR of 1 % block errors, with an iteration limit of the MCS table. */
 #include "phy/ldpc.h"
-#include "phy/tb.h"
+#include "phy/mcs.h"
 #include "radio/gauss.h"
 #include "testbed/phy_bench.h"
 #include "testbed/splitmix.h"
@@ -17,6 +17,7 @@ struct words {
 	struct ldpc_code code;
 	struct ldpc_decoder *decoder;
 	size_t n_info, n_sent; /* bits: of information, and on the air from the third column on */
+	unsigned limit;        /* of iterations */
 	uint64_t seed;
 	uint8_t *codeword, *bits; /* of the code's length */
 	int8_t *llr;              /* WORDS of them */
@@ -78,7 +79,7 @@ static double error_rate(struct words *w, double snr_db, size_t n)
 	size_t wrong = 0;
 	for (size_t i = 0; i < n && wrong < n / 20; i++) {
 		receive_word(w, i, snr_db, w->llr);
-		wrong += ldpc_decode(w->decoder, &w->code, w->llr, w->bits, TB_ITERATIONS) < 0;
+		wrong += ldpc_decode(w->decoder, &w->code, w->llr, w->bits, w->limit) < 0;
 	}
 	return (double)wrong / (double)n;
 }
@@ -86,8 +87,8 @@ static double error_rate(struct words *w, double snr_db, size_t n)
 static void work(void *arg, size_t i)
 {
 	struct words *w = arg;
-	int rc = ldpc_decode(w->decoder, &w->code, w->llr + i * length(w), w->bits, TB_ITERATIONS);
-	w->n_iterations += rc > 0 ? (size_t)rc : TB_ITERATIONS;
+	int rc = ldpc_decode(w->decoder, &w->code, w->llr + i * length(w), w->bits, w->limit);
+	w->n_iterations += rc > 0 ? (size_t)rc : w->limit;
 	w->n_wrong += rc < 0;
 }
 
@@ -103,12 +104,24 @@ static double find_snr_db(struct words *w, double rate)
 	return snr_db;
 }
 
-int bench_ldpc(double rate, uint64_t seed, double seconds, struct bench_ldpc_result *r)
+static unsigned iteration_limit(unsigned bits, double rate)
+{
+	const struct mcs *best = NULL;
+	for (size_t i = 0; i < mcs_count(); i++) {
+		const struct mcs *m = mcs_get(i);
+		if (m->bits == bits && (!best || fabs((double)m->rate - rate) < fabs((double)best->rate - rate)))
+			best = m;
+	}
+	return best->iterations;
+}
+
+int bench_ldpc(double rate, unsigned bits, uint64_t seed, double seconds, struct bench_ldpc_result *r)
 {
 	struct words w;
 	int rc = open_words(&w, rate, seed);
-	*r = (struct bench_ldpc_result){ .rate = rate, .info_bits = w.n_info };
-	snprintf(r->name, sizeof r->name, "LDPC decoder, rate %.3f", rate);
+	w.limit = iteration_limit(bits, rate);
+	*r = (struct bench_ldpc_result){ .rate = rate, .bits = bits, .limit = w.limit, .info_bits = w.n_info };
+	snprintf(r->name, sizeof r->name, "LDPC decoder, rate %.3f, limit %u", rate, w.limit);
 	if (!rc)
 		rc = bench_init(&r->bench, r->name, WORDS, 0, (double)w.n_info);
 	if (!rc) {

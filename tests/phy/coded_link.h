@@ -39,7 +39,7 @@ static inline bool coded_link_init(struct coded_link *l, const struct mcs *m, si
 	*l = (struct coded_link){ .random = { seed } };
 	if (!n_bytes)
 		return false;
-	l->format = (struct tb_format){ n_bytes, n_re, m->bits, 0, tb_graph(n_bytes, m->rate) };
+	l->format = (struct tb_format){ n_bytes, n_re, m->bits, 0, tb_graph(n_bytes, m->rate), m->iterations };
 	l->coder = tb_coder_create(2 * n_bytes);
 	l->soft = tb_soft_create(2 * n_bytes); /* twice: half of it for graph 2 */
 	l->soften = calloc(1, sizeof *l->soften);
