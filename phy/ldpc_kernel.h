@@ -6,7 +6,8 @@
  * A column's posteriors are a ring of z values, the first LDPC_PAD of them repeated behind it, so that a whole vector can
  * be read from any place on. A row reads its columns in order of its own checks, each from another place, and writes
  * them in that order, on vector boundaries, to the column's other ring: the first lanes last, as what the vector at the
- * end has too many is then overwritten by the repetition.
+ * end has too many is then overwritten by the repetition. Which ring is which turns over in each iteration for columns
+ * with an odd number of edges: so there are tables for even and odd iterations.
  */
 #ifndef PHY_LDPC_KERNEL_H
 #define PHY_LDPC_KERNEL_H
@@ -28,29 +29,25 @@ enum {
 	LDPC_DEGREE_MAX = 19 /* of a row, but for the edge to its own parity column */
 };
 
-struct ldpc_column {
-	int8_t *now, *next; /* its posteriors, and where the next row writes them */
-	uint16_t turn;      /* between iterations, the element at the start of `now` */
-};
-
 struct ldpc_row {
 	size_t n_edges; /* but for the one to the row's own parity column */
-	const struct ldpc_edge *edge;
-	const uint16_t *shift; /* of each edge */
 	const uint16_t (
-	        *place)[LDPC_PLACES]; /* of each edge: where lanes 0, LDPC_STEP .. stand when the row is updated */
-	struct ldpc_column *column;   /* of the code */
-	const int8_t *parity;         /* channel values of the row's own parity column; NULL in core rows */
-	int8_t *parity_post;          /* its posteriors */
-	int8_t *message;              /* n_edges * (z rounded up to LDPC_PAD), in an order of the kernel's own */
-	bool fresh;                   /* the messages are zero, whatever is there */
+	        *from[2])[LDPC_PLACES]; /* of each edge, in even and odd iterations: where in the rings it reads lanes
+	                                            0, LDPC_STEP .. */
+	const uint16_t *to[2];          /* of each edge: where the ring begins that it writes */
+	const uint16_t *home[2]; /* of each edge, before even and odd iterations: where its column's ring begins */
+	const uint16_t *stand;   /* and the place of the row's first check in there */
+	const int8_t *parity;    /* channel values of the row's own parity column; NULL in core rows */
+	int8_t *parity_post;     /* its posteriors */
+	int8_t *message;         /* n_edges * (z rounded up to LDPC_PAD), in an order of the kernel's own */
 };
 
 struct ldpc_kernel {
 	const char *name;
-	void (*update)(const struct ldpc_row *row, size_t z);
-	bool (*holds)(const struct ldpc_row *row,
-	              size_t z); /* all z checks, by the signs of the posteriors between iterations */
+	/* iteration 0: the messages are zero, whatever is there */
+	void (*update)(const struct ldpc_row *row, int8_t *rings, size_t z, unsigned iteration);
+	/* All z checks, by the signs of the posteriors before this iteration. */
+	bool (*holds)(const struct ldpc_row *row, const int8_t *rings, size_t z, unsigned iteration);
 };
 
 extern const struct ldpc_kernel ldpc_kernel_portable;
