@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAGS = 8, PROFILE_EVERY = 8, PROFILE_MEMORY = 32, STEPS_MAX = 2 };
+enum { LAGS = 8, PROFILE_EVERY = 8, PROFILE_MEMORY = 32, STEPS_MAX = 2, LANES = 8 };
+
+static const float nil = 1e-30f; /* no variance is as small: keeps what lies past the coefficients calculable */
 
 static const double carrier_start_hz = 200, carrier_walk_hz = 0.3; /* deviations: of the first guess, a slot */
 static const double fading_weight = 3, phase_unsure_most = 2.5;    /* rad^2 */
@@ -64,6 +66,18 @@ struct channel_filter {
 static const struct delay_basis *basis(const struct channel_filter *f)
 {
 	return &f->bank->basis[f->w];
+}
+
+/* Coefficients in whole vectors: past the last there are zeros, in the arrays here and in those of the basis. */
+static size_t span(const struct channel_filter *f)
+{
+	return (basis(f)->dim + LANES - 1) / LANES * LANES;
+}
+
+static float larger(float a,
+                    float b) /* without the care of fmaxf for what is no number, so that loops become vectors */
+{
+	return a > b ? a : b;
 }
 
 struct channel_filter *channel_filter_create(const struct delay_bank *bank, size_t samples_in_slot)
@@ -175,7 +189,7 @@ static void predict(struct channel_filter *f, double t)
 	float *restrict x_re = f->x_re, *restrict x_im = f->x_im, *restrict v_re = f->v_re, *restrict v_im = f->v_im;
 	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
 	const float *restrict power = f->power_of;
-	size_t n = basis(f)->dim;
+	size_t n = span(f);
 	for (size_t j = 0; j < n; j++) {
 		float q = step * power[j];
 		x_re[j] += g * v_re[j];
@@ -192,26 +206,36 @@ static void predict(struct channel_filter *f, double t)
 	f->t0 = t;
 }
 
+/* y conj(ramp), in two arrays. */
+static void take_off(const float complex *restrict y, size_t n, const float *restrict c, const float *restrict s,
+                     float *restrict re, float *restrict im)
+{
+	for (size_t i = 0; i < n; i++) {
+		re[i] = crealf(y[i]) * c[i] + cimagf(y[i]) * s[i];
+		im[i] = cimagf(y[i]) * c[i] - crealf(y[i]) * s[i];
+	}
+}
+
 /* Coefficients of the observation in the frame of the state: ramp of the window and common phase taken off. */
 static void fit(struct channel_filter *f, const struct channel_observation *o, struct channel_seen *seen)
 {
 	const struct delay_bank *bank = f->bank;
 	const struct delay_fit *pilots = &basis(f)->fits[o->set];
 	const struct delay_solution *solution = &pilots->at[f->level];
-	delay_ramp(bank, f->centre, f->turn_rad - o->nco_rad, f->ramp_re, f->ramp_im);
-	for (size_t i = 0; i < pilots->n; i++) {
-		size_t at = bank->pilot_at[o->set][i];
-		float re = crealf(o->y[i]), im = cimagf(o->y[i]), c = f->ramp_re[at], s = f->ramp_im[at];
-		f->a_re[i] = re * c + im * s;
-		f->a_im[i] = im * c - re * s;
-	}
+	delay_pilot_ramp(bank, o->set, f->centre, f->turn_rad - o->nco_rad, f->ramp_re, f->ramp_im);
+	take_off(o->y, pilots->n, f->ramp_re, f->ramp_im, f->a_re, f->a_im);
 	seen->residual = delay_fit(basis(f), o->set, f->level, f->a_re, f->a_im, f->z_re, f->z_im, f->f_re, f->f_im);
 	seen->dof = solution->dof;
-	seen->energy = seen->noise_energy = 0;
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		seen->energy += f->z_re[j] * f->z_re[j] + f->z_im[j] * f->z_im[j];
-		seen->noise_energy += solution->noise[j] * o->noise_var;
+	const float *z_re = f->z_re, *z_im = f->z_im, *noise = solution->noise;
+	float energy = 0, gain = 0;
+	size_t n = span(f);
+#pragma omp simd reduction(+ : energy, gain)
+	for (size_t j = 0; j < n; j++) {
+		energy += z_re[j] * z_re[j] + z_im[j] * z_im[j];
+		gain += noise[j];
 	}
+	seen->energy = energy;
+	seen->noise_energy = gain * o->noise_var;
 }
 
 struct likeness {
@@ -224,10 +248,10 @@ static struct likeness compare(const struct channel_filter *f, const float *nois
 {
 	const float *x_re = f->x_re, *x_im = f->x_im, *z_re = f->z_re, *z_im = f->z_im, *p11 = f->p11;
 	float re = 0, im = 0, x = 0, z = 0, surprise = 0;
-	size_t n = basis(f)->dim;
+	size_t n = span(f);
 #pragma omp simd reduction(+ : re, im, x, z, surprise)
 	for (size_t j = 0; j < n; j++) {
-		float r = noise[j] * noise_var, w = 1 / (r + p11[j]);
+		float r = noise[j] * noise_var, w = 1 / (r + p11[j] + nil);
 		float er = z_re[j] - x_re[j], ei = z_im[j] - x_im[j];
 		re += w * (x_re[j] * z_re[j] + x_im[j] * z_im[j]);
 		im += w * (x_re[j] * z_im[j] - x_im[j] * z_re[j]);
@@ -235,7 +259,7 @@ static struct likeness compare(const struct channel_filter *f, const float *nois
 		z += w * (z_re[j] * z_re[j] + z_im[j] * z_im[j] - r);
 		surprise += w * (er * er + ei * ei);
 	}
-	return (struct likeness){ .dot = CMPLXF(re, im), .x = x, .z = z, .surprise = surprise / (float)n };
+	return (struct likeness){ .dot = CMPLXF(re, im), .x = x, .z = z, .surprise = surprise / (float)basis(f)->dim };
 }
 
 static float coherence_of(const struct likeness *l)
@@ -246,11 +270,12 @@ static float coherence_of(const struct likeness *l)
 
 static void turn_z(struct channel_filter *f, float rad)
 {
-	float c = cosf(rad), s = sinf(rad);
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float re = f->z_re[j] * c + f->z_im[j] * s;
-		f->z_im[j] = f->z_im[j] * c - f->z_re[j] * s;
-		f->z_re[j] = re;
+	float c = cosf(rad), s = sinf(rad), *restrict z_re = f->z_re, *restrict z_im = f->z_im;
+	size_t n = span(f);
+	for (size_t j = 0; j < n; j++) {
+		float re = z_re[j] * c + z_im[j] * s;
+		z_im[j] = z_im[j] * c - z_re[j] * s;
+		z_re[j] = re;
 	}
 }
 
@@ -278,10 +303,13 @@ static float lag_of(struct channel_filter *f)
 {
 	const struct delay_basis *b = basis(f);
 	float sum = 0, x2 = 0, half = 0.5f * (float)f->bank->n_grid;
+	const float *x_re = f->x_re, *x_im = f->x_im, *t_re = f->f_re, *t_im = f->f_im;
+	size_t n = span(f);
 	matrix_multiply(&b->tilt, f->z_re, f->z_im, f->f_re, f->f_im);
-	for (size_t j = 0; j < b->dim; j++) {
-		sum += f->x_re[j] * f->f_im[j] - f->x_im[j] * f->f_re[j];
-		x2 += f->x_re[j] * f->x_re[j] + f->x_im[j] * f->x_im[j];
+#pragma omp simd reduction(+ : sum, x2)
+	for (size_t j = 0; j < n; j++) {
+		sum += x_re[j] * t_im[j] - x_im[j] * t_re[j];
+		x2 += x_re[j] * x_re[j] + x_im[j] * x_im[j];
 	}
 	float radians = x2 > 0 ? -sum / (half * half / 3 * x2) : 0;
 	return radians * (float)f->bank->num.n_fft / (2 * (float)M_PI);
@@ -291,8 +319,9 @@ static float lag_of(struct channel_filter *f)
 static float far_lag_of(struct channel_filter *f)
 {
 	const struct delay_bank *bank = f->bank;
-	matrix_multiply(&basis(f)->out, f->x_re, f->x_im, f->a_re, f->a_im);
-	matrix_multiply(&basis(f)->out, f->z_re, f->z_im, f->b_re, f->b_im);
+	delay_half_ramp(bank, 0, f->ramp_re, f->ramp_im);
+	delay_response(bank, basis(f), f->x_re, f->x_im, f->ramp_re, f->ramp_im, f->a_re, f->a_im);
+	delay_response(bank, basis(f), f->z_re, f->z_im, f->ramp_re, f->ramp_im, f->b_re, f->b_im);
 	float complex sum = 0, last = 0;
 	for (size_t i = 0; i < bank->n_grid; i++) {
 		float complex c = CMPLXF(f->a_re[i] * f->b_re[i] + f->a_im[i] * f->b_im[i],
@@ -324,7 +353,7 @@ static void begin(struct channel_filter *f, const float *noise, float noise_var,
 	bool known = f->power > 0;
 	float louder = known && power > 2 * f->power ? power / f->power : 1;
 	f->power = known ? louder * f->power : power;
-	for (size_t j = 0; j < b->dim; j++) {
+	for (size_t j = 0, n = span(f); j < n; j++) {
 		float p = known ? louder * f->power_of[j] : power * b->prior[j];
 		f->power_of[j] = p;
 		f->x_re[j] = f->z_re[j];
@@ -342,7 +371,7 @@ static void begin(struct channel_filter *f, const float *noise, float noise_var,
 static void doubt(struct channel_filter *f, const float *noise, float noise_var, float surprise)
 {
 	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float more = 1 + (surprise - 1) * (f->p11[j] + noise[j] * noise_var) / (f->p11[j] + 1e-30f);
+		float more = 1 + (surprise - 1) * (f->p11[j] + noise[j] * noise_var) / (f->p11[j] + nil);
 		f->p11[j] *= more;
 		f->p12[j] *= more;
 		f->p22[j] *= more;
@@ -354,9 +383,9 @@ static void correct(struct channel_filter *f, const float *noise, float noise_va
 	float *restrict x_re = f->x_re, *restrict x_im = f->x_im, *restrict v_re = f->v_re, *restrict v_im = f->v_im;
 	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
 	const float *restrict z_re = f->z_re, *restrict z_im = f->z_im;
-	size_t n = basis(f)->dim;
+	size_t n = span(f);
 	for (size_t j = 0; j < n; j++) {
-		float r = noise[j] * noise_var, s = 1 / (p11[j] + r), k1 = p11[j] * s, k2 = p12[j] * s;
+		float r = noise[j] * noise_var, s = 1 / (p11[j] + r + nil), k1 = p11[j] * s, k2 = p12[j] * s;
 		float re = z_re[j] - x_re[j], im = z_im[j] - x_im[j];
 		x_re[j] += k1 * re;
 		x_im[j] += k1 * im;
@@ -370,13 +399,14 @@ static void correct(struct channel_filter *f, const float *noise, float noise_va
 
 static void learn_powers(struct channel_filter *f)
 {
-	const struct delay_basis *b = basis(f);
-	float total = 0, gain = 1 / power_memory;
-	for (size_t j = 0; j < b->dim; j++) {
-		float seen = f->x_re[j] * f->x_re[j] + f->x_im[j] * f->x_im[j] - f->p11[j];
+	const float *x_re = f->x_re, *x_im = f->x_im, *p11 = f->p11, *prior = basis(f)->prior;
+	float *restrict power_of = f->power_of, total = 0, gain = 1 / power_memory, least = prior_share * f->power;
+	size_t n = span(f);
+#pragma omp simd reduction(+ : total)
+	for (size_t j = 0; j < n; j++) {
+		float seen = x_re[j] * x_re[j] + x_im[j] * x_im[j] - p11[j];
 		total += seen;
-		float learnt = f->power_of[j] + gain * (seen - f->power_of[j]);
-		f->power_of[j] = fmaxf(learnt, prior_share * b->prior[j] * f->power);
+		power_of[j] = larger(power_of[j] + gain * (seen - power_of[j]), least * prior[j]);
 	}
 	f->power += gain * (fmaxf(total / (float)f->bank->n_grid, 0) - f->power);
 }
@@ -395,10 +425,13 @@ static float phase_of(float share)
 static void set_kappa(struct channel_filter *f, const float *noise, float noise_var, double dt)
 {
 	float p2 = 0, p = 0, pr = 0, t = (float)dt;
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		p += f->power_of[j];
-		p2 += f->power_of[j] * f->power_of[j];
-		pr += f->power_of[j] * noise[j] * noise_var;
+	const float *power = f->power_of;
+	size_t n = span(f);
+#pragma omp simd reduction(+ : p, p2, pr)
+	for (size_t j = 0; j < n; j++) {
+		p += power[j];
+		p2 += power[j] * power[j];
+		pr += power[j] * noise[j] * noise_var;
 	}
 	if (!(p > 0 && pr > 0))
 		return;
@@ -410,9 +443,12 @@ static void set_kappa(struct channel_filter *f, const float *noise, float noise_
 static float difference(const struct channel_filter *f, size_t lag)
 {
 	const float *re = f->past_re[(f->n_past - lag) % LAGS], *im = f->past_im[(f->n_past - lag) % LAGS];
+	const float *z_re = f->z_re, *z_im = f->z_im;
 	float sum = 0;
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float a = f->z_re[j] - re[j], b = f->z_im[j] - im[j];
+	size_t n = span(f);
+#pragma omp simd reduction(+ : sum)
+	for (size_t j = 0; j < n; j++) {
+		float a = z_re[j] - re[j], b = z_im[j] - im[j];
 		sum += a * a + b * b;
 	}
 	return sum;
@@ -421,7 +457,7 @@ static float difference(const struct channel_filter *f, size_t lag)
 static void learn_doppler(struct channel_filter *f, const struct channel_seen *seen, const float *noise,
                           float noise_var, double dt)
 {
-	size_t dim = basis(f)->dim, at = f->n_past % LAGS;
+	size_t n = span(f), at = f->n_past % LAGS;
 	if (f->n_past && fabs(dt - f->past_dt) > 0.1)
 		f->n_past = 0;
 	f->past_dt = dt;
@@ -442,8 +478,8 @@ static void learn_doppler(struct channel_filter *f, const struct channel_seen *s
 		}
 	}
 	set_kappa(f, noise, noise_var, dt);
-	memcpy(f->past_re[at], f->z_re, dim * sizeof *f->z_re);
-	memcpy(f->past_im[at], f->z_im, dim * sizeof *f->z_im);
+	memcpy(f->past_re[at], f->z_re, n * sizeof *f->z_re);
+	memcpy(f->past_im[at], f->z_im, n * sizeof *f->z_im);
 	f->n_past++;
 }
 
@@ -498,33 +534,26 @@ static float power_in(const struct channel_filter *f, double first, double n)
 	return sum;
 }
 
-/* Power in the n bins that end before bin `end`, all ends from n to n_bins in turn: the most of it. */
-static float most_in(const struct channel_filter *f, size_t n, float enough, size_t *first_end, size_t *last_end)
-{
-	float inside = 0, best = 0;
-	for (size_t i = 0; i < f->bank->n_bins; i++) {
-		inside += f->profile[i];
-		inside -= i >= n ? f->profile[i - n] : 0;
-		if (i + 1 < n)
-			continue;
-		best = fmaxf(best, inside);
-		if (inside >= enough) {
-			*first_end = *first_end ? *first_end : i + 1;
-			*last_end = i + 1;
-		}
-	}
-	return best;
-}
-
-/* Where a window of that basis holds most, in the middle of such places, and what it costs. */
-static struct window place(const struct channel_filter *f, size_t w, const struct channel_observation *o)
+/* Where a window of that basis holds most, in the middle of such places, and what it costs. below[i]: power of the
+ * profile's first i bins. */
+static struct window place(const struct channel_filter *f, size_t w, const struct channel_observation *o,
+                           const float *below)
 {
 	const struct delay_bank *bank = f->bank;
-	size_t n = (size_t)(bank->basis[w].width / bank->bin_step + 0.5), first = 0, last = 0;
-	float most = most_in(f, n, 2 * f->profile_power + 1, &first, &last);
-	most_in(f, n, most - 1e-4f * f->profile_power, &first, &last);
-	double end = 0.5 * (double)(first + last);
-	double middle = bank->bin_first + bank->bin_step * (end - 0.5 - 0.5 * (double)n);
+	size_t n = (size_t)(bank->basis[w].width / bank->bin_step + 0.5), first = 0, last = bank->n_bins - n;
+	const float *upto = below + n;
+	float most = 0;
+#pragma omp simd reduction(max : most)
+	for (size_t i = 0; i <= bank->n_bins - n; i++) {
+		float inside = upto[i] - below[i];
+		most = most > inside ? most : inside;
+	}
+	float enough = most - 1e-4f * f->profile_power;
+	while (first < last && upto[first] - below[first] < enough)
+		first++;
+	while (last > first && upto[last] - below[last] < enough)
+		last--;
+	double middle = bank->bin_first + bank->bin_step * (0.5 * (double)(first + last + n) - 0.5);
 	return (struct window){ w, middle, cost_of(f, w, o, fmaxf(f->profile_power - most, 0)) };
 }
 
@@ -537,27 +566,25 @@ static void change_window(struct channel_filter *f, const struct window *to)
 		error += f->p11[j] / (float)f->bank->n_grid;
 		speed_error += f->p22[j] / (float)f->bank->n_grid;
 	}
-	delay_ramp(f->bank, f->centre - to->centre, 0, f->ramp_re, f->ramp_im);
+	delay_half_ramp(f->bank, f->centre - to->centre, f->ramp_re, f->ramp_im);
 	float *re[] = { f->x_re, f->v_re }, *im[] = { f->x_im, f->v_im };
 	for (size_t part = 0; part < 2; part++) {
-		matrix_multiply(&old->out, re[part], im[part], f->a_re, f->a_im);
-		for (size_t i = 0; i < f->bank->n_grid; i++) {
-			f->b_re[i] = f->a_re[i] * f->ramp_re[i] - f->a_im[i] * f->ramp_im[i];
-			f->b_im[i] = f->a_im[i] * f->ramp_re[i] + f->a_re[i] * f->ramp_im[i];
-		}
-		matrix_multiply(&new->in, f->b_re, f->b_im, re[part], im[part]);
+		delay_response(f->bank, old, re[part], im[part], f->ramp_re, f->ramp_im, f->a_re, f->a_im);
+		matrix_multiply(&new->in, f->a_re, f->a_im, re[part], im[part]);
 	}
 	float spread = (float)f->bank->n_grid / (float)old->dim;
-	for (size_t j = 0; j < new->dim; j++) {
+	f->w = to->w;
+	f->centre = to->centre;
+	f->n_past = 0;
+	for (size_t j = 0, n = span(f); j < n; j++) {
+		if (j >= new->dim)
+			error = speed_error = 0;
 		float power = f->x_re[j] * f->x_re[j] + f->x_im[j] * f->x_im[j];
 		f->p11[j] = error * spread;
 		f->p12[j] = 0;
 		f->p22[j] = speed_error * spread;
 		f->power_of[j] = 0.5f * (power + new->prior[j] * f->power);
 	}
-	f->w = to->w;
-	f->centre = to->centre;
-	f->n_past = 0;
 }
 
 static void choose_window(struct channel_filter *f, const struct channel_observation *o)
@@ -573,9 +600,13 @@ static void choose_window(struct channel_filter *f, const struct channel_observa
 	double n = round(b->width / bank->bin_step);
 	double first = (f->centre - bank->bin_first) / bank->bin_step - 0.5 * n + 0.5;
 	float kept = cost_of(f, f->w, o, fmaxf(f->profile_power - power_in(f, first, n), 0));
-	struct window best = place(f, 0, o);
+	float *below = f->bins_work;
+	below[0] = 0;
+	for (size_t i = 0; i < bank->n_bins; i++)
+		below[i + 1] = below[i] + f->profile[i];
+	struct window best = place(f, 0, o, below);
 	for (size_t w = 1; w < bank->n_widths; w++) {
-		struct window x = place(f, w, o);
+		struct window x = place(f, w, o, below);
 		best = x.cost < best.cost ? x : best;
 	}
 	if (best.cost < hysteresis * kept)
@@ -707,31 +738,23 @@ void channel_filter_observe(struct channel_filter *f, const struct channel_obser
 
 static void believe(struct channel_filter *f)
 {
-	for (size_t j = 0; j < basis(f)->dim; j++)
-		f->share[j] = f->power_of[j] / (f->power_of[j] + f->p11[j] + 1e-30f);
-}
-
-/* Puts the ramp of the window on. */
-static void put_ramp(const struct channel_filter *f, float *restrict re, float *restrict im)
-{
-	const float *restrict ramp_re = f->ramp_re, *restrict ramp_im = f->ramp_im;
-	size_t n = f->bank->n_grid;
-	for (size_t i = 0; i < n; i++) {
-		float a = re[i], b = im[i];
-		re[i] = a * ramp_re[i] - b * ramp_im[i];
-		im[i] = a * ramp_im[i] + b * ramp_re[i];
-	}
+	const float *power_of = f->power_of, *p11 = f->p11;
+	float *restrict share = f->share;
+	for (size_t j = 0, n = span(f); j < n; j++)
+		share[j] = power_of[j] / (power_of[j] + p11[j] + nil);
 }
 
 void channel_filter_lines(struct channel_filter *f, float *re, float *im, float *slope_re, float *slope_im,
                           struct channel_motion *m)
 {
-	float moved = 0, error = 0;
+	const float *share = f->share, *x_re = f->x_re, *x_im = f->x_im, *v_re = f->v_re, *v_im = f->v_im;
+	float moved = 0, error = 0, a_slot = (float)(1 / f->slot_len);
+	size_t n = span(f);
 	believe(f);
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		float v = f->v_re[j] * f->v_re[j] + f->v_im[j] * f->v_im[j];
-		moved += f->share[j] * f->share[j] * v;
-		error += f->share[j] * f->p11[j];
+#pragma omp simd reduction(+ : moved, error)
+	for (size_t j = 0; j < n; j++) {
+		moved += share[j] * share[j] * (v_re[j] * v_re[j] + v_im[j] * v_im[j]);
+		error += share[j] * f->p11[j];
 	}
 	*m = (struct channel_motion){
 		.t0 = f->t0,
@@ -739,21 +762,17 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
 		.turn_rad_per_sample = f->carrier_rate / f->slot_len,
 		.turn_rad = f->turn_rad,
 	};
-	delay_ramp(f->bank, f->centre, 0, f->ramp_re, f->ramp_im);
-	float a_slot = (float)(1 / f->slot_len);
-	for (size_t j = 0; j < basis(f)->dim; j++) {
-		f->z_re[j] = f->share[j] * f->x_re[j];
-		f->z_im[j] = f->share[j] * f->x_im[j];
-		f->f_re[j] = a_slot * f->share[j] * f->v_re[j];
-		f->f_im[j] = a_slot * f->share[j] * f->v_im[j];
+	float *restrict z_re = f->z_re, *restrict z_im = f->z_im, *restrict f_re = f->f_re, *restrict f_im = f->f_im;
+	for (size_t j = 0; j < n; j++) {
+		z_re[j] = share[j] * x_re[j];
+		z_im[j] = share[j] * x_im[j];
+		f_re[j] = a_slot * share[j] * v_re[j];
+		f_im[j] = a_slot * share[j] * v_im[j];
 	}
-	if (!m->moves) {
-		matrix_multiply(&basis(f)->out, f->z_re, f->z_im, re, im);
-	} else {
-		matrix_multiply_two(&basis(f)->out, f->z_re, f->z_im, f->f_re, f->f_im, re, im, slope_re, slope_im);
-		put_ramp(f, slope_re, slope_im);
-	}
-	put_ramp(f, re, im);
+	delay_half_ramp(f->bank, f->centre, f->ramp_re, f->ramp_im);
+	delay_response(f->bank, basis(f), z_re, z_im, f->ramp_re, f->ramp_im, re, im);
+	if (m->moves)
+		delay_response(f->bank, basis(f), f_re, f_im, f->ramp_re, f->ramp_im, slope_re, slope_im);
 }
 
 void channel_filter_error(struct channel_filter *f, float *rb_error)

@@ -35,7 +35,7 @@ static void free_basis(struct delay_basis *b, size_t n_sets)
 	free(b->prior);
 	matrix_free(&b->tilt);
 	matrix_free(&b->in);
-	matrix_free(&b->out);
+	matrix_free(&b->half);
 }
 
 void delay_bank_destroy(struct delay_bank *b)
@@ -155,7 +155,9 @@ static void fill_basis(struct delay_basis *b, const struct delay_bank *bank, con
 	for (size_t j = 0; j < dim; j++) {
 		b->prior[j] = (float)((double)n * lambda[j] / product);
 		for (size_t i = 0; i < n; i++)
-			*matrix_at(&b->out, i, j) = *matrix_at(&b->in, j, i) = (float)v[j * n + i];
+			*matrix_at(&b->in, j, i) = (float)v[j * n + i];
+		for (size_t i = 0; i < b->half.n_rows; i++)
+			*matrix_at(&b->half, i, j) = (float)v[j * n + i];
 		for (size_t k = 0; k < bank->num.n_sc; k++) {
 			double x = v[j * n + delay_index(&bank->num, k)];
 			*matrix_at(&b->rb_share, k / PHY_RB_SC, j) += (float)(x * x / PHY_RB_SC);
@@ -195,7 +197,7 @@ static int make_basis(struct delay_bank *bank, double width, const struct delay_
 		rc = b->prior && b->fits ? 0 : -ENOMEM;
 	}
 	if (!rc)
-		rc = matrix_init(&b->out, n, b->dim);
+		rc = matrix_init(&b->half, matrix_padded(n / 2 + 1), b->dim);
 	if (!rc)
 		rc = matrix_init(&b->in, b->dim, n);
 	if (!rc)
@@ -286,6 +288,16 @@ static int make_leak(struct delay_bank *b, const struct delay_pilots *pilots)
 	return rc;
 }
 
+/* Subcarriers between neighbours; 0 when that is not always the same. */
+static size_t step_of(const struct delay_pilots *set)
+{
+	size_t step = set->n > 1 ? (size_t)(set->k[1] - set->k[0]) : 1;
+	for (size_t i = 1; i < set->n; i++)
+		if (set->k[i] != set->k[i - 1] + step)
+			return 0;
+	return step;
+}
+
 static int place_pilots(struct delay_bank *b, const struct delay_pilots *sets)
 {
 	for (size_t s = 0; s < b->n_sets; s++) {
@@ -294,6 +306,9 @@ static int place_pilots(struct delay_bank *b, const struct delay_pilots *sets)
 			return -ENOMEM;
 		for (size_t i = 0; i < sets[s].n; i++)
 			b->pilot_at[s][i] = (uint16_t)delay_index(&b->num, sets[s].k[i]);
+		b->pilot_step[s] = step_of(&sets[s]);
+		if (!b->pilot_step[s])
+			return -EINVAL;
 	}
 	return 0;
 }
@@ -335,22 +350,65 @@ struct delay_bank *delay_bank_create(const struct numerology *num, const struct 
 	return NULL;
 }
 
+/* exp(j (start + i step)), i < n, written in whole blocks: the first in double, each other from the one before. */
+static void spin(double start, double step, size_t n, float *restrict re, float *restrict im)
+{
+	double complex turn[MATRIX_BLOCK], by = cos(step) + I * sin(step);
+	turn[0] = cos(start) + I * sin(start);
+	for (size_t have = 1; have < MATRIX_BLOCK; have *= 2, by *= by)
+		for (size_t i = 0; i < have; i++)
+			turn[have + i] = turn[i] * by;
+	for (size_t i = 0; i < MATRIX_BLOCK; i++) {
+		re[i] = (float)creal(turn[i]);
+		im[i] = (float)cimag(turn[i]);
+	}
+	float c = (float)creal(by), s = (float)cimag(by);
+	for (size_t i = MATRIX_BLOCK; i < n; i += MATRIX_BLOCK)
+#pragma omp simd
+		for (size_t k = i; k < i + MATRIX_BLOCK; k++) {
+			re[k] = re[k - MATRIX_BLOCK] * c - im[k - MATRIX_BLOCK] * s;
+			im[k] = re[k - MATRIX_BLOCK] * s + im[k - MATRIX_BLOCK] * c;
+		}
+}
+
+static double turn_a_subcarrier(const struct delay_bank *b, double delay_samples)
+{
+	return -2 * M_PI * delay_samples / (double)b->num.n_fft;
+}
+
 void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im)
 {
-	double step = -2 * M_PI * delay_samples / (double)b->num.n_fft;
-	double start = phase_rad - step * (double)(b->n_grid / 2);
-	double complex turn = cos(start) + I * sin(start), one = cos(step) + I * sin(step), block = one;
-	for (size_t n = 1; n < MATRIX_BLOCK; n *= 2)
-		block *= block;
-	for (size_t i = 0; i < MATRIX_BLOCK; i++, turn *= one) {
-		re[i] = (float)creal(turn);
-		im[i] = (float)cimag(turn);
+	double step = turn_a_subcarrier(b, delay_samples);
+	spin(phase_rad - step * (double)(b->n_grid / 2), step, b->n_grid, re, im);
+}
+
+void delay_half_ramp(const struct delay_bank *b, double delay_samples, float *re, float *im)
+{
+	double step = turn_a_subcarrier(b, delay_samples);
+	spin(-step * (double)(b->n_grid / 2), step, b->n_grid / 2 + 1, re, im);
+}
+
+void delay_pilot_ramp(const struct delay_bank *b, size_t set, double delay_samples, double phase_rad, float *re,
+                      float *im)
+{
+	const uint16_t *at = b->pilot_at[set];
+	size_t n = b->basis[0].fits[set].n, middle = b->n_grid / 2, i = 0;
+	double step = turn_a_subcarrier(b, delay_samples), start = phase_rad - step * (double)middle;
+	spin(start + step * at[0], step * (double)b->pilot_step[set], n, re, im);
+	while (i < n && at[i] < middle)
+		i++;
+	float c = (float)cos(step), s = (float)sin(step);
+	for (; i < n; i++) { /* one step more across DC */
+		float x = re[i];
+		re[i] = x * c - im[i] * s;
+		im[i] = x * s + im[i] * c;
 	}
-	float c = (float)creal(block), s = (float)cimag(block);
-	for (size_t i = MATRIX_BLOCK; i < b->n_grid; i++) {
-		re[i] = re[i - MATRIX_BLOCK] * c - im[i - MATRIX_BLOCK] * s;
-		im[i] = re[i - MATRIX_BLOCK] * s + im[i - MATRIX_BLOCK] * c;
-	}
+}
+
+void delay_response(const struct delay_bank *bank, const struct delay_basis *b, const float *x_re, const float *x_im,
+                    const float *half_ramp_re, const float *half_ramp_im, float *y_re, float *y_im)
+{
+	matrix_multiply_mirrored(&b->half, bank->n_grid, x_re, x_im, half_ramp_re, half_ramp_im, y_re, y_im);
 }
 
 void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, const float *y_im, float *power,

@@ -46,11 +46,12 @@ struct delay_fit {
 struct delay_basis {
 	double width; /* samples */
 	size_t dim;
-	struct matrix out;      /* n_sc + 1 x dim: coefficients to the grid */
-	struct matrix in;       /* its transpose; the columns of out are orthonormal */
+	struct matrix half;     /* the first rows, to the middle and as many more as fill a block, of what takes
+	                         * coefficients to the grid, for matrix_multiply_mirrored */
+	struct matrix in;       /* dim x n_sc + 1: the whole of it, transposed; the columns are orthonormal */
 	struct matrix tilt;     /* dim x dim: what multiplication with the distance from DC, in subcarriers, does */
 	float *prior;           /* dim: mean energies of the coefficients, flat profile, channel of mean power 1 */
-	struct matrix rb_share; /* n_rb x dim: mean over an RB of the squares of a column of out */
+	struct matrix rb_share; /* n_rb x dim: mean over an RB of the squares of a sequence */
 	struct delay_fit *fits; /* one a pilot set */
 };
 
@@ -69,6 +70,7 @@ struct delay_bank {
 	struct delay_basis basis[DELAY_WIDTHS_MAX]; /* the widest first */
 	size_t initial;                             /* which to begin with: about a cyclic prefix wide */
 	uint16_t *pilot_at[DELAY_PILOT_SETS_MAX];   /* places of the pilots in the grid */
+	size_t pilot_step[DELAY_PILOT_SETS_MAX];    /* that they are apart in it, one more across DC */
 	size_t n_bins;
 	double bin_first, bin_step; /* samples */
 	struct delay_scan scan[DELAY_PILOT_SETS_MAX];
@@ -76,11 +78,11 @@ struct delay_bank {
 };
 
 struct delay_pilots {
-	const uint16_t *k; /* subcarriers */
+	const uint16_t *k; /* subcarriers, ascending, all as far apart */
 	size_t n;
 };
 
-/* n_sets: 1 .. DELAY_PILOT_SETS_MAX. NULL with errno EINVAL or ENOMEM. */
+/* n_sets: 1 .. DELAY_PILOT_SETS_MAX. NULL with errno EINVAL (pilots not evenly spaced included) or ENOMEM. */
 struct delay_bank *delay_bank_create(const struct numerology *num, const struct delay_pilots *sets, size_t n_sets);
 void delay_bank_destroy(struct delay_bank *b); /* NULL is fine */
 
@@ -90,8 +92,18 @@ static inline size_t delay_index(const struct numerology *num, size_t k)
 	return k < num->n_sc / 2 ? k : k + 1;
 }
 
-/* exp(-2 pi j f delay / n_fft) over the grid, turned by phase_rad. */
+/* exp(-2 pi j f delay / n_fft) over the grid, turned by phase_rad; whole blocks of 16. */
 void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im);
+/* The same at the pilots of a set. */
+void delay_pilot_ramp(const struct delay_bank *b, size_t set, double delay_samples, double phase_rad, float *re,
+                      float *im);
+
+/* The ramp of a window without a phase, as delay_response takes it: the part from the lowest frequency to DC tells the
+ * rest. Room for matrix_padded(n_sc / 2 + 1). */
+void delay_half_ramp(const struct delay_bank *b, double delay_samples, float *re, float *im);
+/* Coefficients x to the response over the grid, half_ramp put on. y: room for whole blocks; past the grid it is left. */
+void delay_response(const struct delay_bank *bank, const struct delay_basis *b, const float *x_re, const float *x_im,
+                    const float *half_ramp_re, const float *half_ramp_im, float *y_re, float *y_im);
 
 /* Which solution suits pilots whose noise is this share of the channel's power: damped at 10, 20, 30 or 40 dB. */
 size_t delay_level(float noise_share);

@@ -23,15 +23,31 @@ void matrix_free(struct matrix *m)
 	m->w = NULL;
 }
 
-static void store(float *y, vec low, vec high)
+static vec load(const float *x)
 {
-	memcpy(y, &low, sizeof low);
-	memcpy(y + LANES, &high, sizeof high);
+	vec v;
+	memcpy(&v, x, sizeof v);
+	return v;
 }
 
-/* One block of rows; odd and even columns have sums of their own, for the sake of latency. */
-static void block(const float *restrict w, size_t n_cols, const float *restrict x_re, const float *restrict x_im,
-                  float *restrict y_re, float *restrict y_im)
+static void store(float *y, vec v)
+{
+	memcpy(y, &v, sizeof v);
+}
+
+static vec backwards(vec v)
+{
+	return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
+}
+
+/* Sums of a block of rows, of even and odd columns each: eight vectors, enough for the multipliers' latency. */
+struct sums {
+	vec re[2], im[2];
+};
+
+static inline __attribute__((always_inline)) void add_up(const float *restrict w, size_t n_cols,
+                                                         const float *restrict x_re, const float *restrict x_im,
+                                                         struct sums *even, struct sums *odd)
 {
 	const vec *v = (const vec *)(const void *)w;
 	vec r0 = { 0 }, r1 = { 0 }, i0 = { 0 }, i1 = { 0 }, r2 = { 0 }, r3 = { 0 }, i2 = { 0 }, i3 = { 0 };
@@ -43,30 +59,37 @@ static void block(const float *restrict w, size_t n_cols, const float *restrict 
 	}
 	if (j < n_cols)
 		r0 += v[0] * x_re[j], r1 += v[1] * x_re[j], i0 += v[0] * x_im[j], i1 += v[1] * x_im[j];
-	r0 += r2, r1 += r3, i0 += i2, i1 += i3;
-	store(y_re, r0, r1);
-	store(y_im, i0, i1);
+	*even = (struct sums){ { r0, r1 }, { i0, i1 } };
+	*odd = (struct sums){ { r2, r3 }, { i2, i3 } };
 }
 
 void matrix_multiply(const struct matrix *m, const float *x_re, const float *x_im, float *y_re, float *y_im)
 {
-	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK)
-		block(m->w + row * m->n_cols, m->n_cols, x_re, x_im, y_re + row, y_im + row);
+	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK) {
+		struct sums even, odd;
+		add_up(m->w + row * m->n_cols, m->n_cols, x_re, x_im, &even, &odd);
+		for (size_t half = 0; half < 2; half++) {
+			store(y_re + row + half * LANES, even.re[half] + odd.re[half]);
+			store(y_im + row + half * LANES, even.im[half] + odd.im[half]);
+		}
+	}
 }
 
-void matrix_multiply_two(const struct matrix *m, const float *x_re, const float *x_im, const float *y_re,
-                         const float *y_im, float *a_re, float *a_im, float *b_re, float *b_im)
+void matrix_multiply_mirrored(const struct matrix *m, size_t n, const float *x_re, const float *x_im, const float *r_re,
+                              const float *r_im, float *y_re, float *y_im)
 {
 	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK) {
-		const vec *v = (const vec *)(const void *)(m->w + row * m->n_cols);
-		vec r0 = { 0 }, r1 = { 0 }, i0 = { 0 }, i1 = { 0 }, s0 = { 0 }, s1 = { 0 }, j0 = { 0 }, j1 = { 0 };
-		for (size_t j = 0; j < m->n_cols; j++, v += 2) {
-			r0 += v[0] * x_re[j], r1 += v[1] * x_re[j], i0 += v[0] * x_im[j], i1 += v[1] * x_im[j];
-			s0 += v[0] * y_re[j], s1 += v[1] * y_re[j], j0 += v[0] * y_im[j], j1 += v[1] * y_im[j];
+		struct sums even, odd;
+		add_up(m->w + row * m->n_cols, m->n_cols, x_re, x_im, &even, &odd);
+		for (size_t half = 0; half < 2; half++) {
+			size_t near = row + half * LANES, far = n - near - LANES;
+			vec c = load(r_re + near), s = load(r_im + near);
+			vec re = even.re[half] - odd.re[half], im = even.im[half] - odd.im[half];
+			store(y_re + far, backwards(re * c + im * s));
+			store(y_im + far, backwards(im * c - re * s));
+			re = even.re[half] + odd.re[half], im = even.im[half] + odd.im[half];
+			store(y_re + near, re * c - im * s);
+			store(y_im + near, re * s + im * c);
 		}
-		store(a_re + row, r0, r1);
-		store(a_im + row, i0, i1);
-		store(b_re + row, s0, s1);
-		store(b_im + row, j0, j1);
 	}
 }

@@ -33,8 +33,11 @@ static inline float *matrix_at(const struct matrix *m, size_t row, size_t col)
 /* y = M x. x: n_cols; y: matrix_padded(n_rows), written whole. Nothing may overlap. */
 void matrix_multiply(const struct matrix *m, const float *x_re, const float *x_im, float *y_re, float *y_im);
 
-/* Two vectors at once, for little more than the price of one: a = M x, b = M y. */
-void matrix_multiply_two(const struct matrix *m, const float *x_re, const float *x_im, const float *y_re,
-                         const float *y_im, float *a_re, float *a_im, float *b_re, float *b_im);
+/* y = R M x for half the price, where the columns of M are symmetric and antisymmetric about its middle row in turn, the
+ * first symmetric, and R is a diagonal of phases r with r[n - 1 - i] = conj(r[i]). m: the first rows of M, up to the
+ * middle one and as many more as fill a block. n: rows of M, odd. r: matrix_padded((n + 1) / 2). y: matrix_padded(n),
+ * what comes after n is left alone. */
+void matrix_multiply_mirrored(const struct matrix *m, size_t n, const float *x_re, const float *x_im, const float *r_re,
+                              const float *r_im, float *y_re, float *y_im);
 
 #endif
