@@ -1,11 +1,14 @@
 #include "phy/csi.h"
 
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 void csi_empty(struct csi *csi, const struct numerology *num, const struct slot_time *when)
 {
-	memset(csi, 0, sizeof *csi);
+	memset(csi, 0, offsetof(struct csi, h));
+	memset(csi->h, 0, num->n_sc * sizeof *csi->h);
+	memset(&csi->noise_var, 0, sizeof *csi - offsetof(struct csi, noise_var));
 	csi->slot = when->slot;
 	csi->t_slot_samples = csi->t_ref_samples = when->t_samples;
 	csi->n_sc = num->n_sc;

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { N_C = 1600 };
-
 /* x(n + 64) from x(n + 2 + ...): the squared polynomials shifted by two, 32 outputs at a time. */
 static void step(struct gold *g)
 {
@@ -16,22 +14,26 @@ static void step(struct gold *g)
 	g->x2 = g->x2 >> 32 | (uint64_t)next2 << 32;
 }
 
-/* Outputs 0 .. 63 of a register from its first 31: bit by bit, once. taps: x(n + 31) is the parity of taps & state. */
-static uint64_t first_64(uint32_t state, uint32_t taps)
-{
-	uint64_t x = state;
-
-	for (int n = 0; n + 31 < 64; n++)
-		x |= (uint64_t)(__builtin_popcountll(x >> n & taps) & 1) << (n + 31);
-	return x;
-}
+/* Outputs 1600 .. 1663 of the registers: of the first, which always begins alike, and of the second for each bit of
+ * c_init. tests/phy/test_gold.c has the recurrences. */
+static const uint64_t x1_start = 0x6AC0A9A45E485840;
+static const uint64_t x2_start[31] = {
+	0x2D7FF07070889900, 0x778010909199AB01, 0xC27FD15153BBCF03, 0xA98052D2D7FF0707, 0x5300A5A5AFFE0E0E,
+	0xA6014B4B5FFC1C1C, 0x4C029696BFF83838, 0x98052D2D7FF07070, 0x300A5A5AFFE0E0E1, 0x6014B4B5FFC1C1C2,
+	0xC029696BFF838384, 0x8052D2D7FF070708, 0x00A5A5AFFE0E0E11, 0x014B4B5FFC1C1C22, 0x029696BFF8383844,
+	0x052D2D7FF0707088, 0x0A5A5AFFE0E0E111, 0x14B4B5FFC1C1C222, 0x29696BFF83838444, 0x52D2D7FF07070889,
+	0xA5A5AFFE0E0E1113, 0x4B4B5FFC1C1C2226, 0x9696BFF83838444C, 0x2D2D7FF070708899, 0x5A5AFFE0E0E11132,
+	0xB4B5FFC1C1C22264, 0x696BFF83838444C8, 0xD2D7FF0707088990, 0xA5AFFE0E0E111320, 0x4B5FFC1C1C222640,
+	0x96BFF83838444C80,
+};
 
 void gold_init(struct gold *g, uint32_t c_init)
 {
-	g->x1 = first_64(1, 0x9);                   /* x1(n + 31) = x1(n + 3) + x1(n) */
-	g->x2 = first_64(c_init & 0x7FFFFFFF, 0xF); /* x2(n + 31) = x2(n + 3) + x2(n + 2) + x2(n + 1) + x2(n) */
-	for (int n = 0; n < N_C; n += 32)
-		step(g);
+	uint64_t x2 = 0;
+
+	for (unsigned i = 0; i < 31; i++)
+		x2 ^= x2_start[i] & -(uint64_t)(c_init >> i & 1);
+	*g = (struct gold){ .x1 = x1_start, .x2 = x2 };
 }
 
 uint32_t gold_next32(struct gold *g)

@@ -7,8 +7,8 @@
  *
  * The sequence is a function of c_init (31 bits; bit 31 is ignored) and nothing else. Generation goes 32 bits at a
  * time: squaring the generator polynomials gives x(n+62) = x(n+6) + x(n) over GF(2), so a 64-bit window knows the next
- * word; the first Nc = 1600 outputs are dropped as 50 such words, about a tenth of a microsecond. Long runs square three
- * times more: x(n + 31 * 32) = x(n + 3 * 32) + x(n) makes words of words, many at a time.
+ * word; what comes after the first Nc = 1600 outputs, which are dropped, is a table, as it is linear in c_init. Long runs
+ * square three times more: x(n + 31 * 32) = x(n + 3 * 32) + x(n) makes words of words, many at a time.
  */
 #ifndef PHY_GOLD_H
 #define PHY_GOLD_H

@@ -53,45 +53,59 @@ const uint32_t *layout_cce(const struct layout *l, size_t cce)
 	return l->cce[cce];
 }
 
-/* REs of the set in symbol l, those with k % pilot_step == 0 left out (pilot_step 0: none). */
-static size_t add_symbol(const struct layout *l, size_t symbol, const struct rb_set *rbs, unsigned pilot_step,
-                         uint32_t *re)
+/* The first subcarriers of the RBs of a set, as far as the band goes. Returns how many. */
+static size_t first_subcarriers(const struct layout *l, const struct rb_set *rbs, uint16_t *k)
 {
 	size_t n = 0;
-	for (size_t rb = 0; rb < l->num.n_rb; rb++) {
-		if (!rb_set_has(rbs, rb))
-			continue;
-		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++) {
-			if (pilot_step && k % pilot_step == 0)
-				continue;
-			if (re)
-				re[n] = (uint32_t)(symbol * l->num.n_sc + k);
-			n++;
+	for (size_t w = 0; w < 2; w++)
+		for (uint64_t left = rbs->bits[w]; left; left &= left - 1) {
+			size_t rb = 64 * w + (size_t)__builtin_ctzll(left);
+			if (rb < l->num.n_rb)
+				k[n++] = (uint16_t)(rb * PHY_RB_SC);
 		}
-	}
 	return n;
+}
+
+/* REs of a symbol in n RBs from subcarriers k on, those with k % pilot_step == 0 left out (pilot_step 0: none). An RB is
+ * a whole number of pilot steps, so all RBs look alike. */
+static size_t add_symbol(const struct layout *l, size_t symbol, const uint16_t *k, size_t n, size_t pilot_step,
+                         uint32_t *restrict re)
+{
+	uint32_t place[PHY_RB_SC] = { 0 };
+	size_t n_places = 0;
+	for (uint32_t i = 0; i < PHY_RB_SC; i++)
+		if (!pilot_step || i % pilot_step)
+			place[n_places++] = i;
+	for (size_t rb = 0; re && rb < n; rb++, re += n_places) {
+		uint32_t first = (uint32_t)(symbol * l->num.n_sc) + k[rb];
+		for (size_t i = 0; i < n_places; i++)
+			re[i] = first + place[i];
+	}
+	return n * n_places;
 }
 
 size_t layout_dl_data(const struct layout *l, uint64_t slot, const struct rb_set *rbs, uint32_t *re)
 {
-	size_t n = 0;
 	const struct slot_format *f = l->num.format;
+	uint16_t k[PHY_RB_MAX];
+	size_t n_rb = first_subcarriers(l, rbs, k), n = 0;
 	for (size_t symbol = f->n_control; symbol < l->num.n_symbols; symbol++) {
 		if (symbol == f->sync && layout_is_sync_slot(slot))
 			continue;
 		bool pilots = symbol == f->pilot[0] || symbol == f->pilot[1];
-		n += add_symbol(l, symbol, rbs, pilots ? (unsigned)l->num.pilot_step : 0, re ? re + n : NULL);
+		n += add_symbol(l, symbol, k, n_rb, pilots ? l->num.pilot_step : 0, re ? re + n : NULL);
 	}
 	return n;
 }
 
 size_t layout_ul_data(const struct layout *l, const struct rb_set *rbs, uint32_t *re)
 {
-	size_t n = 0;
 	const struct slot_format *f = l->num.format;
+	uint16_t k[PHY_RB_MAX];
+	size_t n_rb = first_subcarriers(l, rbs, k), n = 0;
 	for (size_t symbol = 0; symbol < f->n_ul_data; symbol++) {
 		bool pilots = symbol == f->dmrs[0] || symbol == f->dmrs[1];
-		n += add_symbol(l, symbol, rbs, pilots ? LAYOUT_DMRS_STEP : 0, re ? re + n : NULL);
+		n += add_symbol(l, symbol, k, n_rb, pilots ? LAYOUT_DMRS_STEP : 0, re ? re + n : NULL);
 	}
 	return n;
 }
