@@ -111,12 +111,19 @@ void code_block_add(const struct code_block *b, int8_t *soft, size_t place, cons
 	}
 }
 
-static size_t count_received(const int8_t *soft, size_t n)
+/* How many of n are not zero, counted until there are enough. */
+static size_t count_received(const int8_t *soft, size_t n, size_t enough)
 {
+	enum { RUN = 255 };
 	size_t count = 0;
 
-	for (size_t i = 0; i < n; i++)
-		count += soft[i] != 0;
+	for (size_t done = 0; done < n && count < enough; done += RUN) {
+		size_t end = smaller(done + RUN, n);
+		uint8_t some = 0;
+		for (size_t i = done; i < end; i++)
+			some = (uint8_t)(some + (soft[i] != 0));
+		count += some;
+	}
 	return count;
 }
 
@@ -124,9 +131,9 @@ static size_t count_received(const int8_t *soft, size_t n)
  * whose CRC is right, would come out. */
 static bool enough_received(const struct code_block *b, const int8_t *soft)
 {
-	size_t parity = b->n_bits + b->n_filler;
+	size_t parity = b->n_bits + b->n_filler, count = count_received(soft, b->n_bits, b->n_bits);
 
-	return count_received(soft, b->n_bits) + count_received(soft + parity, b->n_word - parity) >= b->n_bits;
+	return count + count_received(soft + parity, b->n_word - parity, b->n_bits - count) >= b->n_bits;
 }
 
 int code_block_decode(const struct code_block *b, struct ldpc_decoder *d, const int8_t *soft, uint8_t *bits,

@@ -69,7 +69,7 @@ int ldpc_code_init(struct ldpc_code *code, const struct ldpc_graph *graph, size_
  * first n_rows rows (at least 4); the rest is left alone. */
 void ldpc_encode(const struct ldpc_code *code, uint8_t *codeword, size_t n_rows);
 
-struct ldpc_decoder; /* work space, about 200 kB, for every code; one thread at a time */
+struct ldpc_decoder; /* work space, about 320 kB, for every code; one thread at a time */
 
 /* NULL with errno ENOMEM. */
 struct ldpc_decoder *ldpc_decoder_create(void);
