@@ -13,9 +13,11 @@ enum {
 	TIMING_BITS = 7,
 	POWER_BITS = 3,
 	SLOT_BITS = 29, /* of 32, divided by SYNC_PERIOD_SLOTS */
-	LONG_BITS = SLOT_BITS + 8 + 8 + 2 + 4 + 4 + 4 + 4,
+	TARGET_BITS = 7,
+	BOOST_BITS = 2,
+	LONG_BITS = SLOT_BITS + 8 + TARGET_BITS + BOOST_BITS + 1 + 4 + 4 + 4 + 4,
 	CELLS = 1024,
-	GROUPS_OF_SOUNDING_MAX = 4,
+	GROUPS_OF_SOUNDING_MAX = 2,
 	VERSION_MAX = 15,
 };
 
@@ -225,7 +227,8 @@ int multicast_unpack(const uint8_t *payload, size_t n_rb, struct multicast *m)
 
 static bool sysinfo_ok(const struct sysinfo *s)
 {
-	return s->slot % SYNC_PERIOD_SLOTS == 0 && s->n_groups >= 1 && s->n_groups <= GROUPS_OF_SOUNDING_MAX &&
+	return s->slot % SYNC_PERIOD_SLOTS == 0 && s->ul_target_dbm <= 0 && s->ul_target_dbm >= DCI_TARGET_MIN_DBM &&
+	       s->comb_boost <= DCI_BOOST_MAX && s->n_groups >= 1 && s->n_groups <= GROUPS_OF_SOUNDING_MAX &&
 	       s->ack_delay >= 1 && s->ack_delay <= DCI_DELAY_MAX && s->grant_delay >= 1 &&
 	       s->grant_delay <= DCI_DELAY_MAX && s->round_trip >= 1 && s->round_trip <= DCI_ROUND_TRIP_MAX &&
 	       s->cell_id < CELLS && s->version <= VERSION_MAX;
@@ -239,8 +242,9 @@ int sysinfo_pack(const struct sysinfo *s, uint8_t *payload)
 	struct bit_writer w = { .bytes = payload };
 	bits_put(&w, s->slot / SYNC_PERIOD_SLOTS, SLOT_BITS);
 	bits_put(&w, (uint8_t)s->dl_re_dbm, 8);
-	bits_put(&w, (uint8_t)s->ul_target_dbm, 8);
-	bits_put(&w, s->n_groups - 1u, 2);
+	bits_put(&w, (uint32_t)-s->ul_target_dbm, TARGET_BITS);
+	bits_put(&w, s->comb_boost, BOOST_BITS);
+	bits_put(&w, s->n_groups - 1u, 1);
 	bits_put(&w, s->ack_delay, 4);
 	bits_put(&w, s->grant_delay, 4);
 	bits_put(&w, s->round_trip - 1u, 4);
@@ -255,8 +259,9 @@ int sysinfo_unpack(const uint8_t *payload, uint16_t cell_id, struct sysinfo *s)
 	uint32_t period = bits_get(&r, SLOT_BITS);
 	got.slot = period * SYNC_PERIOD_SLOTS;
 	got.dl_re_dbm = (int8_t)bits_get(&r, 8);
-	got.ul_target_dbm = (int8_t)bits_get(&r, 8);
-	got.n_groups = (uint8_t)(bits_get(&r, 2) + 1);
+	got.ul_target_dbm = (int8_t) - (int)bits_get(&r, TARGET_BITS);
+	got.comb_boost = (uint8_t)bits_get(&r, BOOST_BITS);
+	got.n_groups = (uint8_t)(bits_get(&r, 1) + 1);
 	got.ack_delay = (uint8_t)bits_get(&r, 4);
 	got.grant_delay = (uint8_t)bits_get(&r, 4);
 	got.round_trip = (uint8_t)(bits_get(&r, 4) + 1);

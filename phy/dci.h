@@ -31,7 +31,9 @@ enum {
 	DCI_POWER_STEP_MIN_DB = -4,
 	DCI_POWER_STEP_MAX_DB = 3,
 	DCI_ROUND_TRIP_MAX = 16, /* slots */
-	DCI_VERSION = 2          /* of the air interface */
+	DCI_TARGET_MIN_DBM = -127,
+	DCI_BOOST_MAX = 3, /* 2^3 */
+	DCI_VERSION = 3    /* of the air interface */
 };
 
 enum dci_size { DCI_SHORT, DCI_LONG, DCI_SIZES };
@@ -71,8 +73,9 @@ struct multicast {
 struct sysinfo {
 	uint32_t slot;        /* number of the slot it stands in: a sync slot, slot % 10 == 0 */
 	int8_t dl_re_dbm;     /* power of a sent downlink RE */
-	int8_t ul_target_dbm; /* power a data RE shall have when it arrives at the base station */
-	uint8_t n_groups;     /* 1 .. 4: sounding groups */
+	int8_t ul_target_dbm; /* power a data RE shall have when it arrives at the base station: -127 .. 0 */
+	uint8_t comb_boost;   /* 0 .. 3: control and sounding at 2^comb_boost times that */
+	uint8_t n_groups;     /* 1, 2: sounding groups */
 	uint8_t ack_delay;    /* 1 .. 15 slots: a block in slot n is acknowledged in uplink slot n + ack_delay */
 	uint8_t grant_delay;  /* 1 .. 15 slots: an uplink grant in slot n is for uplink slot n + grant_delay */
 	uint8_t round_trip; /* 1 .. 16 slots: from a block to its repetition at the earliest; a device has as many HARQ

@@ -11,6 +11,7 @@
 #include "phy/ul.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* Amplitude of a RE of that power, and power of a RE of that mean square (|h|^2 of a unit RE, say). */
 float power_re_amplitude(float re_dbm, float full_scale_dbm, size_t n_fft);
@@ -23,15 +24,21 @@ float power_rsrp_dbm(const struct csi *csi, float full_scale_dbm, size_t n_fft);
 struct ul_power {
 	float target_re_dbm; /* a data RE's power wanted at the base station (system information) */
 	float path_loss_db;  /* broadcast downlink RE power minus RSRP */
+	uint8_t comb_boost;  /* 0 .. 3: control and sounding go out at 2^comb_boost times a data RE's power */
 	float max_dbm;       /* of all RE together */
 	size_t n_rb;         /* of the band */
 };
 
 /* Data RE power with n_rb_granted RBs (1 .. n_rb): what the target asks for, capped by max_dbm. */
 float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted);
-/* Control and sounding RE power: 8 x the data RE power of the full band; at the limit max_dbm over the REs of the
- * largest comb (with an odd number of RBs 0.1 dB less than 8 x: combs differ by one RE). */
+/* Control and sounding RE power: what target and boost ask for, at the most max_dbm over the REs of the largest comb. */
 float ul_power_comb_re_dbm(const struct ul_power *p);
+/* The boost that suits a cell whose data RE arrive with this SNR: as much as it takes for control to stay far below the
+ * SNR that its data need. */
+uint8_t ul_comb_boost_for(float target_snr_db);
+/* By how much the full-band SNR that a comb of that boost tells exceeds what the device has for data on the full band: a
+ * device short of power still has it for its comb, which is an eighth of the band. dB, 0 or more. */
+float ul_comb_excess_db(float headroom_db, uint8_t comb_boost);
 /* What max_dbm leaves over the full band at target power; negative: that many dB are missing. */
 float ul_power_headroom_db(const struct ul_power *p);
 /* All three amplitudes; access as data over ACCESS_RB RBs. */

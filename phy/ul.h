@@ -8,6 +8,7 @@
  *
  * Base station:
  *     ul_rx_slot(rx, samples, &when);
+ *     for every granted device:  ul_rx_expect(rx, d, &grant.rbs);       // its pilots help its CSI
  *     for every attached device: ul_rx_control(rx, d, &uci, &csi);     // -ENODATA: silent
  *     for every granted device:  ul_rx_data(rx, d, &grant, soft, tb, &n, &info);
  *     in access slots:           ul_rx_access(rx, found, &n_found);
@@ -73,6 +74,10 @@ struct ul_access {
 struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id);
 void ul_rx_destroy(struct ul_rx *rx); /* NULL is fine */
 
+/* Power of the device's control and sounding RE over that of its data RE with the full band: 2^comb_boost, at first 2^3
+ * (phy/power.h, struct sysinfo). CSI is told for data RE. */
+void ul_rx_set_comb_boost(struct ul_rx *rx, uint8_t device, uint8_t comb_boost);
+
 /* For link simulations: from the next slot on, read control and data of that device (< PHY_DEVICES_MAX) with this
  * channel, of the samples as given, and this noise variance (> 0) of a received RE instead of the estimates. The CSI
  * stays an estimate. h: n_symbols * n_sc, received over sent unit RE, so with the amplitude of data in data symbols and
@@ -81,6 +86,10 @@ void ul_rx_set_truth(struct ul_rx *rx, uint8_t device, const float complex *h, f
 
 /* samples: slot_len. 0, or -EINVAL: a sample is not finite; then the slot counts as empty. */
 int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when);
+
+/* Before ul_rx_control: the device was granted these RBs in the slot last given to ul_rx_slot. The pilots of data on the
+ * whole band, if there are any, then go into its CSI like a second sounding. */
+void ul_rx_expect(struct ul_rx *rx, uint8_t device, const struct rb_set *rbs);
 
 /* Control of one device in the slot last given to ul_rx_slot, with the CSI of its sounding (csi may be NULL). Before
  * ul_rx_data of that slot: its sounding helps there. Not in slots in which the device sends none (layout_has_control):

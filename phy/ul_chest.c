@@ -15,17 +15,20 @@
 enum {
 	CELLS = 1024,
 	DMRS_MAX = PHY_SC_MAX / LAYOUT_DMRS_STEP,
-	FORECAST_SLOTS = 4, /* a sounding older than that foretells nothing */
-	COMBS_A_SLOT = 2,   /* whose noise is measured, once the floor is known */
+	FORECAST_SLOTS = 4,          /* a sounding older than that foretells nothing */
+	COMBS_A_SLOT = 2,            /* whose noise is measured, once the floor is known */
+	DMRS_SET = LAYOUT_COMB_STEP, /* of the bank, after the combs */
 };
 
 static const float least_noise = 1e-7f;  /* of the signal's power: keeps noiseless signals calculable */
 static const float noise_dof_max = 300;  /* memory of the noise estimates, degrees of freedom */
 static const float noise_prior_dof = 20; /* what the band's noise floor counts against a device's own first slots */
 static const float data_noise_dof = 24;  /* what a device's noise from sounding counts against the DMRS of one slot */
-static const float share_of_data = 1.0f / LAYOUT_COMB_STEP; /* a data RE's power over a sounding RE's, full band */
-static const float lack_pilots = 200;                       /* memory of what forecasts lack, pilots */
-static const float amplitude_slots = 20;                    /* memory of data amplitudes */
+static const float lack_pilots = 200;    /* memory of what forecasts lack, pilots */
+static const float amplitude_slots = 20; /* memory of data amplitudes */
+static const float ratio_slots = 64;     /* memory of the powers of data and comb, full band */
+static const float ratio_prior = 16;     /* slots that the nominal ratio counts at first */
+static const float ratio_most = 1.2f;    /* times the nominal one, or the eighth of the limit */
 
 /* A running mean that weighs each value by its degrees of freedom and forgets after noise_dof_max of them. */
 struct smooth {
@@ -56,16 +59,35 @@ struct relation {
 	struct smooth lack[2];
 };
 
+/* Powers of comb and full-band data, noise taken off: sums that forget. */
+struct ratio {
+	float comb, data;
+};
+
+/* The channel about a slot as straight lines over time, in the amplitude of the comb. */
+struct lines {
+	bool any;
+	uint64_t slot, taken; /* taken: count of ul_chest_slot then */
+	float *h_re, *h_im, *slope_re, *slope_im;
+	struct channel_motion motion;
+	float rb_error[PHY_RB_MAX];
+};
+
 /* What the base station remembers of a device between slots. */
 struct link {
 	struct smooth noise;
 	struct channel_filter *filter;
-	bool seen;
-	uint64_t slot; /* of the last sounding, as the rest */
-	float *h_re, *h_im, *slope_re, *slope_im;
-	struct channel_motion motion;
-	float rb_error[PHY_RB_MAX];
+	float boost;
+	struct lines lines; /* with its last pilots: sounding, or data on the whole band */
 	struct relation relation;
+	struct ratio ratio;
+};
+
+/* Data on the whole band: at most one device's in a slot. */
+struct full_band {
+	struct lines lines; /* before the slot's sounding */
+	uint8_t device;
+	float power; /* of a DMRS RE, noise and all */
 };
 
 struct ul_chest {
@@ -77,6 +99,8 @@ struct ul_chest {
 	float complex sounding[PHY_SC_MAX];
 	struct comb comb[LAYOUT_COMB_STEP];
 	struct link link[PHY_DEVICES_MAX];
+	struct full_band full;
+	uint64_t n_taken; /* calls of ul_chest_slot */
 	struct slot_time when;
 	float floor;
 	size_t next_comb;
@@ -94,16 +118,17 @@ static int make_arrays(struct ul_chest *u)
 {
 	size_t n = matrix_padded(u->num.n_sc + 1);
 	u->channel = calloc(u->num.n_symbols * u->num.n_sc, sizeof *u->channel);
-	u->arrays = aligned_alloc(64, (4 * PHY_DEVICES_MAX + 8) * n * sizeof *u->arrays);
+	u->arrays = aligned_alloc(64, (4 * PHY_DEVICES_MAX + 12) * n * sizeof *u->arrays);
 	if (!u->channel || !u->arrays)
 		return -ENOMEM;
-	memset(u->arrays, 0, (4 * PHY_DEVICES_MAX + 8) * n * sizeof *u->arrays);
+	memset(u->arrays, 0, (4 * PHY_DEVICES_MAX + 12) * n * sizeof *u->arrays);
 	float *next = u->arrays;
-	for (size_t d = 0; d < PHY_DEVICES_MAX; d++, next += 4 * n) {
-		u->link[d].h_re = next;
-		u->link[d].h_im = next + n;
-		u->link[d].slope_re = next + 2 * n;
-		u->link[d].slope_im = next + 3 * n;
+	for (size_t d = 0; d <= PHY_DEVICES_MAX; d++, next += 4 * n) {
+		struct lines *l = d < PHY_DEVICES_MAX ? &u->link[d].lines : &u->full.lines;
+		l->h_re = next;
+		l->h_im = next + n;
+		l->slope_re = next + 2 * n;
+		l->slope_im = next + 3 * n;
 	}
 	u->ramp_re = next;
 	u->ramp_im = next + n;
@@ -114,16 +139,22 @@ static int make_arrays(struct ul_chest *u)
 
 static int make_filters(struct ul_chest *u)
 {
-	struct delay_pilots sets[LAYOUT_COMB_STEP];
+	struct delay_pilots sets[LAYOUT_COMB_STEP + 1];
+	uint16_t dmrs[DMRS_MAX];
+	size_t n_dmrs = u->num.n_sc / LAYOUT_DMRS_STEP;
+	for (size_t i = 0; i < n_dmrs; i++)
+		dmrs[i] = (uint16_t)(i * LAYOUT_DMRS_STEP);
+	sets[DMRS_SET] = (struct delay_pilots){ .k = dmrs, .n = n_dmrs };
 	for (uint8_t c = 0; c < LAYOUT_COMB_STEP; c++) {
 		u->comb[c].n = layout_comb(u->layout, c, u->comb[c].k);
 		sets[c] = (struct delay_pilots){ .k = u->comb[c].k, .n = u->comb[c].n };
 	}
-	u->bank = delay_bank_create(&u->num, sets, LAYOUT_COMB_STEP);
+	u->bank = delay_bank_create(&u->num, sets, LAYOUT_COMB_STEP + 1);
 	u->local = local_wiener_create(&u->num);
 	if (!u->bank || !u->local)
 		return -ENOMEM;
 	for (size_t d = 0; d < PHY_DEVICES_MAX; d++) {
+		u->link[d].boost = LAYOUT_COMB_STEP;
 		u->link[d].filter = channel_filter_create(u->bank, u->num.slot_len);
 		if (!u->link[d].filter)
 			return -ENOMEM;
@@ -164,6 +195,12 @@ void ul_chest_destroy(struct ul_chest *u)
 	free(u->channel);
 	free(u->arrays);
 	free(u);
+}
+
+void ul_chest_set_boost(struct ul_chest *u, uint8_t device, float boost)
+{
+	u->link[device].boost = boost;
+	u->link[device].ratio = (struct ratio){ 0 };
 }
 
 /* Middle of symbol l's FFT window, samples after the start of the slot. */
@@ -234,6 +271,7 @@ void ul_chest_slot(struct ul_chest *u, const float complex *grid, const struct s
 {
 	u->grid = grid;
 	u->when = *when;
+	u->n_taken++;
 	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
 		read_comb(u, &u->comb[c]);
 	bool known = u->comb[0].floor.dof > noise_dof_max / 4;
@@ -254,7 +292,7 @@ float ul_chest_comb_energy(const struct ul_chest *u, uint8_t device)
 	return u->comb[device % LAYOUT_COMB_STEP].energy;
 }
 
-/* ---- sounding ---- */
+/* ---- what both kinds of pilots have in common ---- */
 
 /* exp(j rad) of any angle: reduced in double, then a float is enough. */
 static float complex turn_of(double rad)
@@ -265,11 +303,91 @@ static float complex turn_of(double rad)
 }
 
 /* Phase of the link's frame at t samples after the start of this slot, of the samples as given. */
-static double turn_at(const struct ul_chest *u, const struct link *link, double t)
+static double turn_at(const struct ul_chest *u, const struct lines *lines, double t)
 {
-	const struct channel_motion *m = &link->motion;
+	const struct channel_motion *m = &lines->motion;
 	return m->turn_rad + m->turn_rad_per_sample * ((double)u->when.t_samples + t - m->t0) - nco_rad(u, t);
 }
+
+/* The device's noise, as far as is known; at first the band's. */
+static float noise_of(const struct ul_chest *u, struct link *link, float least)
+{
+	if (!link->noise.dof)
+		link->noise = (struct smooth){ .value = fmaxf(u->floor, least), .dof = noise_prior_dof };
+	return fmaxf(link->noise.value, least);
+}
+
+/* One symbol of pilots, y: received over sent, to the amplitude of the comb by `scale`. Returns the noise seen, of a
+ * received RE; least: what that is at least. */
+static float observe(struct ul_chest *u, struct link *link, size_t set, size_t symbol, const float complex *y,
+                     float scale, float least, bool first)
+{
+	double t = middle_of(&u->num, symbol);
+	struct channel_observation o = {
+		.set = set,
+		.y = y,
+		.t_samples = (double)u->when.t_samples + t,
+		.t_slot = (double)u->when.t_samples,
+		.nco_rad = nco_rad(u, t),
+		.nco_rate = 2 * M_PI * u->when.nco_hz / u->num.rate_hz,
+		.noise_var = noise_of(u, link, least) * scale * scale,
+		.may_step = first,
+	};
+	struct channel_seen seen;
+	channel_filter_observe(link->filter, &o, &seen);
+	float dof = fmaxf(seen.dof, 0.1f), noise_var = fmaxf(seen.residual / (dof * scale * scale), least);
+	smooth_add(&link->noise, noise_var, dof);
+	return noise_var;
+}
+
+static void draw_lines(const struct ul_chest *u, struct link *link)
+{
+	struct lines *l = &link->lines;
+	channel_filter_lines(link->filter, l->h_re, l->h_im, l->slope_re, l->slope_im, &l->motion);
+	channel_filter_error(link->filter, l->rb_error);
+	l->any = true;
+	l->slot = u->when.slot;
+	l->taken = u->n_taken;
+}
+
+/* One run of neighbouring subcarriers of one symbol: out = f (h + dt slope). */
+static void fill_run(const struct lines *lines, size_t at, size_t n, float dt, float complex f, float *restrict out)
+{
+	const float *h_re = lines->h_re + at, *h_im = lines->h_im + at;
+	const float *slope_re = lines->slope_re + at, *slope_im = lines->slope_im + at;
+	float fr = crealf(f), fi = cimagf(f);
+	for (size_t i = 0; i < n; i++) {
+		float a = h_re[i] + dt * slope_re[i], c = h_im[i] + dt * slope_im[i];
+		out[2 * i] = fr * a - fi * c;
+		out[2 * i + 1] = fr * c + fi * a;
+	}
+}
+
+/* out += turn add */
+static void add_run(size_t n, float complex turn, const float *restrict add_re, const float *restrict add_im,
+                    float *restrict out)
+{
+	float tr = crealf(turn), ti = cimagf(turn);
+	for (size_t i = 0; i < n; i++) {
+		out[2 * i] += tr * add_re[i] - ti * add_im[i];
+		out[2 * i + 1] += tr * add_im[i] + ti * add_re[i];
+	}
+}
+
+static void copy_lines(struct lines *to, const struct lines *from, size_t n)
+{
+	memcpy(to->h_re, from->h_re, n * sizeof *to->h_re);
+	memcpy(to->h_im, from->h_im, n * sizeof *to->h_im);
+	memcpy(to->slope_re, from->slope_re, n * sizeof *to->slope_re);
+	memcpy(to->slope_im, from->slope_im, n * sizeof *to->slope_im);
+	memcpy(to->rb_error, from->rb_error, sizeof to->rb_error);
+	to->motion = from->motion;
+	to->any = from->any;
+	to->slot = from->slot;
+	to->taken = from->taken;
+}
+
+/* ---- sounding ---- */
 
 /* Sum of conj(h[i]) h[i + 1] over the grid, DC in it. */
 static float complex slope_of(const float *h_re, const float *h_im, size_t n)
@@ -283,27 +401,20 @@ static float complex slope_of(const float *h_re, const float *h_im, size_t n)
 	return CMPLXF(re, im);
 }
 
-static void fill_csi(const struct ul_chest *u, const struct comb *c, const struct link *link, float slot_noise_var,
-                     struct csi *csi)
+/* t: samples after the slot's start, for which the response is told. */
+static void fill_csi(const struct ul_chest *u, const struct comb *c, const struct link *link, double t,
+                     float slot_noise_var, struct csi *csi)
 {
 	const struct numerology *num = &u->num;
-	double middle = middle_of(num, num->format->sounding);
-	float complex turn = turn_of(turn_at(u, link, middle) + nco_rad(u, middle));
-	float complex scale = turn * sqrtf(share_of_data);
-	float total = 0;
+	const struct lines *lines = &link->lines;
+	float complex f = turn_of(turn_at(u, lines, t) + nco_rad(u, t)) / sqrtf(link->boost);
+	float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0, total = 0;
+	size_t half = num->n_sc / 2;
 	csi->valid = true;
-	csi->t_ref_samples = u->when.t_samples + (uint64_t)middle;
+	csi->t_ref_samples = u->when.t_samples + (uint64_t)t;
 	csi->noise_var = link->noise.value;
-	float scale_re = crealf(scale), scale_im = cimagf(scale);
-	for (size_t side = 0; side < 2; side++) {
-		const float *re = link->h_re + side * (num->n_sc / 2 + 1),
-		            *im = link->h_im + side * (num->n_sc / 2 + 1);
-		float *restrict out = (float *)(csi->h + side * (num->n_sc / 2));
-		for (size_t k = 0; k < num->n_sc / 2; k++) {
-			out[2 * k] = re[k] * scale_re - im[k] * scale_im;
-			out[2 * k + 1] = re[k] * scale_im + im[k] * scale_re;
-		}
-	}
+	fill_run(lines, 0, half, dt, f, (float *)csi->h);
+	fill_run(lines, half + 1, half, dt, f, (float *)(csi->h + half));
 	for (size_t rb = 0; rb < num->n_rb; rb++) {
 		float power = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
 		csi->snr_db[rb] = snr_db_of(power, csi->noise_var);
@@ -311,28 +422,60 @@ static void fill_csi(const struct ul_chest *u, const struct comb *c, const struc
 	}
 	csi->snr_mean_db = snr_db_of(total, csi->noise_var);
 	csi->cfo_hz = (float)channel_filter_cfo_hz(link->filter);
-	csi->timing_samples = track_timing_from_pilots(num, slope_of(link->h_re, link->h_im, num->n_sc + 1), 1);
+	csi->timing_samples = track_timing_from_pilots(num, slope_of(lines->h_re, lines->h_im, num->n_sc + 1), 1);
 	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
-	csi->evm_db = ratio_db(fmaxf(slot_noise_var * share_of_data / fmaxf(total, 1e-30f), least_noise));
+	csi->evm_db = ratio_db(fmaxf(slot_noise_var / link->boost / fmaxf(total, 1e-30f), least_noise));
 }
 
 /* The control REs share their subcarriers with the sounding, and its channel. */
 static void fill_control(struct ul_chest *u, const struct comb *c, const struct link *link)
 {
+	const struct lines *lines = &link->lines;
 	const struct numerology *num = &u->num;
 	for (size_t s = 0; s < 2; s++) {
 		size_t l = num->format->uci[s];
 		double t = middle_of(num, l);
-		float complex turn = turn_of(turn_at(u, link, t));
-		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		float complex turn = turn_of(turn_at(u, lines, t));
+		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 		for (size_t i = 0; i < c->n; i++) {
 			size_t at = delay_index(num, c->k[i]);
-			u->channel[l * num->n_sc + c->k[i]] = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
-			                                                    link->h_im[at] + dt * link->slope_im[at]);
+			u->channel[l * num->n_sc + c->k[i]] = turn * CMPLXF(lines->h_re[at] + dt * lines->slope_re[at],
+			                                                    lines->h_im[at] + dt * lines->slope_im[at]);
 		}
 	}
 	for (size_t rb = 0; rb < num->n_rb; rb++)
-		u->rb_noise[rb] = link->noise.value + link->rb_error[rb];
+		u->rb_noise[rb] = link->noise.value + lines->rb_error[rb];
+}
+
+static bool is_of_now(const struct ul_chest *u, const struct lines *lines)
+{
+	return lines->any && lines->taken == u->n_taken;
+}
+
+/* Has the slot's full-band data of that device been taken? */
+static bool has_full(const struct ul_chest *u, uint8_t device)
+{
+	return is_of_now(u, &u->full.lines) && u->full.device == device;
+}
+
+/* A full-band data RE's amplitude over a comb RE's: nominal, but for devices at their limit, which have more for the
+ * comb. */
+static float data_amplitude(const struct link *link)
+{
+	const struct ratio *r = &link->ratio;
+	float nominal = 1 / link->boost, most = ratio_most * nominal, least = 1 / (ratio_most * LAYOUT_COMB_STEP);
+	return sqrtf(r->comb > 0 ? fminf(fmaxf(r->data / r->comb, least), most) : nominal);
+}
+
+static void learn_ratio(struct link *link, float comb, float data)
+{
+	struct ratio *r = &link->ratio;
+	float noise = link->noise.value, keep = 1 - 1 / ratio_slots;
+	if (!(r->comb > 0))
+		*r = (struct ratio){ ratio_prior * fmaxf(comb - noise, 0),
+			             ratio_prior * fmaxf(comb - noise, 0) / link->boost };
+	r->comb = fmaxf(keep * r->comb + comb - noise, 0);
+	r->data = fmaxf(keep * r->data + data - noise, 0);
 }
 
 void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
@@ -341,33 +484,63 @@ void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
 	const struct comb *c = &u->comb[index];
 	struct link *link = &u->link[device];
 	float least = least_noise * c->energy + 1e-30f;
-	if (!link->noise.dof)
-		link->noise = (struct smooth){ .value = fmaxf(u->floor, least), .dof = noise_prior_dof };
-	double t = middle_of(&u->num, u->num.format->sounding);
-	struct channel_observation o = {
-		.set = index,
-		.y = c->p,
-		.t_samples = (double)u->when.t_samples + t,
-		.t_slot = (double)u->when.t_samples,
-		.nco_rad = nco_rad(u, t),
-		.nco_rate = 2 * M_PI * u->when.nco_hz / u->num.rate_hz,
-		.noise_var = fmaxf(link->noise.value, least),
-		.may_step = true,
-	};
-	struct channel_seen seen;
-	channel_filter_observe(link->filter, &o, &seen);
-	float dof = fmaxf(seen.dof, 0.1f), slot_noise_var = fmaxf(seen.residual / dof, least);
-	smooth_add(&link->noise, slot_noise_var, dof);
-	channel_filter_lines(link->filter, link->h_re, link->h_im, link->slope_re, link->slope_im, &link->motion);
-	channel_filter_error(link->filter, link->rb_error);
-	link->seen = true;
-	link->slot = u->when.slot;
+	bool first = !has_full(u, device);
+	float slot_noise_var = observe(u, link, index, u->num.format->sounding, c->p, 1, least, first);
+	if (!first)
+		learn_ratio(link, c->energy, u->full.power);
+	draw_lines(u, link);
+	/* In the middle of pilots a straight line is surer than at its end. */
+	double end = middle_of(&u->num, u->num.format->sounding), start = middle_of(&u->num, u->num.format->dmrs[0]);
 	if (csi)
-		fill_csi(u, c, link, slot_noise_var, csi);
+		fill_csi(u, c, link, first ? end : 0.5 * (start + end), slot_noise_var, csi);
 	fill_control(u, c, link);
 }
 
-/* ---- data ---- */
+/* ---- data on the whole band ---- */
+
+void ul_chest_dmrs(struct ul_chest *u, uint8_t device, float energy)
+{
+	struct link *link = &u->link[device];
+	struct full_band *full = &u->full;
+	float scale = 1 / data_amplitude(link), least = least_noise * energy + 1e-30f;
+	size_t n = u->num.n_sc / LAYOUT_DMRS_STEP;
+	if (is_of_now(u, &link->lines)) /* its sounding lies behind */
+		return;
+	full->power = 0;
+	for (size_t s = 0; s < 2; s++) {
+		size_t l = u->num.format->dmrs[s];
+		const float complex *row = u->grid + l * u->num.n_sc;
+		for (size_t i = 0; i < n; i++)
+			u->at_dmrs[s][i] = scale * row[i * LAYOUT_DMRS_STEP] * conjf(u->dmrs[s][i]);
+		full->power += 0.5f * mean_power(u->at_dmrs[s], n) / (scale * scale);
+		observe(u, link, DMRS_SET, l, u->at_dmrs[s], scale, least, s == 0);
+	}
+	draw_lines(u, link);
+	copy_lines(&full->lines, &link->lines, u->num.n_sc + 1);
+	full->device = device;
+}
+
+/* The grid of the block's data. Returns the frequency offset, Hz. */
+static float fill_full(struct ul_chest *u, const struct link *link)
+{
+	const struct numerology *num = &u->num;
+	const struct lines *lines = &u->full.lines;
+	size_t half = num->n_sc / 2;
+	float a = data_amplitude(link);
+	for (size_t l = 0; l < num->format->n_ul_data; l++) {
+		double t = middle_of(num, l);
+		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
+		float complex f = a * turn_of(turn_at(u, lines, t));
+		float *row = (float *)(u->channel + l * num->n_sc);
+		fill_run(lines, 0, half, dt, f, row);
+		fill_run(lines, half + 1, half, dt, f, row + 2 * half);
+	}
+	for (size_t rb = 0; rb < num->n_rb; rb++)
+		u->rb_noise[rb] = link->noise.value + a * a * lines->rb_error[rb];
+	return (float)(channel_filter_cfo_hz(link->filter) - u->when.nco_hz);
+}
+
+/* ---- data on a part of it ---- */
 
 /* Neighbouring subcarriers of a block, none across DC: first, end, and the place of the first in the grid. */
 struct run {
@@ -423,24 +596,24 @@ static void find_runs(const struct numerology *num, struct block_pilots *b)
 
 static bool foretells(const struct ul_chest *u, const struct link *link)
 {
-	return link->seen && u->when.slot - link->slot < FORECAST_SLOTS;
+	return link->lines.any && u->when.slot - link->lines.slot < FORECAST_SLOTS;
 }
 
 /* Received over sent on the granted RBs, and the forecast there. */
-static void read_dmrs(struct ul_chest *u, const struct link *link, struct block_pilots *b)
+static void read_dmrs(struct ul_chest *u, const struct lines *lines, struct block_pilots *b)
 {
 	const struct numerology *num = &u->num;
 	for (size_t s = 0; s < 2; s++) {
 		size_t l = num->format->dmrs[s];
 		double t = middle_of(num, l);
-		float complex turn = b->foretold ? turn_of(turn_at(u, link, t)) : 0;
-		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		float complex turn = b->foretold ? turn_of(turn_at(u, lines, t)) : 0;
+		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 		for (size_t r = 0; r < b->n_runs; r++)
 			for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
 				size_t i = k / LAYOUT_DMRS_STEP, at = b->run[r].at + k - b->run[r].k;
 				float complex y = u->grid[l * num->n_sc + k] * conjf(u->dmrs[s][i]);
-				float complex h = turn * CMPLXF(link->h_re[at] + dt * link->slope_re[at],
-				                                link->h_im[at] + dt * link->slope_im[at]);
+				float complex h = turn * CMPLXF(lines->h_re[at] + dt * lines->slope_re[at],
+				                                lines->h_im[at] + dt * lines->slope_im[at]);
 				u->at_dmrs[s][i] = y;
 				u->fore[s][i] = h;
 				b->fore_energy[s] += power_of(h);
@@ -525,7 +698,7 @@ static void find_lack(const struct ul_chest *u, struct link *link, float mean_sq
 		b->lack = fmaxf(fmaxf(seen, energy - b->noise_var), 0.05f * energy);
 		return;
 	}
-	struct smooth *s = &link->relation.lack[u->when.slot != link->slot];
+	struct smooth *s = &link->relation.lack[u->when.slot != link->lines.slot];
 	s->dof = fminf(s->dof + (float)b->n, lack_pilots);
 	s->value += (seen - s->value) * fminf((float)b->n / s->dof, 1);
 	/* A slot much worse than usual is not to be missed for that. */
@@ -533,33 +706,20 @@ static void find_lack(const struct ul_chest *u, struct link *link, float mean_sq
 	b->lack = fmaxf(fmaxf(s->value, seen - 3 * spread), least);
 }
 
-/* One run of neighbouring subcarriers of one symbol: out = f (h + dt slope) + turn add. */
-static void fill_run(const struct link *link, size_t at, size_t n, float dt, float complex f, float complex turn,
-                     const float *restrict add_re, const float *restrict add_im, float *restrict out)
-{
-	const float *h_re = link->h_re + at, *h_im = link->h_im + at;
-	const float *slope_re = link->slope_re + at, *slope_im = link->slope_im + at;
-	float fr = crealf(f), fi = cimagf(f), tr = crealf(turn), ti = cimagf(turn);
-	for (size_t i = 0; i < n; i++) {
-		float a = h_re[i] + dt * slope_re[i], c = h_im[i] + dt * slope_im[i];
-		out[2 * i] = fr * a - fi * c + tr * add_re[i] - ti * add_im[i];
-		out[2 * i + 1] = fr * c + fi * a + tr * add_im[i] + ti * add_re[i];
-	}
-}
-
 /* The grid of the block's data: forecast times factor plus what the DMRS add. */
-static void fill_symbols(struct ul_chest *u, const struct link *link, const struct block_pilots *b)
+static void fill_symbols(struct ul_chest *u, const struct lines *lines, const struct block_pilots *b)
 {
 	const struct numerology *num = &u->num;
 	for (size_t l = 0; l < num->format->n_ul_data; l++) {
 		double t = middle_of(num, l), ahead = b->phase_rad * share_at(num, t);
 		float complex turn = turn_of(ahead);
-		float complex f = b->foretold ? b->factor * turn_of(ahead + turn_at(u, link, t)) : 0;
-		float dt = link->motion.moves ? (float)((double)u->when.t_samples + t - link->motion.t0) : 0;
+		float complex f = b->foretold ? b->factor * turn_of(ahead + turn_at(u, lines, t)) : 0;
+		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 		for (size_t r = 0; r < b->n_runs; r++) {
-			size_t k = b->run[r].k;
-			fill_run(link, b->run[r].at, b->run[r].end - k, dt, f, turn, u->work[2] + k, u->work[3] + k,
-			         (float *)(u->channel + l * num->n_sc + k));
+			size_t k = b->run[r].k, n = b->run[r].end - k;
+			float *out = (float *)(u->channel + l * num->n_sc + k);
+			fill_run(lines, b->run[r].at, n, dt, f, out);
+			add_run(n, turn, u->work[2] + k, u->work[3] + k, out);
 		}
 	}
 }
@@ -608,22 +768,26 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 float ul_chest_data(struct ul_chest *u, uint8_t device, const struct rb_set *rbs, float energy)
 {
 	struct link *link = &u->link[device];
+	if (rb_set_count(rbs) == u->num.n_rb)
+		ul_chest_dmrs(u, device, energy);
+	if (rb_set_count(rbs) == u->num.n_rb && has_full(u, device))
+		return fill_full(u, link);
 	float known = link->noise.dof ? link->noise.value : u->floor, mean_square;
 	float least = least_noise * energy + 1e-30f;
 	struct block_pilots b = { .rbs = rbs, .foretold = foretells(u, link), .noise_var = fmaxf(known, least) };
 	find_runs(&u->num, &b);
-	read_dmrs(u, link, &b);
+	read_dmrs(u, &link->lines, &b);
 	find_phase(u, link, energy, &b);
 	find_factor(link, &b);
 	float difference = take_off_forecast(u, &b, &mean_square), dof = (float)b.n - 0.5f;
 	b.noise_var = fmaxf((data_noise_dof * known + dof * difference) / (data_noise_dof + dof), least);
 	find_lack(u, link, mean_square, energy, &b);
 	estimate_rbs(u, link, &b);
-	fill_symbols(u, link, &b);
+	fill_symbols(u, &link->lines, &b);
 	for (size_t rb = 0; rb < u->num.n_rb; rb++)
 		u->rb_noise[rb] = b.noise_var + b.left * b.lack;
 	double apart = middle_of(&u->num, u->num.format->dmrs[1]) - middle_of(&u->num, u->num.format->dmrs[0]);
-	double turned = b.foretold ? link->motion.turn_rad_per_sample * apart : 0;
+	double turned = b.foretold ? link->lines.motion.turn_rad_per_sample * apart : 0;
 	return (float)((turned + b.phase_rad) * u->num.rate_hz / (2 * M_PI * apart)) -
 	       (b.foretold ? (float)u->when.nco_hz : 0);
 }

@@ -104,6 +104,11 @@ void ul_rx_set_truth(struct ul_rx *rx, uint8_t device, const float complex *h, f
 		t->noise_var[rb] = noise_var;
 }
 
+void ul_rx_set_comb_boost(struct ul_rx *rx, uint8_t device, uint8_t comb_boost)
+{
+	ul_chest_set_boost(rx->chest, device, (float)(1u << comb_boost));
+}
+
 static struct block_channel channel_of(const struct ul_rx *rx, uint8_t device)
 {
 	const struct truth *t = &rx->truth[device];
@@ -115,6 +120,25 @@ static float floor_of(const struct ul_rx *rx, uint8_t device)
 {
 	const struct truth *t = &rx->truth[device];
 	return t->h ? t->noise_var[0] : ul_chest_floor(rx->chest);
+}
+
+/* Mean energy of the block's REs; 0 if it is no more than noise. */
+static float data_energy(const struct ul_rx *rx, uint8_t device, size_t n_re)
+{
+	const uint32_t *re = block_re(rx->block);
+	float energy = 0;
+	for (size_t i = 0; i < n_re; i++)
+		energy += power_of(rx->grid[re[i]]) / (float)n_re;
+	return energy > (1.1f + 4 / sqrtf((float)n_re)) * floor_of(rx, device) ? energy : 0;
+}
+
+void ul_rx_expect(struct ul_rx *rx, uint8_t device, const struct rb_set *rbs)
+{
+	if (device >= PHY_DEVICES_MAX || rx->empty || rb_set_count(rbs) < rx->num.n_rb)
+		return;
+	float energy = data_energy(rx, device, layout_ul_data(rx->layout, rbs, block_re(rx->block)));
+	if (energy > 0)
+		ul_chest_dmrs(rx->chest, device, energy);
 }
 
 int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi *csi)
@@ -135,16 +159,6 @@ int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi 
 	rx->stats.controls_ok += rc == 0;
 	rx->stats.controls_bad += rc != 0;
 	return rc;
-}
-
-/* Mean energy of the block's REs; 0 if it is no more than noise. */
-static float data_energy(const struct ul_rx *rx, uint8_t device, size_t n_re)
-{
-	const uint32_t *re = block_re(rx->block);
-	float energy = 0;
-	for (size_t i = 0; i < n_re; i++)
-		energy += power_of(rx->grid[re[i]]) / (float)n_re;
-	return energy > (1.1f + 4 / sqrtf((float)n_re)) * floor_of(rx, device) ? energy : 0;
 }
 
 /* Is there a channel under the block? Energy that the pilots know nothing of is not this device's, and soft bits that

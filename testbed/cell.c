@@ -53,6 +53,8 @@ static bool allocate(struct cell *c)
 	c->block = malloc(c->tb_max);
 	c->message = malloc(MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX);
 	bool ok = c->dl && c->ul && c->block && c->message;
+	for (uint8_t d = 0; ok && d < p->n_devices; d++)
+		ul_rx_set_comb_boost(c->ul, d, p->comb_boost);
 	for (unsigned d = 0; ok && d < p->n_devices; d++)
 		ok = create_peer(c, &c->peer[d]);
 	return ok;

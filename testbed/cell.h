@@ -66,6 +66,7 @@ struct cell_params {
 	unsigned tx_ahead, answer_delay;
 	float dl_re_dbm;
 	float ul_target_re_dbm;
+	uint8_t comb_boost;                         /* 0 .. DCI_BOOST_MAX: of control and sounding over that, log2 */
 	float tx_full_scale_dbm, rx_full_scale_dbm; /* of its radio */
 	const char *allocator;
 	double bler_target;

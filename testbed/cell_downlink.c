@@ -287,6 +287,7 @@ static void send_sysinfo(struct cell *c, uint64_t slot)
 	struct sysinfo si = { .slot = (uint32_t)slot,
 		              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
 		              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
+		              .comb_boost = c->params.comb_boost,
 		              .n_groups = (uint8_t)cell_n_groups(c),
 		              .ack_delay = (uint8_t)c->params.answer_delay,
 		              .grant_delay = (uint8_t)c->params.answer_delay,

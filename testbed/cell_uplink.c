@@ -85,14 +85,15 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 	}
 }
 
+/* The full band's, whatever the device has for its comb alone. */
 static void observe_uplink_snr(struct cell *c, struct peer *p)
 {
-	float snr_db[PHY_RB_MAX];
+	float snr_db[PHY_RB_MAX], excess_db = ul_comb_excess_db(p->power.headroom_db, c->params.comb_boost);
 	for (size_t g = 0; g < c->n_rb; g++) {
 		float sum = 0;
 		for (size_t i = 0; i < c->group; i++)
 			sum += powf(10, 0.1f * p->csi.snr_db[g * c->group + i]);
-		snr_db[g] = 10 * log10f(sum / (float)c->group);
+		snr_db[g] = 10 * log10f(sum / (float)c->group) - excess_db;
 	}
 	link_observe_band(&p->link[CELL_UL], c->slot, snr_db);
 }
@@ -198,6 +199,9 @@ int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples)
 		p->have_csi = false;
 		if (p->state == CELL_ABSENT)
 			continue;
+		const struct ul_expected *e = &p->expected[slot % SLOTS_REMEMBERED];
+		if (e->any && e->slot == slot)
+			ul_rx_expect(c->ul, (uint8_t)d, &e->grant.rbs);
 		if (layout_has_control((uint8_t)d, slot, cell_n_groups(c)))
 			read_control(c, d);
 		read_block(c, d);

@@ -173,6 +173,7 @@ static bool fill_scene(struct scene *s)
 	bool ok = noise != NULL;
 	s->link->point = &point;
 	s->noise_var = s->link->amplitude * s->link->amplitude * pow(10, -0.1 * s->snr_db);
+	phy_link_set_gains(s->link, s->snr_db);
 	for (size_t i = 0; ok && i < SLOTS; i++) {
 		struct snap *n = &s->snap[i];
 		n->slot = FIRST_SLOT + i;
@@ -212,6 +213,8 @@ static bool make_ends(struct scene *s)
 	s->ul_tx = ul_tx_create(s->link->layout, PHY_LINK_CELL, 0);
 	nco_init(&s->nco, s->config.num.rate_hz);
 	nco_set_hz(&s->nco, 1234.5);
+	for (uint8_t d = 0; s->ul_rx && d < s->config.n_devices; d++)
+		ul_rx_set_comb_boost(s->ul_rx, d, s->link->station[d].comb_boost);
 	return s->work && s->tb && s->dl_tx && s->dl_rx && s->ul_rx && s->ul_tx;
 }
 
@@ -284,9 +287,12 @@ static void ul_receive(struct scene *s, const struct snap *n, double ns[3])
 	double slot_done = bench_now_ns();
 	struct csi csi;
 	struct uci uci;
-	for (size_t d = 0; d < s->config.n_devices; d++)
+	for (size_t d = 0; d < s->config.n_devices; d++) {
+		if (n->n_bytes[d])
+			ul_rx_expect(s->ul_rx, (uint8_t)d, &n->grant[d].rbs);
 		if (layout_has_control((uint8_t)d, when.slot, groups))
 			ul_rx_control(s->ul_rx, (uint8_t)d, &uci, &csi);
+	}
 	double control_done = bench_now_ns();
 	for (size_t d = 0; d < s->config.n_devices; d++) {
 		struct rx_info info = { 0 };
@@ -447,8 +453,10 @@ static void stage_estimate(void *arg, size_t i)
 	struct csi csi;
 	csi_empty(&csi, &t->s->config.num, &when);
 	ul_chest_slot(t->chest, t->grid[i], &when);
-	ul_chest_sounding(t->chest, 0, &csi);
 	float energy = (float)(t->s->link->amplitude * t->s->link->amplitude + t->s->noise_var);
+	if (rb_set_count(&n->grant[0].rbs) == t->s->config.num.n_rb)
+		ul_chest_dmrs(t->chest, 0, energy);
+	ul_chest_sounding(t->chest, 0, &csi);
 	ul_chest_data(t->chest, 0, &n->grant[0].rbs, energy);
 }
 
@@ -523,6 +531,8 @@ static bool open_stages(struct stages *t, struct scene *s)
 	*t = (struct stages){ .s = s };
 	t->ofdm = ofdm_create(num, numerology_backoff(num));
 	t->chest = ul_chest_create(s->link->layout, PHY_LINK_CELL);
+	if (t->chest)
+		ul_chest_set_boost(t->chest, 0, (float)(1u << s->link->station[0].comb_boost));
 	t->coder = tb_coder_create(block_bytes_max(num));
 	t->n_re = layout_ul_data(s->link->layout, &n->grant[0].rbs, NULL);
 	t->format = (struct tb_format){ .n_bytes = n->n_bytes[0],
@@ -759,9 +769,13 @@ int cmd_phy_bench(int argc, char **argv)
 	*j = (struct bench_job){
 		.o = phy_options_default(), .devices = 8, .mcs = usual_mcs(), .seconds = 0.5, .seed = 1
 	};
-	j->link = (struct phy_link_config){
-		.n_tx = 1, .n_warmup = 20, .n_slots = 50, .clock_ppm = 1, .timing_advance = true, .rms_dbfs = -40
-	};
+	j->link = (struct phy_link_config){ .n_tx = 1,
+		                            .n_warmup = 20,
+		                            .n_slots = 50,
+		                            .clock_ppm = 1,
+		                            .timing_advance = true,
+		                            .comb_boost = -1,
+		                            .rms_dbfs = -40 };
 	const struct cli_option options[] = {
 		PHY_OPTIONS(j->o),
 		{ "mcs", CLI_INT, &j->mcs, "M", "of all data", .min = 0, .max = 63 },

@@ -302,6 +302,8 @@ static json_t *conditions_json(const struct bler *b)
 	put(o, "clock_ppm", l->clock_ppm);
 	put(o, "delay_spread_cp", l->delay_spread_cp);
 	put(o, "power_spread_db", l->power_spread_db);
+	json_object_set_new(o, "comb_boost_db",
+	                    l->comb_boost < 0 ? json_string("auto") : json_integer(3 * l->comb_boost));
 	json_object_set_new(o, "timing_advance", json_boolean(l->timing_advance));
 	put(o, "rms_dbfs", l->rms_dbfs);
 	count(o, "converter_bits", l->n_bits);
@@ -482,8 +484,8 @@ int cmd_phy_bler(int argc, char **argv)
 		          .warmup = 40,
 		          .seed = 1,
 		          .auto_to = 0.01 };
-	b.link = (struct phy_link_config){ .rms_dbfs = -40, .clock_ppm = 2, .timing_advance = true };
-	const char *json = NULL, *advance = "on";
+	b.link = (struct phy_link_config){ .rms_dbfs = -40, .clock_ppm = 2, .timing_advance = true, .comb_boost = -1 };
+	const char *json = NULL, *advance = "on", *boost = "auto";
 	const struct cli_option options[] = {
 		{ "mcs", CLI_STRING, &b.mcs_text, "M", "all, or a list such as 0,3,5-9" },
 		{ "snr-db", CLI_STRING, &b.snr_text, "A:STEP:B",
@@ -521,6 +523,9 @@ int cmd_phy_bler(int argc, char **argv)
 		  "uplink: longest path above the shortest, in cyclic prefixes", .min = 0, .max = 0.75 },
 		{ "timing-advance", CLI_STRING, &advance, "A", "uplink: correct what is measured of it",
 		  .choices = "on|off" },
+		{ "comb-boost-db", CLI_STRING, &boost, "D",
+		  "uplink: power of control and sounding REs over data REs; auto: as the device's SNR asks",
+		  .choices = "auto|0|3|6|9" },
 		{ "rms-dbfs", CLI_DOUBLE, &b.link.rms_dbfs, "L", "level of a full-band symbol; full scale clips",
 		  .min = -60, .max = 0 },
 		{ "bits", CLI_INT, &b.bits, "B", "of the converters at both ends; 0: floats", .min = 0, .max = 16 },
@@ -547,6 +552,7 @@ int cmd_phy_bler(int argc, char **argv)
 	if (!cli_parse(&syntax, argc, argv, &status))
 		return status;
 	b.link.timing_advance = strcmp(advance, "on") == 0;
+	b.link.comb_boost = strcmp(boost, "auto") == 0 ? -1 : (boost[0] - '0') / 3;
 	status = json_out_open(&b.json, json);
 	if (status == CLI_DONE)
 		status = configure(&b);

@@ -357,6 +357,8 @@ static void take_slot(void *arg, const struct phy_link_look *look)
 		for (size_t i = 0; i < n_re; i++)
 			energy += (double)crealf(s->grid[s->re[i]] * conjf(s->grid[s->re[i]])) / (double)n_re;
 		ul_chest_slot(s->ul, s->grid, look->when);
+		if (rb_set_count(rbs) == s->config->num.n_rb)
+			ul_chest_dmrs(s->ul, look->device, (float)energy);
 		ul_chest_sounding(s->ul, look->device, NULL);
 		ul_chest_data(s->ul, look->device, rbs, (float)energy);
 		channel = ul_chest_channel(s->ul);
@@ -467,9 +469,13 @@ int cmd_phy_plot(int argc, char **argv)
 	struct plot p = {
 		.o = phy_options_default(), .dir = "dl", .mcs = 13, .slots = 40, .seed = 1, .snr_db = 20, .floor = 1e-3
 	};
-	p.link = (struct phy_link_config){
-		.n_devices = 1, .n_tx = 1, .n_warmup = 40, .rms_dbfs = -40, .clock_ppm = 2, .timing_advance = true
-	};
+	p.link = (struct phy_link_config){ .n_devices = 1,
+		                           .n_tx = 1,
+		                           .n_warmup = 40,
+		                           .rms_dbfs = -40,
+		                           .clock_ppm = 2,
+		                           .timing_advance = true,
+		                           .comb_boost = DCI_BOOST_MAX };
 	const struct cli_option options[] = {
 		{ "out", CLI_STRING, &p.out, "FILE", "the picture, SVG" },
 		{ "title", CLI_STRING, &p.title, "TEXT", "instead of the usual one" },

@@ -364,6 +364,7 @@ static struct ul_power power(const struct device *d)
 {
 	return (struct ul_power){ .target_re_dbm = d->sysinfo.ul_target_dbm,
 		                  .path_loss_db = d->path_loss_db + (float)d->power_correction_db,
+		                  .comb_boost = d->sysinfo.comb_boost,
 		                  .max_dbm = d->params.tx_max_dbm,
 		                  .n_rb = d->num->n_rb };
 }
@@ -422,12 +423,13 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 	                (uint64_t)lround(dci_timing_samples(d->num, advance));
 	nco_skip(&d->tx_nco, (int64_t)(tx->t_samples - d->tx_nco_t));
 	nco_set_hz(&d->tx_nco, track_uplink_hz(&d->track));
-	d->sent[ul_slot % SENT_REMEMBERED] = (struct device_sent){ .slot = ul_slot,
-		                                                   .t_samples = tx->t_samples,
-		                                                   .nco_rad = nco_phase_rad(&d->tx_nco),
-		                                                   .nco_hz = nco_hz(&d->tx_nco),
-		                                                   .comb_amplitude = a.comb,
-		                                                   .advance_units = advance };
+	d->sent[ul_slot % SENT_REMEMBERED] =
+	        (struct device_sent){ .slot = ul_slot,
+		                      .t_samples = tx->t_samples,
+		                      .nco_rad = nco_phase_rad(&d->tx_nco),
+		                      .nco_hz = nco_hz(&d->tx_nco),
+		                      .re_amplitude = a.comb / sqrtf((float)(1u << p.comb_boost)),
+		                      .advance_units = advance };
 	nco_up(&d->tx_nco, d->tx, d->tx, d->num->slot_len);
 	d->stats.clipped += level_clip(d->tx, d->num->slot_len);
 	d->tx_nco_t = tx->t_samples + d->num->slot_len;

@@ -85,8 +85,8 @@ struct device_sent {
 	uint64_t slot;
 	uint64_t t_samples; /* own clock */
 	double nco_rad, nco_hz;
-	float comb_amplitude; /* of a control or sounding RE */
-	int advance_units;    /* timing advance in force, 0 for a preamble */
+	float re_amplitude; /* that a control or sounding RE stands for: its boost taken off */
+	int advance_units;  /* timing advance in force, 0 for a preamble */
 };
 
 struct device_stats {

@@ -2,6 +2,7 @@
 
 #include "phy/level.h"
 #include "phy/mcs.h"
+#include "phy/power.h"
 #include "testbed/phy_link_inner.h"
 #include "testbed/splitmix.h"
 
@@ -320,13 +321,26 @@ static void measure_energy(struct phy_link *l)
 {
 	const struct phy_link_config *c = &l->config;
 	static const struct phy_link_point any = { .mcs = 8, .seed = 1 }; /* carries something on one RB too */
-	double downlink = c->uplink ? 1 : 0;
 	l->point = &any;
-	for (size_t d = 0; d < c->n_devices; d++) {
-		double spread = c->n_devices > 1 ? (double)d / (double)(c->n_devices - 1) : 0;
-		if (c->uplink || d == 0)
-			downlink = c->uplink ? phy_link_ul_energy(l, d) : phy_link_dl_energy(l);
-		l->station[d].gain_db = -10 * log10(downlink) + spread * c->power_spread_db;
+	double downlink = c->uplink ? 0 : 10 * log10(phy_link_dl_energy(l));
+	for (size_t d = 0; d < c->n_devices && d < PHY_DEVICES_MAX; d++) {
+		struct phy_link_station *s = &l->station[d];
+		s->spread_db = c->n_devices > 1 ? c->power_spread_db * (double)d / (double)(c->n_devices - 1) : 0;
+		s->energy_db[0] = downlink;
+		for (uint8_t boost = 0; c->uplink && boost <= DCI_BOOST_MAX; boost++)
+			s->energy_db[boost] = 10 * log10(phy_link_ul_energy(l, d, boost));
+	}
+	phy_link_set_gains(l, 0);
+}
+
+void phy_link_set_gains(struct phy_link *l, double snr_db)
+{
+	const struct phy_link_config *c = &l->config;
+	for (size_t d = 0; d < c->n_devices && d < PHY_DEVICES_MAX; d++) {
+		struct phy_link_station *s = &l->station[d];
+		uint8_t wanted = ul_comb_boost_for((float)(snr_db + s->spread_db));
+		s->comb_boost = !c->uplink ? 0 : c->comb_boost < 0 ? wanted : (uint8_t)c->comb_boost;
+		s->gain_db = s->spread_db - s->energy_db[s->comb_boost];
 	}
 }
 
@@ -423,6 +437,7 @@ int phy_link_run(struct phy_link *l, const struct phy_link_point *point, struct 
 	l->counts = counts;
 	l->random = point->seed;
 	l->noise_var = l->amplitude * l->amplitude * pow(10, -0.1 * point->snr_db);
+	phy_link_set_gains(l, point->snr_db);
 	start_afresh(l);
 	return l->config.uplink ? phy_link_ul_run(l) : phy_link_dl_run(l);
 }

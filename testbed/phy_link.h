@@ -11,7 +11,8 @@
  * SNR. Mean energy of a used resource element as received (data, pilots, control and sounding alike: boosted pilots
  * pay; cyclic prefix not counted; averaged over fading) over the noise energy of a subcarrier. The energy is measured
  * on the transmitter's own slots when the link is made, in the uplink for each device. Device i of n stands
- * i / (n - 1) of power_spread_db above it (uplink).
+ * i / (n - 1) of power_spread_db above it (uplink). By its SNR goes the boost of a device's control and sounding, as in a
+ * cell whose power control aims at that SNR (ul_comb_boost_for in phy/power.h).
  *
  * Uplink devices follow the base station's grid and carrier as their trackers would let them: the slot starts on a
  * whole sample of their clock, the carrier is off by up to 10 Hz. Their paths differ in length by delay_spread_cp;
@@ -51,8 +52,9 @@ struct phy_link_config {
 	double delay_spread_cp; /* uplink: of the devices, in cyclic prefixes, 0 .. 0.75 */
 	double power_spread_db; /* uplink */
 	bool timing_advance;    /* uplink */
-	double rms_dbfs;        /* level of a transmitted full-band symbol; full scale clips */
-	unsigned n_bits;        /* of converters at both ends; 0: floats */
+	int comb_boost;  /* uplink: control and sounding at 2^comb_boost times a data RE's power; -1: as its SNR asks */
+	double rms_dbfs; /* level of a transmitted full-band symbol; full scale clips */
+	unsigned n_bits; /* of converters at both ends; 0: floats */
 };
 
 struct phy_link_point {

@@ -30,6 +30,9 @@ struct phy_link_station {
 	struct rb_set rbs;
 	size_t n_followed, n_scored; /* slots */
 	double gain_db;              /* that makes the energy of its REs that of REs of unit amplitude; negative */
+	double spread_db;            /* its SNR above that of the point */
+	uint8_t comb_boost;          /* uplink: log2 */
+	double energy_db[DCI_BOOST_MAX + 1]; /* of its used REs over that of data REs, by boost; downlink: the first */
 	bool over;
 };
 
@@ -48,6 +51,9 @@ struct phy_link {
 	struct phy_link_dl *dl; /* one of the two */
 	struct phy_link_ul *ul;
 };
+
+/* Boost and gain of every device at a point of that SNR. */
+void phy_link_set_gains(struct phy_link *l, double snr_db);
 
 /* The block to send in that slot: a new one, or the process's again. */
 struct phy_link_process *phy_link_next_block(struct phy_link *l, size_t device, uint64_t slot, size_t n_bytes);
@@ -109,7 +115,7 @@ unsigned phy_link_dl_level(const struct phy_link *l);     /* CCEs of a grant */
 
 struct phy_link_ul *phy_link_ul_create(struct phy_link *l);
 void phy_link_ul_destroy(struct phy_link_ul *u, size_t n_devices);
-double phy_link_ul_energy(struct phy_link *l, size_t device);
+double phy_link_ul_energy(struct phy_link *l, size_t device, uint8_t comb_boost);
 int phy_link_ul_run(struct phy_link *l);
 void phy_link_ul_slot(struct phy_link *l, size_t device, uint64_t slot);
 

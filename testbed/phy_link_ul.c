@@ -61,13 +61,19 @@ static bool same_report(const struct uci *a, const struct uci *b)
 
 /* ---- devices ---- */
 
+/* Over that of a data RE. */
+static double comb_amplitude(const struct phy_link *l, size_t index)
+{
+	return sqrt((double)(1u << l->station[index].comb_boost));
+}
+
 static void build_slot(struct phy_link *l, size_t index, uint64_t slot)
 {
 	struct ul_device *d = &l->ul->device[index];
 	struct grant g = { .rbs = l->station[index].rbs, .mcs = (uint8_t)l->point->mcs };
 	size_t n_bytes = ul_tb_bytes(l->layout, slot, &g);
 	struct ul_amplitudes a = { .data = (float)l->amplitude,
-		                   .comb = (float)(l->amplitude * sqrt(LAYOUT_COMB_STEP)),
+		                   .comb = (float)(l->amplitude * comb_amplitude(l, index)),
 		                   .access = (float)l->amplitude };
 	ul_tx_begin(d->tx, slot);
 	if (n_bytes) {
@@ -82,10 +88,11 @@ static void build_slot(struct phy_link *l, size_t index, uint64_t slot)
 	ul_tx_finish(d->tx, &a, l->sent);
 }
 
-double phy_link_ul_energy(struct phy_link *l, size_t device)
+double phy_link_ul_energy(struct phy_link *l, size_t device, uint8_t comb_boost)
 {
 	const struct numerology *num = &l->config.num;
 	struct phy_link_meter m = { 0 };
+	l->station[device].comb_boost = comb_boost;
 	phy_link_lock();
 	struct ofdm *o = ofdm_create(num, numerology_backoff(num));
 	phy_link_unlock();
@@ -146,7 +153,7 @@ static void tell_truth(struct phy_link *l, size_t index, uint64_t slot)
 	float complex *h = l->ul->device[index].truth;
 	phy_link_truth(l, l->ul->air, index, look_at(l, index, slot), h);
 	for (size_t i = num->format->n_ul_data * num->n_sc; i < num->n_symbols * num->n_sc; i++)
-		h[i] *= (float)sqrt(LAYOUT_COMB_STEP);
+		h[i] *= (float)comb_amplitude(l, index);
 	ul_rx_set_truth(l->ul->rx, (uint8_t)index, h, (float)l->noise_var);
 }
 
@@ -166,6 +173,13 @@ static void advance(struct ul_device *d, uint64_t slot, float timing_samples)
 		return;
 	d->advance += llround(d->late);
 	d->late -= (double)llround(d->late);
+}
+
+static void expect(struct phy_link *l, size_t index, uint64_t slot)
+{
+	const struct phy_link_process *p = &l->station[index].process[slot % PHY_LINK_PROCESSES];
+	if (p->open && p->slot == slot)
+		ul_rx_expect(l->ul->rx, (uint8_t)index, &p->grant.rbs);
 }
 
 static void take_control(struct phy_link *l, size_t index, uint64_t slot, bool scored)
@@ -222,6 +236,7 @@ static void hear_slot(struct phy_link *l, uint64_t slot)
 		bool scored = phy_link_follow(l, i);
 		if (l->config.known)
 			tell_truth(l, i, slot);
+		expect(l, i, slot);
 		take_control(l, i, slot, scored);
 		take_data(l, i, slot, scored);
 	}
@@ -272,6 +287,8 @@ static bool make_receiver(struct phy_link *l)
 	ul_rx_destroy(l->ul->rx);
 	l->ul->rx = ul_rx_create(l->layout, PHY_LINK_CELL);
 	phy_link_unlock();
+	for (uint8_t i = 0; l->ul->rx && i < l->config.n_devices; i++)
+		ul_rx_set_comb_boost(l->ul->rx, i, l->station[i].comb_boost);
 	return l->ul->rx != NULL;
 }
 

@@ -93,8 +93,7 @@ void truth_uplink(struct lockstep *l, const struct config *config, size_t k, con
 		.lag = into_slot - (double)(csi->t_ref_samples - csi->t_slot_samples),
 		.phase_rad = 2 * M_PI * cfo_hz * seconds(config, now) + sent->nco_rad +
 		             2 * M_PI * sent->nco_hz * into_slot / num->rate_hz,
-		.amplitude = (double)sent->comb_amplitude / sqrt(LAYOUT_COMB_STEP) *
-		             pow(10, 0.05 * (tx.tx_full_scale_dbm - rx.rx_full_scale_dbm)),
+		.amplitude = (double)sent->re_amplitude * pow(10, 0.05 * (tx.tx_full_scale_dbm - rx.rx_full_scale_dbm)),
 	};
 	offsets(num, sent->nco_hz, hz);
 	ether_true_response(e, k + 1, ETHER_UL, now, hz, num->n_sc, t->h);
