@@ -286,7 +286,8 @@ static void send_sysinfo(struct cell *c, uint64_t slot)
 {
 	struct sysinfo si = { .slot = (uint32_t)slot,
 		              .dl_re_dbm = (int8_t)lroundf(c->params.dl_re_dbm),
-		              .ul_target_dbm = (int8_t)lroundf(c->params.ul_target_re_dbm),
+		              .ul_target_dbm =
+		                      (int8_t)lroundf(fminf(fmaxf(c->params.ul_target_re_dbm, DCI_TARGET_MIN_DBM), 0)),
 		              .comb_boost = c->params.comb_boost,
 		              .n_groups = (uint8_t)cell_n_groups(c),
 		              .ack_delay = (uint8_t)c->params.answer_delay,

@@ -1,6 +1,7 @@
 #include "testbed/phy_control.h"
 
 #include "phy/dl.h"
+#include "phy/power.h"
 #include "phy/ul.h"
 #include "radio/gauss.h"
 #include "testbed/splitmix.h"
@@ -56,10 +57,8 @@ struct phy_control *phy_control_create(const struct numerology *num, uint64_t se
 		phy_control_destroy(c);
 		return NULL;
 	}
-	for (size_t i = 0; i < n_re; i++) {
+	for (size_t i = 0; i < n_re; i++)
 		c->ones[i] = 1;
-		c->comb[i] = sqrtf(LAYOUT_COMB_STEP);
-	}
 	return c;
 }
 
@@ -198,9 +197,14 @@ int phy_control_dl(struct phy_control *c, const struct phy_control_dl_case *what
 
 /* ---- uplink ---- */
 
+static float comb_amplitude(const struct phy_control_ul_case *what)
+{
+	return sqrtf((float)(1u << ul_comb_boost_for((float)what->snr_db)));
+}
+
 static int send_ul(struct phy_control *c, const struct phy_control_ul_case *what, struct uci *sent)
 {
-	const struct ul_amplitudes amplitudes = { .data = 1, .comb = sqrtf(LAYOUT_COMB_STEP), .access = 1 };
+	const struct ul_amplitudes amplitudes = { .data = 1, .comb = comb_amplitude(what), .access = 1 };
 	int rc = 0;
 	c->slot++;
 	*sent = (struct uci){ .ack = what->ack,
@@ -226,6 +230,9 @@ int phy_control_ul(struct phy_control *c, const struct phy_control_ul_case *what
                    struct phy_control_counts *n)
 {
 	*n = (struct phy_control_counts){ .trials = trials };
+	for (size_t i = 0; i < c->num.n_symbols * c->num.n_sc; i++)
+		c->comb[i] = comb_amplitude(what);
+	ul_rx_set_comb_boost(c->ul_rx, DEVICE, ul_comb_boost_for((float)what->snr_db));
 	ul_rx_set_truth(c->ul_rx, DEVICE, what->known ? c->comb : NULL, noise_of(what->snr_db));
 	for (size_t i = 0; i < trials + PHY_CONTROL_WARMUP; i++) {
 		struct uci sent, got;

@@ -50,7 +50,7 @@ static struct uci random_report(struct phy_link *l, uint64_t slot)
 		             .multicast_ack = (enum uci_ack)phy_link_uniform(l, 0, 3),
 		             .buffer_bytes = uci_bsr_bytes((uint8_t)phy_link_uniform(l, 0, 32)),
 		             .turn = uci_turn(slot, l->config.num.n_rb),
-		             .value_db = 0.5f * (float)floor(phy_link_uniform(l, -40, 87)) };
+		             .value_db = 0.5f * (float)floor(phy_link_uniform(l, -40, 85)) };
 }
 
 static bool same_report(const struct uci *a, const struct uci *b)

@@ -60,8 +60,9 @@ static bool same_dci(const struct dci *a, const struct dci *b)
 static bool same_sysinfo(const struct sysinfo *a, const struct sysinfo *b)
 {
 	return a->slot == b->slot && a->dl_re_dbm == b->dl_re_dbm && a->ul_target_dbm == b->ul_target_dbm &&
-	       a->n_groups == b->n_groups && a->ack_delay == b->ack_delay && a->grant_delay == b->grant_delay &&
-	       a->round_trip == b->round_trip && a->cell_id == b->cell_id && a->version == b->version;
+	       a->comb_boost == b->comb_boost && a->n_groups == b->n_groups && a->ack_delay == b->ack_delay &&
+	       a->grant_delay == b->grant_delay && a->round_trip == b->round_trip && a->cell_id == b->cell_id &&
+	       a->version == b->version;
 }
 
 /* ---- bits ---- */
@@ -93,8 +94,9 @@ static void system_information_survives_packing(void **state)
 	for (size_t i = 0; i < 1000; i++) {
 		struct sysinfo got, s = { .slot = i ? (uint32_t)(rng_u64(&r) % 429496730) * 10 : 4294967290u,
 			                  .dl_re_dbm = (int8_t)(rng_u64(&r) % 256 - 128),
-			                  .ul_target_dbm = (int8_t)(rng_u64(&r) % 256 - 128),
-			                  .n_groups = (uint8_t)(rng_u64(&r) % 4 + 1),
+			                  .ul_target_dbm = (int8_t) - (int)(rng_u64(&r) % 128),
+			                  .comb_boost = (uint8_t)(rng_u64(&r) % 4),
+			                  .n_groups = (uint8_t)(rng_u64(&r) % 2 + 1),
 			                  .ack_delay = (uint8_t)(rng_u64(&r) % 15 + 1),
 			                  .grant_delay = (uint8_t)(rng_u64(&r) % 15 + 1),
 			                  .round_trip = (uint8_t)(rng_u64(&r) % 16 + 1),
@@ -179,12 +181,12 @@ static void system_information_out_of_range_is_not_packed(void **state)
 	(void)state;
 	uint8_t payload[DCI_BYTES_MAX];
 	const struct sysinfo good = { .slot = 10, .n_groups = 1, .ack_delay = 2, .grant_delay = 2, .round_trip = 8 };
-	struct sysinfo bad[11];
-	for (size_t i = 0; i < 11; i++)
+	struct sysinfo bad[14];
+	for (size_t i = 0; i < 14; i++)
 		bad[i] = good;
 	bad[0].slot = 11;
 	bad[1].n_groups = 0;
-	bad[2].n_groups = 5;
+	bad[2].n_groups = 3;
 	bad[3].ack_delay = 0;
 	bad[4].ack_delay = 16;
 	bad[5].grant_delay = 0;
@@ -193,8 +195,11 @@ static void system_information_out_of_range_is_not_packed(void **state)
 	bad[8].round_trip = 17;
 	bad[9].cell_id = 1024;
 	bad[10].version = 16;
+	bad[11].ul_target_dbm = 1;
+	bad[12].ul_target_dbm = -128;
+	bad[13].comb_boost = 4;
 	assert_int_equal(sysinfo_pack(&good, payload), 0);
-	for (size_t i = 0; i < 11; i++)
+	for (size_t i = 0; i < 14; i++)
 		assert_int_equal(sysinfo_pack(&bad[i], payload), -EINVAL);
 }
 

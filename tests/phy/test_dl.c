@@ -129,6 +129,7 @@ static void system_information_reaches_every_device(void **state)
 	struct sysinfo si = { .slot = 4000000010u,
 		              .dl_re_dbm = -4,
 		              .ul_target_dbm = -101,
+		              .comb_boost = 2,
 		              .n_groups = 2,
 		              .ack_delay = 3,
 		              .grant_delay = 15,
@@ -147,6 +148,7 @@ static void system_information_reaches_every_device(void **state)
 		assert_int_equal(f->res.sysinfo.slot, si.slot);
 		assert_int_equal(f->res.sysinfo.dl_re_dbm, -4);
 		assert_int_equal(f->res.sysinfo.ul_target_dbm, -101);
+		assert_int_equal(f->res.sysinfo.comb_boost, 2);
 		assert_int_equal(f->res.sysinfo.n_groups, 2);
 		assert_int_equal(f->res.sysinfo.ack_delay, 3);
 		assert_int_equal(f->res.sysinfo.grant_delay, 15);

@@ -1,4 +1,5 @@
 /* Power: amplitudes against the mean power of samples, and the open loop against its definition. */
+#include "phy/dci.h"
 #include "phy/ofdm.h"
 #include "phy/power.h"
 #include "tests/phy/channel.h"
@@ -66,12 +67,58 @@ static void near_devices_reach_the_target_and_far_ones_the_cap(void **state)
 	assert_near(ul_power_headroom_db(&p), 23 - 10 * log10(216) - 2, 1e-4);
 }
 
+static void the_comb_has_its_boost_as_long_as_there_is_power(void **state)
+{
+	(void)state;
+	struct ul_power p = { .target_re_dbm = -110, .path_loss_db = 80, .max_dbm = 23, .n_rb = 18 };
+	for (p.comb_boost = 0; p.comb_boost <= DCI_BOOST_MAX; p.comb_boost++)
+		assert_near(ul_power_comb_re_dbm(&p), -30 + 10 * log10(1 << p.comb_boost), 1e-3);
+	p.comb_boost = 0;
+	p.path_loss_db =
+	        118; /* data are 8.3 dB short of the target over the full band, 27 comb REs have 0.7 dB to spare */
+	assert_near(ul_power_data_re_dbm(&p, 18), 23 - 10 * log10(216), 1e-4);
+	assert_near(ul_power_comb_re_dbm(&p), 8, 1e-4);
+}
+
+/* As control needs 4 dB (and has them 1 dB below the weakest data, which need -3.6), and boosted pilots pay. */
+static void the_boost_falls_with_the_target_and_leaves_control_5_db(void **state)
+{
+	(void)state;
+	uint8_t last = DCI_BOOST_MAX;
+	assert_int_equal(ul_comb_boost_for(-4.6f), DCI_BOOST_MAX);
+	for (float target_db = -4.6f; target_db < 50; target_db += 0.1f) {
+		uint8_t boost = ul_comb_boost_for(target_db);
+		double comb_db = (double)target_db + 10 * log10(1 << boost);
+		double charge_db = 10 * log10((11 + 3.0 / 8 * (1 << boost)) / (11 + 3.0 / 8));
+		assert_true(boost <= last);
+		assert_true(comb_db > 4.3 && (comb_db > 5 || target_db < -4));
+		assert_true(target_db < 2.5f || charge_db < 0.15);
+		last = boost;
+	}
+	assert_int_equal(last, 0);
+}
+
+/* What the base station takes from the comb for the full band's SNR, its boost off, is the full band's. */
+static void the_full_band_of_a_device_short_of_power_is_told_from_its_comb(void **state)
+{
+	(void)state;
+	for (float loss_db = 60; loss_db < 140; loss_db += 3) {
+		struct ul_power p = { .target_re_dbm = -100, .path_loss_db = loss_db, .max_dbm = 20, .n_rb = 18 };
+		for (p.comb_boost = 0; p.comb_boost <= DCI_BOOST_MAX; p.comb_boost++) {
+			double told_db = (double)ul_power_comb_re_dbm(&p) - 10 * log10(1 << p.comb_boost);
+			double excess_db = (double)ul_comb_excess_db(ul_power_headroom_db(&p), p.comb_boost);
+			assert_near(told_db - excess_db, ul_power_data_re_dbm(&p, 18), 1e-3);
+		}
+	}
+}
+
 /* 27 comb REs 9 dB above the full-band data RE are as much power as 216 of those. */
 static void no_symbol_exceeds_the_maximum_power(void **state)
 {
 	(void)state;
 	for (float loss_db = 60; loss_db < 140; loss_db += 7) {
 		struct ul_power p = { .target_re_dbm = -100, .path_loss_db = loss_db, .max_dbm = 20, .n_rb = 18 };
+		p.comb_boost = DCI_BOOST_MAX;
 		for (size_t n = 1; n <= 18; n++)
 			assert_true((double)ul_power_data_re_dbm(&p, n) + 10 * log10(12.0 * (double)n) < 20 + 1e-3);
 		assert_true((double)ul_power_comb_re_dbm(&p) + 10 * log10(27) < 20 + 1e-3);
@@ -99,6 +146,9 @@ int main(void)
 		cmocka_unit_test(a_full_symbol_has_the_power_of_all_its_re),
 		cmocka_unit_test(rsrp_has_the_noise_taken_off),
 		cmocka_unit_test(near_devices_reach_the_target_and_far_ones_the_cap),
+		cmocka_unit_test(the_comb_has_its_boost_as_long_as_there_is_power),
+		cmocka_unit_test(the_boost_falls_with_the_target_and_leaves_control_5_db),
+		cmocka_unit_test(the_full_band_of_a_device_short_of_power_is_told_from_its_comb),
 		cmocka_unit_test(no_symbol_exceeds_the_maximum_power),
 		cmocka_unit_test(the_base_station_predicts_what_fewer_rbs_gain),
 	};
