@@ -12,6 +12,7 @@
 enum { RE_PER_RB_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX };
 
 static const double bler_alpha = 1.0 / 50;
+static const double rate_max = 0.95; /* of a code that can still be decoded without errors */
 /* Blocks sent below the MCS that the link allows are lost less often: their share of the outer loop's target. */
 static const double spare_target = 0.2;
 
@@ -27,6 +28,28 @@ int rate_table_init(struct rate_table *t, size_t n_rb, size_t re_per_rb, float m
 		t->snr_db[m] = mcs->snr_db + margin_db;
 		for (size_t n = 1; n <= n_rb; n++)
 			t->tbs_bytes[m][n] = (uint32_t)mcs_tbs_bytes(mcs, n * re_per_rb);
+	}
+	return 0;
+}
+
+static double capacity_snr_db(double bits)
+{
+	return 10 * log10(exp2(bits) - 1);
+}
+
+int rate_table_shrink(const struct rate_table *t, double share, struct rate_table *out)
+{
+	if (!(share >= 0.1 && share <= 1))
+		return -EINVAL;
+	*out = *t;
+	for (size_t m = 0; m < t->n_mcs; m++) {
+		const struct mcs *mcs = mcs_get(m);
+		double bits = (double)mcs->bits * (double)mcs->rate;
+		if ((double)mcs->rate / share > rate_max) {
+			out->n_mcs = m;
+			return m ? 0 : -EINVAL;
+		}
+		out->snr_db[m] += (float)(capacity_snr_db(bits / share) - capacity_snr_db(bits));
 	}
 	return 0;
 }

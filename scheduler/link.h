@@ -46,6 +46,11 @@ struct rate_table {
  * margin_db is added to every threshold. 0, or -EINVAL (n_rb 1 .. PHY_RB_MAX; re_per_rb 1 .. 168 a block of 12 subcarriers; a "block" may be a group of them). */
 int rate_table_init(struct rate_table *t, size_t n_rb, size_t re_per_rb, float margin_db);
 
+/* The same blocks in slots that have `share` of those resource elements (sync slots): thresholds move by as much as
+ * capacity asks for at the spectral efficiency that results, and the table ends before the first MCS whose code would
+ * have a rate above 0.95. 0, or -EINVAL when the share is not in 0.1 .. 1. */
+int rate_table_shrink(const struct rate_table *t, double share, struct rate_table *out);
+
 struct link_config {
 	double target_bler; /* of first transmissions; 0.1 */
 	float olla_step_db; /* down, on a lost block; 0.3 */

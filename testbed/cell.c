@@ -60,6 +60,16 @@ static bool allocate(struct cell *c)
 	return ok;
 }
 
+/* Data REs of an RB in downlink sync slots over the nominal number. */
+static double sync_share(const struct layout *layout)
+{
+	struct rb_set first = { { 0 } };
+	rb_set_add(&first, 0);
+	double share = (double)layout_dl_data(layout, 0, &first, NULL) /
+	               (double)layout_nominal_re_per_rb(layout_numerology(layout));
+	return share < 1 ? share : 1;
+}
+
 struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 {
 	struct cell *c = calloc(1, sizeof *c);
@@ -86,7 +96,8 @@ struct cell *cell_create(const struct cell_params *p, char *err, size_t err_len)
 	c->n_rb = c->num->n_rb / c->group;
 	c->allocator = alloc_method_find(p->allocator);
 	if (!c->allocator ||
-	    rate_table_init(&c->rates, c->n_rb, c->group * layout_nominal_re_per_rb(c->num), p->mcs_margin_db)) {
+	    rate_table_init(&c->rates, c->n_rb, c->group * layout_nominal_re_per_rb(c->num), p->mcs_margin_db) ||
+	    rate_table_shrink(&c->rates, sync_share(p->layout), &c->sync_rates)) {
 		errno = EINVAL;
 		snprintf(err, err_len, "cell: no allocator \"%s\" for %zu resource blocks", p->allocator, c->num->n_rb);
 		cell_destroy(c);

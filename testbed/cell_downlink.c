@@ -123,8 +123,9 @@ static struct rb_set available(const struct cell *c, enum cell_direction dir, ui
 static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served)
 {
 	struct alloc_problem *p = &c->problem;
+	bool short_of_res = dir == CELL_DL && layout_is_sync_slot(slot);
 	*p = (struct alloc_problem){ .n_rb = c->n_rb,
-		                     .rates = &c->rates,
+		                     .rates = short_of_res ? &c->sync_rates : &c->rates,
 		                     .grants_max = PHY_DEVICES_MAX,
 		                     .min_bytes = MIN_TB_BYTES,
 		                     .slot_s = numerology_slot_s(c->num),

@@ -59,7 +59,7 @@ struct cell {
 	const struct numerology *num;
 	struct dl_tx *dl;
 	struct ul_rx *ul;
-	struct rate_table rates;
+	struct rate_table rates, sync_rates; /* in downlink sync slots blocks get fewer resource elements */
 	struct link_config link_config;
 	struct predict_config predict_config;
 	struct timing_loop_config timing_config;

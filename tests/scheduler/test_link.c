@@ -164,6 +164,28 @@ static void the_mcs_is_the_highest_whose_threshold_is_reached(void **state)
 	assert_int_equal(link_mcs(&table, -INFINITY), 0);
 }
 
+/* 2 bit/s/Hz on 80 % of the resource elements are 2.5: 4.77 and 6.68 dB at capacity. */
+static void with_fewer_resource_elements_thresholds_rise_as_capacity_does(void **state)
+{
+	(void)state;
+	struct rate_table less;
+	assert_int_equal(rate_table_shrink(&table, 0, &less), -EINVAL);
+	assert_int_equal(rate_table_shrink(&table, 1.01, &less), -EINVAL);
+	assert_int_equal(rate_table_shrink(&table, 1, &less), 0);
+	assert_int_equal(less.n_mcs, table.n_mcs);
+	for (size_t m = 0; m < table.n_mcs; m++)
+		assert_float_equal(less.snr_db[m], table.snr_db[m], 1e-5);
+	assert_int_equal(rate_table_shrink(&table, 0.8, &less), 0);
+	assert_true(less.n_mcs < table.n_mcs);
+	assert_true((double)mcs_get(less.n_mcs)->rate / 0.8 > 0.95);
+	for (size_t m = 0; m < less.n_mcs; m++) {
+		double bits = (double)mcs_get(m)->bits * (double)mcs_get(m)->rate;
+		double rise = 10 * log10((exp2(bits / 0.8) - 1) / (exp2(bits) - 1));
+		assert_float_equal(less.snr_db[m] - table.snr_db[m], rise, 1e-4);
+		assert_memory_equal(less.tbs_bytes[m], table.tbs_bytes[m], sizeof table.tbs_bytes[m]);
+	}
+}
+
 static void rates_never_fall_with_more_blocks_even_for_a_device_short_of_power(void **state)
 {
 	(void)state;
@@ -271,6 +293,7 @@ int main(void)
 		cmocka_unit_test(a_capped_device_gains_on_fewer_blocks_what_it_lacks_on_the_full_band),
 		cmocka_unit_test(effective_snr_of_a_flat_set_is_its_snr_and_of_an_uneven_one_lies_below_the_mean),
 		cmocka_unit_test(the_mcs_is_the_highest_whose_threshold_is_reached),
+		cmocka_unit_test(with_fewer_resource_elements_thresholds_rise_as_capacity_does),
 		cmocka_unit_test(rates_never_fall_with_more_blocks_even_for_a_device_short_of_power),
 		cmocka_unit_test(the_outer_loop_settles_at_the_target_whatever_the_reports_hide),
 		cmocka_unit_test(easy_blocks_never_raise_the_offset_above_zero),
