@@ -1,5 +1,7 @@
 #include "phy/csi.h"
 
+#include "phy/measure.h"
+
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
@@ -18,4 +20,21 @@ void csi_empty(struct csi *csi, const struct numerology *num, const struct slot_
 	csi->evm_db = INFINITY;
 	for (size_t rb = 0; rb < num->n_rb; rb++)
 		csi->snr_db[rb] = CSI_SNR_FLOOR_DB;
+}
+
+float csi_set_snr(struct csi *csi)
+{
+	float power[PHY_RB_MAX], total = 0, noise_var = csi->noise_var, least = noise_var * 1e-2f;
+	size_t n = csi->n_rb;
+	for (size_t rb = 0; rb < n; rb++)
+		power[rb] = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
+#pragma omp simd reduction(+ : total)
+	for (size_t rb = 0; rb < n; rb++) {
+		float ratio = power[rb] / noise_var;
+		total += power[rb];
+		csi->snr_db[rb] = power[rb] > least ? ratio_db_fast(ratio) : CSI_SNR_FLOOR_DB;
+	}
+	total /= (float)n;
+	csi->snr_mean_db = snr_db_of(total, noise_var);
+	return total;
 }

@@ -57,4 +57,8 @@ struct csi {
 /* A record of a slot in which nothing was heard: not valid, SNRs at their floor, no power. */
 void csi_empty(struct csi *csi, const struct numerology *num, const struct slot_time *when);
 
+/* Fills snr_db and snr_mean_db from h and noise_var; the SNR is that of h taken as the signal alone. Returns the mean of
+ * |h|^2. */
+float csi_set_snr(struct csi *csi);
+
 #endif

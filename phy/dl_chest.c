@@ -176,29 +176,32 @@ static bool is_signal(struct dl_chest *c, const struct pilot_sums *s)
 	return s->energy > (1 + 7 / sqrtf(n)) * s->noise_energy || (c->heard > heard_least && s->likeness > 8);
 }
 
+/* turn (h + step slope) on all subcarriers. */
+static void fill_row(const struct dl_chest *c, float complex turn, float step, float complex *row)
+{
+	float re = crealf(turn), im = cimagf(turn);
+	size_t half = c->num.n_sc / 2;
+	for (size_t side = 0; side < 2; side++) {
+		size_t at = side ? half + 1 : 0;
+		const float *hr = c->h_re + at, *hi = c->h_im + at, *sr = c->slope_re + at, *si = c->slope_im + at;
+		float *restrict out = (float *)(row + side * half);
+		for (size_t k = 0; k < half; k++) {
+			float a = hr[k] + step * sr[k], b = hi[k] + step * si[k];
+			out[2 * k] = a * re - b * im;
+			out[2 * k + 1] = a * im + b * re;
+		}
+	}
+}
+
 /* The channel of every RE. */
 static void fill_channel(struct dl_chest *c, const struct slot_time *when)
 {
 	const struct numerology *num = &c->num;
 	const struct channel_motion *m = &c->motion;
-	size_t half = num->n_sc / 2;
 	for (size_t l = 0; l < num->n_symbols; l++) {
 		double t = middle_of(num, l), dt = (double)when->t_samples + t - m->t0;
 		double rad = m->turn_rad + m->turn_rad_per_sample * dt - nco_rad(num, when, t);
-		float re, im, step = m->moves ? (float)dt : 0;
-		sincosf((float)remainder(rad, 2 * M_PI), &im, &re);
-		float *out = (float *)(c->channel + l * num->n_sc);
-		for (size_t side = 0; side < 2; side++) {
-			size_t at = side ? half + 1 : 0;
-			const float *hr = c->h_re + at, *hi = c->h_im + at;
-			const float *sr = c->slope_re + at, *si = c->slope_im + at;
-			float *restrict row = out + side * 2 * half;
-			for (size_t k = 0; k < half; k++) {
-				float a = hr[k] + step * sr[k], b = hi[k] + step * si[k];
-				row[2 * k] = a * re - b * im;
-				row[2 * k + 1] = a * im + b * re;
-			}
-		}
+		fill_row(c, turn_of(rad), m->moves ? (float)dt : 0, c->channel + l * num->n_sc);
 	}
 	for (size_t rb = 0; rb < num->n_rb; rb++)
 		c->rb_noise[rb] = c->noise_var + c->rb_error[rb];
@@ -211,20 +214,13 @@ static void fill_csi(const struct dl_chest *c, const struct slot_time *when, flo
 	const struct channel_motion *m = &c->motion;
 	size_t middle = (size_t)(0.5 * (middle_of(num, num->format->pilot[0]) + middle_of(num, num->format->pilot[1])));
 	double dt = (double)(when->t_samples + middle) - m->t0, rad = m->turn_rad + m->turn_rad_per_sample * dt;
-	float complex turn = (float complex)cexp(I * rad);
-	float step = m->moves ? (float)dt : 0, total = 0;
+	float complex turn = turn_of(rad);
+	float step = m->moves ? (float)dt : 0;
 	csi->valid = true;
 	csi->t_ref_samples = when->t_samples + middle;
-	for (size_t k = 0; k < num->n_sc; k++) {
-		size_t at = delay_index(num, k);
-		csi->h[k] = turn * CMPLXF(c->h_re[at] + step * c->slope_re[at], c->h_im[at] + step * c->slope_im[at]);
-	}
-	for (size_t rb = 0; rb < num->n_rb; rb++) {
-		float heard = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
-		csi->snr_db[rb] = snr_db_of(heard, c->noise_var);
-		total += heard / (float)num->n_rb;
-	}
-	csi->snr_mean_db = snr_db_of(total, c->noise_var);
+	fill_row(c, turn, step, csi->h);
+	csi->noise_var = c->noise_var;
+	float total = csi_set_snr(csi);
 	csi->cfo_hz = (float)channel_filter_cfo_hz(c->filter);
 	csi->timing_samples = track->timing_samples;
 	csi->evm_db = ratio_db(fmaxf(slot_noise_var / fmaxf(total, 1e-30f), least_noise));

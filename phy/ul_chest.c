@@ -214,20 +214,27 @@ static double nco_rad(const struct ul_chest *u, double t)
 	return u->when.nco_rad + 2 * M_PI * u->when.nco_hz * t / u->num.rate_hz;
 }
 
-/* Sounding and energy of one comb, used or not. */
-static void read_comb(struct ul_chest *u, struct comb *c)
+/* Sounding and energy of all combs, used or not. */
+static void read_combs(struct ul_chest *u)
 {
 	size_t n_sc = u->num.n_sc;
 	const float complex *sounded = u->grid + u->num.format->sounding * n_sc;
 	const float complex *first = u->grid + u->num.format->uci[0] * n_sc;
 	const float complex *second = u->grid + u->num.format->uci[1] * n_sc;
-	float energy = 0;
-	for (size_t i = 0; i < c->n; i++) {
-		size_t k = c->k[i];
-		c->p[i] = sounded[k] * conjf(u->sounding[k]);
-		energy += power_of(sounded[k]) + power_of(first[k]) + power_of(second[k]);
+	float energy[LAYOUT_COMB_STEP] = { 0 };
+	size_t k = 0, i = 0;
+	for (; k < n_sc; k += LAYOUT_COMB_STEP, i++) {
+		float complex p[LAYOUT_COMB_STEP];
+		size_t n = n_sc - k < LAYOUT_COMB_STEP ? n_sc - k : LAYOUT_COMB_STEP;
+		for (size_t c = 0; c < n; c++) {
+			p[c] = sounded[k + c] * conjf(u->sounding[k + c]);
+			energy[c] += power_of(sounded[k + c]) + power_of(first[k + c]) + power_of(second[k + c]);
+		}
+		for (size_t c = 0; c < n; c++)
+			u->comb[c].p[i] = p[c];
 	}
-	c->energy = energy / (float)(3 * c->n);
+	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
+		u->comb[c].energy = energy[c] / (float)(3 * u->comb[c].n);
 }
 
 /* Noise of one comb: what does not fit a channel within the cyclic prefix. */
@@ -235,10 +242,9 @@ static void measure_floor(struct ul_chest *u, size_t index)
 {
 	struct comb *c = &u->comb[index];
 	const struct delay_basis *b = &u->bank->basis[u->bank->initial];
-	delay_ramp(u->bank, u->bank->earliest + 0.5 * b->width, 0, u->ramp_re, u->ramp_im);
+	delay_pilot_ramp(u->bank, index, u->bank->earliest + 0.5 * b->width, 0, u->ramp_re, u->ramp_im);
 	for (size_t i = 0; i < c->n; i++) {
-		size_t at = u->bank->pilot_at[index][i];
-		float complex y = c->p[i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
+		float complex y = c->p[i] * CMPLXF(u->ramp_re[i], -u->ramp_im[i]);
 		u->work[0][i] = crealf(y);
 		u->work[1][i] = cimagf(y);
 	}
@@ -272,8 +278,7 @@ void ul_chest_slot(struct ul_chest *u, const float complex *grid, const struct s
 	u->grid = grid;
 	u->when = *when;
 	u->n_taken++;
-	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
-		read_comb(u, &u->comb[c]);
+	read_combs(u);
 	bool known = u->comb[0].floor.dof > noise_dof_max / 4;
 	for (size_t i = 0; i < (known ? COMBS_A_SLOT : LAYOUT_COMB_STEP); i++) {
 		measure_floor(u, u->next_comb);
@@ -293,14 +298,6 @@ float ul_chest_comb_energy(const struct ul_chest *u, uint8_t device)
 }
 
 /* ---- what both kinds of pilots have in common ---- */
-
-/* exp(j rad) of any angle: reduced in double, then a float is enough. */
-static float complex turn_of(double rad)
-{
-	float s, c;
-	sincosf((float)remainder(rad, 2 * M_PI), &s, &c);
-	return CMPLXF(c, s);
-}
 
 /* Phase of the link's frame at t samples after the start of this slot, of the samples as given. */
 static double turn_at(const struct ul_chest *u, const struct lines *lines, double t)
@@ -408,23 +405,24 @@ static void fill_csi(const struct ul_chest *u, const struct comb *c, const struc
 	const struct numerology *num = &u->num;
 	const struct lines *lines = &link->lines;
 	float complex f = turn_of(turn_at(u, lines, t) + nco_rad(u, t)) / sqrtf(link->boost);
-	float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0, total = 0;
+	float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 	size_t half = num->n_sc / 2;
 	csi->valid = true;
 	csi->t_ref_samples = u->when.t_samples + (uint64_t)t;
 	csi->noise_var = link->noise.value;
 	fill_run(lines, 0, half, dt, f, (float *)csi->h);
 	fill_run(lines, half + 1, half, dt, f, (float *)(csi->h + half));
-	for (size_t rb = 0; rb < num->n_rb; rb++) {
-		float power = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
-		csi->snr_db[rb] = snr_db_of(power, csi->noise_var);
-		total += power / (float)num->n_rb;
-	}
-	csi->snr_mean_db = snr_db_of(total, csi->noise_var);
+	float total = csi_set_snr(csi);
 	csi->cfo_hz = (float)channel_filter_cfo_hz(link->filter);
 	csi->timing_samples = track_timing_from_pilots(num, slope_of(lines->h_re, lines->h_im, num->n_sc + 1), 1);
 	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
 	csi->evm_db = ratio_db(fmaxf(slot_noise_var / link->boost / fmaxf(total, 1e-30f), least_noise));
+}
+
+/* What is foretold at a place of the grid. */
+static float complex at_place(const struct lines *l, size_t at, float dt)
+{
+	return CMPLXF(l->h_re[at] + dt * l->slope_re[at], l->h_im[at] + dt * l->slope_im[at]);
 }
 
 /* The control REs share their subcarriers with the sounding, and its channel. */
@@ -437,11 +435,12 @@ static void fill_control(struct ul_chest *u, const struct comb *c, const struct 
 		double t = middle_of(num, l);
 		float complex turn = turn_of(turn_at(u, lines, t));
 		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
-		for (size_t i = 0; i < c->n; i++) {
-			size_t at = delay_index(num, c->k[i]);
-			u->channel[l * num->n_sc + c->k[i]] = turn * CMPLXF(lines->h_re[at] + dt * lines->slope_re[at],
-			                                                    lines->h_im[at] + dt * lines->slope_im[at]);
-		}
+		float complex *row = u->channel + l * num->n_sc;
+		size_t k = c->k[0];
+		for (; k < num->n_sc / 2; k += LAYOUT_COMB_STEP)
+			row[k] = turn * at_place(lines, k, dt);
+		for (; k < num->n_sc; k += LAYOUT_COMB_STEP)
+			row[k] = turn * at_place(lines, k + 1, dt);
 	}
 	for (size_t rb = 0; rb < num->n_rb; rb++)
 		u->rb_noise[rb] = link->noise.value + lines->rb_error[rb];
@@ -558,7 +557,8 @@ struct block_pilots {
 	float complex dot[2]; /* sum of conj(forecast) * received */
 	float complex factor; /* on the forecast; 0 without one */
 	double phase_rad;     /* that the second symbol is ahead of the forecast */
-	float lack, left;     /* variance of what the forecast lacks; share of it left after the DMRS */
+	float lack,
+	        left; /* variance of what the forecast lacks; share of it left after the DMRS, 1: nothing is taken from them */
 	float noise_var;
 };
 
@@ -599,6 +599,37 @@ static bool foretells(const struct ul_chest *u, const struct link *link)
 	return link->lines.any && u->when.slot - link->lines.slot < FORECAST_SLOTS;
 }
 
+/* A run of one of the symbols, s. */
+static void read_run(struct ul_chest *u, const struct lines *lines, const struct run *run, size_t s, float complex turn,
+                     float dt, struct block_pilots *b)
+{
+	const float *h_re = lines->h_re + run->at, *h_im = lines->h_im + run->at;
+	const float *slope_re = lines->slope_re + run->at, *slope_im = lines->slope_im + run->at;
+	const float complex *received = u->grid + u->num.format->dmrs[s] * u->num.n_sc + run->k;
+	const float complex *sent = u->dmrs[s] + run->k / LAYOUT_DMRS_STEP;
+	float complex *restrict at_dmrs = u->at_dmrs[s] + run->k / LAYOUT_DMRS_STEP;
+	float complex *restrict fore = u->fore[s] + run->k / LAYOUT_DMRS_STEP;
+	float tr = crealf(turn), ti = cimagf(turn), energy = 0, re = 0, im = 0;
+	size_t n = (run->end - run->k) / LAYOUT_DMRS_STEP;
+#pragma omp simd reduction(+ : energy, re, im)
+	for (size_t i = 0; i < n; i++) {
+		float complex g = received[LAYOUT_DMRS_STEP * i], p = sent[i];
+		float yr = crealf(g) * crealf(p) + cimagf(g) * cimagf(p);
+		float yi = cimagf(g) * crealf(p) - crealf(g) * cimagf(p);
+		float a = h_re[LAYOUT_DMRS_STEP * i] + dt * slope_re[LAYOUT_DMRS_STEP * i];
+		float c = h_im[LAYOUT_DMRS_STEP * i] + dt * slope_im[LAYOUT_DMRS_STEP * i];
+		float hr = tr * a - ti * c, hi = tr * c + ti * a;
+		at_dmrs[i] = CMPLXF(yr, yi);
+		fore[i] = CMPLXF(hr, hi);
+		energy += hr * hr + hi * hi;
+		re += hr * yr + hi * yi;
+		im += hr * yi - hi * yr;
+	}
+	b->fore_energy[s] += energy;
+	b->dot[s] += CMPLXF(re, im);
+	b->n += s ? n : 0;
+}
+
 /* Received over sent on the granted RBs, and the forecast there. */
 static void read_dmrs(struct ul_chest *u, const struct lines *lines, struct block_pilots *b)
 {
@@ -609,17 +640,7 @@ static void read_dmrs(struct ul_chest *u, const struct lines *lines, struct bloc
 		float complex turn = b->foretold ? turn_of(turn_at(u, lines, t)) : 0;
 		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 		for (size_t r = 0; r < b->n_runs; r++)
-			for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
-				size_t i = k / LAYOUT_DMRS_STEP, at = b->run[r].at + k - b->run[r].k;
-				float complex y = u->grid[l * num->n_sc + k] * conjf(u->dmrs[s][i]);
-				float complex h = turn * CMPLXF(lines->h_re[at] + dt * lines->slope_re[at],
-				                                lines->h_im[at] + dt * lines->slope_im[at]);
-				u->at_dmrs[s][i] = y;
-				u->fore[s][i] = h;
-				b->fore_energy[s] += power_of(h);
-				b->dot[s] += conjf(h) * y;
-				b->n += s;
-			}
+			read_run(u, lines, &b->run[r], s, turn, dt, b);
 	}
 }
 
@@ -653,7 +674,7 @@ static void find_factor(struct link *link, struct block_pilots *b)
 	float energy = b->fore_energy[0] + b->fore_energy[1];
 	if (!b->foretold || !(energy > 0))
 		return;
-	float complex half = cexpf((float)(0.5 * b->phase_rad) * I);
+	float complex half = turn_of(0.5 * b->phase_rad);
 	float complex seen = (b->dot[0] * half + b->dot[1] * conjf(half)) / energy, off = seen - r->factor;
 	float noise = b->noise_var / energy, usual = r->spread * power_of(r->factor);
 	bool other = !r->known || power_of(off) > 12 * (usual + noise);
@@ -675,15 +696,18 @@ static void find_factor(struct link *link, struct block_pilots *b)
 /* Takes the forecast off, brings both symbols to the phase midway; what they differ by is noise. */
 static float take_off_forecast(struct ul_chest *u, struct block_pilots *b, float *mean_square)
 {
-	float complex half = cexpf((float)(0.5 * b->phase_rad) * I);
+	float complex half = turn_of(0.5 * b->phase_rad), factor = b->factor;
+	float complex *restrict at_first = u->at_dmrs[0];
+	const float complex *at_second = u->at_dmrs[1], *fore_first = u->fore[0], *fore_second = u->fore[1];
 	float difference = 0, square = 0;
 	for (size_t r = 0; r < b->n_runs; r++)
+#pragma omp simd reduction(+ : difference, square)
 		for (size_t i = b->run[r].k / LAYOUT_DMRS_STEP; i < b->run[r].end / LAYOUT_DMRS_STEP; i++) {
-			float complex first = u->at_dmrs[0][i] * half - b->factor * u->fore[0][i];
-			float complex second = u->at_dmrs[1][i] * conjf(half) - b->factor * u->fore[1][i];
-			u->at_dmrs[0][i] = 0.5f * (first + second);
+			float complex first = at_first[i] * half - factor * fore_first[i];
+			float complex second = at_second[i] * conjf(half) - factor * fore_second[i];
+			at_first[i] = 0.5f * (first + second);
 			difference += power_of(second - first);
-			square += power_of(u->at_dmrs[0][i]);
+			square += power_of(at_first[i]);
 		}
 	*mean_square = square / (float)b->n;
 	return 0.5f * difference / ((float)b->n - 0.5f);
@@ -710,16 +734,25 @@ static void find_lack(const struct ul_chest *u, struct link *link, float mean_sq
 static void fill_symbols(struct ul_chest *u, const struct lines *lines, const struct block_pilots *b)
 {
 	const struct numerology *num = &u->num;
-	for (size_t l = 0; l < num->format->n_ul_data; l++) {
-		double t = middle_of(num, l), ahead = b->phase_rad * share_at(num, t);
-		float complex turn = turn_of(ahead);
-		float complex f = b->foretold ? b->factor * turn_of(ahead + turn_at(u, lines, t)) : 0;
+	double first = middle_of(num, 0), apart = middle_of(num, 1) - first,
+	       ahead = b->phase_rad * share_at(num, first);
+	double ahead_step = b->phase_rad * (share_at(num, first + apart) - share_at(num, first)), turned = 0, step = 0;
+	if (b->foretold) {
+		turned = turn_at(u, lines, first);
+		step = turn_at(u, lines, first + apart) - turned;
+	}
+	/* From symbol to symbol, which are evenly apart. */
+	float complex turn = turn_of(ahead), turn_step = turn_of(ahead_step);
+	float complex f = b->factor * turn_of(ahead + turned), f_step = turn_of(ahead_step + step);
+	for (size_t l = 0; l < num->format->n_ul_data; l++, turn *= turn_step, f *= f_step) {
+		double t = middle_of(num, l);
 		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
 		for (size_t r = 0; r < b->n_runs; r++) {
 			size_t k = b->run[r].k, n = b->run[r].end - k;
 			float *out = (float *)(u->channel + l * num->n_sc + k);
 			fill_run(lines, b->run[r].at, n, dt, f, out);
-			add_run(n, turn, u->work[2] + k, u->work[3] + k, out);
+			if (b->left < 1)
+				add_run(n, turn, u->work[2] + k, u->work[3] + k, out);
 		}
 	}
 }
@@ -734,14 +767,8 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 	struct local_choice choice = local_wiener_choose(u->local, width, 2 * b->lack / b->noise_var);
 	float *p_re = u->work[0], *p_im = u->work[1], h_re[MATRIX_BLOCK], h_im[MATRIX_BLOCK];
 	b->left = choice.none ? 1 : 0;
-	if (choice.none) {
-		for (size_t r = 0; r < b->n_runs; r++) {
-			size_t k = b->run[r].k, n = b->run[r].end - k;
-			memset(u->work[2] + k, 0, n * sizeof *u->work[2]);
-			memset(u->work[3] + k, 0, n * sizeof *u->work[3]);
-		}
+	if (choice.none)
 		return;
-	}
 	delay_ramp(u->bank, centre, 0, u->ramp_re, u->ramp_im);
 	for (size_t r = 0; r < b->n_runs; r++)
 		for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
