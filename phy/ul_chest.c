@@ -28,6 +28,7 @@ static const float lack_pilots = 200;    /* memory of what forecasts lack, pilot
 static const float amplitude_slots = 20; /* memory of data amplitudes */
 static const float ratio_slots = 64;     /* memory of the powers of data and comb, full band */
 static const float ratio_prior = 16;     /* slots that the nominal ratio counts at first */
+static const float ratio_odd = 1.6f;     /* times what was learnt: twice so in a row it is another one */
 static const float ratio_most = 1.2f;    /* times the nominal one, or the eighth of the limit */
 
 /* A running mean that weighs each value by its degrees of freedom and forgets after noise_dof_max of them. */
@@ -59,9 +60,10 @@ struct relation {
 	struct smooth lack[2];
 };
 
-/* Powers of comb and full-band data, noise taken off: sums that forget. */
+/* Powers of sounding and full-band data, noise taken off: sums that forget. */
 struct ratio {
 	float comb, data;
+	int odd; /* sign of how far off the last slot was, 0 if not by much */
 };
 
 /* The channel about a slot as straight lines over time, in the amplitude of the comb. */
@@ -466,15 +468,28 @@ static float data_amplitude(const struct link *link)
 	return sqrtf(r->comb > 0 ? fminf(fmaxf(r->data / r->comb, least), most) : nominal);
 }
 
+static void begin_ratio(struct ratio *r, float comb, float data)
+{
+	*r = (struct ratio){ .comb = ratio_prior * comb, .data = ratio_prior * data };
+}
+
+/* comb, data: mean powers of this slot's RE. */
 static void learn_ratio(struct link *link, float comb, float data)
 {
 	struct ratio *r = &link->ratio;
 	float noise = link->noise.value, keep = 1 - 1 / ratio_slots;
+	float c = fmaxf(comb - noise, 0), d = fmaxf(data - noise, 0);
 	if (!(r->comb > 0))
-		*r = (struct ratio){ ratio_prior * fmaxf(comb - noise, 0),
-			             ratio_prior * fmaxf(comb - noise, 0) / link->boost };
-	r->comb = fmaxf(keep * r->comb + comb - noise, 0);
-	r->data = fmaxf(keep * r->data + data - noise, 0);
+		begin_ratio(r, c, c / link->boost);
+	float times = d * r->comb / fmaxf(c * r->data, 1e-30f);
+	int odd = c < 4 * noise || d < 4 * noise ? 0 : times > ratio_odd ? 1 : times < 1 / ratio_odd ? -1 : 0;
+	if (odd && odd == r->odd) { /* a fade would have passed */
+		begin_ratio(r, c, d);
+		return;
+	}
+	r->odd = odd;
+	r->comb = keep * r->comb + c;
+	r->data = keep * r->data + d;
 }
 
 void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
@@ -486,7 +501,7 @@ void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
 	bool first = !has_full(u, device);
 	float slot_noise_var = observe(u, link, index, u->num.format->sounding, c->p, 1, least, first);
 	if (!first)
-		learn_ratio(link, c->energy, u->full.power);
+		learn_ratio(link, mean_power(c->p, c->n), u->full.power);
 	draw_lines(u, link);
 	/* In the middle of pilots a straight line is surer than at its end. */
 	double end = middle_of(&u->num, u->num.format->sounding), start = middle_of(&u->num, u->num.format->dmrs[0]);

@@ -172,15 +172,25 @@ static struct outcome downlink(const struct profile *profile, double doppler_hz,
 	return o;
 }
 
-/* n devices of rbs RBs each, the last power_spread_db above the first, in equal steps. */
-static struct outcome uplink(const struct profile *profile, double doppler_hz, double snr_db, size_t n, size_t rbs,
-                             double power_spread_db, size_t n_slots)
+/* n devices of rbs RBs each, the last power_spread_db above the first, in equal steps. The comb has comb_power times a data
+ * RE's, which the receiver takes for `boost`. */
+struct uplink_case {
+	const struct profile *profile;
+	double doppler_hz, snr_db;
+	size_t n, rbs;
+	double power_spread_db;
+	size_t n_slots;
+	double boost, comb_power;
+};
+
+static struct outcome uplink_of(const struct uplink_case *u)
 {
+	size_t n = u->n, rbs = u->rbs, n_slots = u->n_slots;
 	static float complex dmrs[2][PHY_SC_MAX], sounding[PHY_SC_MAX];
 	struct outcome o = { 0 };
 	struct fading f[DEVICES];
 	char err[128];
-	double noise = pow(10, -snr_db / 10), csi_error = 0, estimated = 0;
+	double noise = pow(10, -u->snr_db / 10), csi_error = 0, estimated = 0;
 	struct layout *layout = layout_create(&num, err, sizeof err);
 	struct ul_chest *c = ul_chest_create(layout, CELL);
 	assert_non_null(c);
@@ -189,9 +199,10 @@ static struct outcome uplink(const struct profile *profile, double doppler_hz, d
 		          num.n_sc / LAYOUT_DMRS_STEP);
 	sequence_sounding(&num, CELL, sounding);
 	for (size_t d = 0; d < n; d++) {
-		fading_begin(&f[d], profile, doppler_hz);
+		fading_begin(&f[d], u->profile, u->doppler_hz);
+		ul_chest_set_boost(c, (uint8_t)d, (float)u->boost);
 		f[d].cfo_hz = 3 * (double)d - 10;
-		f[d].amplitude = n > 1 ? pow(10, power_spread_db * (double)d / (double)(n - 1) / 20) : 1;
+		f[d].amplitude = n > 1 ? pow(10, u->power_spread_db * (double)d / (double)(n - 1) / 20) : 1;
 	}
 	size_t s0 = num.format->sounding;
 	for (uint64_t slot = 0; slot < n_slots; slot++) {
@@ -207,7 +218,8 @@ static struct outcome uplink(const struct profile *profile, double doppler_hz, d
 					        (float complex)truth[d][num.format->dmrs[s]][k] *
 					        dmrs[s][k / LAYOUT_DMRS_STEP];
 			for (size_t k = d; k < num.n_sc; k += LAYOUT_COMB_STEP)
-				grid[s0 * num.n_sc + k] += (float complex)(sqrt(8) * truth[d][s0][k]) * sounding[k];
+				grid[s0 * num.n_sc + k] +=
+				        (float complex)(sqrt(u->comb_power) * truth[d][s0][k]) * sounding[k];
 		}
 		ul_chest_slot(c, grid, &when);
 		for (uint8_t d = 0; d < n; d++) {
@@ -216,12 +228,17 @@ static struct outcome uplink(const struct profile *profile, double doppler_hz, d
 			double error = 0, power = 0, data = 0;
 			rb_set_add_range(&set, d * rbs, rbs);
 			csi_empty(&csi, &num, &when);
+			float data_energy = (float)(f[d].amplitude * f[d].amplitude + noise);
+			if (rbs == num.n_rb)
+				ul_chest_dmrs(c, d, data_energy);
 			ul_chest_sounding(c, d, &csi);
+			double complex h[PHY_SC_MAX];
+			fading_at(&f[d], (double)csi.t_ref_samples, h);
 			for (size_t k = 0; k < num.n_sc; k++) {
-				error += square(truth[d][s0][k] - csi.h[k]);
-				power += square(truth[d][s0][k]);
+				error += square(sqrt(u->comb_power / u->boost) * h[k] - csi.h[k]);
+				power += square(h[k]);
 			}
-			ul_chest_data(c, d, &set, (float)(f[d].amplitude * f[d].amplitude + noise));
+			ul_chest_data(c, d, &set, data_energy);
 			if (slot < WARM_UP)
 				continue;
 			for (size_t l = 0; l < num.format->n_ul_data; l++)
@@ -241,6 +258,12 @@ static struct outcome uplink(const struct profile *profile, double doppler_hz, d
 	ul_chest_destroy(c);
 	layout_destroy(layout);
 	return o;
+}
+
+static struct outcome uplink(const struct profile *profile, double doppler_hz, double snr_db, size_t n, size_t rbs,
+                             double power_spread_db, size_t n_slots)
+{
+	return uplink_of(&(struct uplink_case){ profile, doppler_hz, snr_db, n, rbs, power_spread_db, n_slots, 8, 8 });
 }
 
 static double loss_db(double data_error)
@@ -305,6 +328,40 @@ static void a_fast_long_channel_is_followed_at_both_spacings(void **state)
 	}
 }
 
+/* Data on the whole band bring their own pilots, on every second subcarrier: the sounding needs no boost. */
+static void data_on_the_whole_band_make_up_for_a_sounding_without_boost(void **state)
+{
+	(void)state;
+	static const double snrs[] = { 0, 25 };
+	rng.s = 35;
+	for (int wide = 0; wide < 2; wide++) {
+		use(wide ? 30e3 : 15e3);
+		for (size_t i = 0; i < sizeof snrs / sizeof snrs[0]; i++) {
+			struct uplink_case u = { &tdl_c, 70, snrs[i], 1, num.n_rb, 0, 120, 1, 1 };
+			struct outcome ul = uplink_of(&u);
+			report("TDL-C 70 Hz, whole band", snrs[i], &ul);
+			assert_true(ul.nmse_db < -(snrs[i] + 6) && loss_db(ul.data_error[0]) < 0.8);
+			assert_true(fabs(ul.noise_db) < 0.5);
+		}
+	}
+}
+
+/* A device at its limit has more for its comb than the boost asked for. */
+static void a_comb_stronger_than_told_spoils_neither_data_nor_csi(void **state)
+{
+	(void)state;
+	static const double powers[] = { 1, 1.5, 5 };
+	rng.s = 36;
+	use(30e3);
+	for (size_t i = 0; i < sizeof powers / sizeof powers[0]; i++) {
+		struct uplink_case u = { &tdl_a, 10, 20, 1, num.n_rb, 0, 200, 1, powers[i] };
+		struct outcome o = uplink_of(&u);
+		o.nmse_db -= 10 * log10(powers[i]);
+		report("whole band, comb stronger than told", 20, &o);
+		assert_true(o.nmse_db < -30 && loss_db(o.data_error[0]) < 0.3);
+	}
+}
+
 /* The weakest of eight, 15 dB below the strongest, is estimated as well as alone. */
 static void eight_devices_of_unlike_power_do_not_disturb_each_other(void **state)
 {
@@ -355,6 +412,8 @@ int main(void)
 		cmocka_unit_test(a_still_channel_costs_next_to_nothing_at_any_snr),
 		cmocka_unit_test(csi_of_a_slow_short_channel_gains_by_time_and_window),
 		cmocka_unit_test(a_fast_long_channel_is_followed_at_both_spacings),
+		cmocka_unit_test(data_on_the_whole_band_make_up_for_a_sounding_without_boost),
+		cmocka_unit_test(a_comb_stronger_than_told_spoils_neither_data_nor_csi),
 		cmocka_unit_test(eight_devices_of_unlike_power_do_not_disturb_each_other),
 		cmocka_unit_test(nothing_received_is_finite_and_not_valid),
 	};
