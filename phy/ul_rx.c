@@ -37,6 +37,8 @@ struct ul_rx {
 	struct slot_time when;
 	bool empty; /* no slot, or one that was refused */
 	float complex *grid;
+	bool weighed; /* the data of this slot: */
+	float rb_energy[PHY_RB_MAX];
 	struct truth truth[PHY_DEVICES_MAX];
 	struct ul_rx_stats stats;
 };
@@ -83,6 +85,7 @@ void ul_rx_destroy(struct ul_rx *rx)
 int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when)
 {
 	rx->when = *when;
+	rx->weighed = false;
 	rx->stats.slots++;
 	rx->empty = !samples_finite(samples, rx->num.slot_len);
 	if (rx->empty) {
@@ -122,13 +125,35 @@ static float floor_of(const struct ul_rx *rx, uint8_t device)
 	return t->h ? t->noise_var[0] : ul_chest_floor(rx->chest);
 }
 
-/* Mean energy of the block's REs; 0 if it is no more than noise. */
-static float data_energy(const struct ul_rx *rx, uint8_t device, size_t n_re)
+/* Energy of the data REs of each RB, once a slot and for all devices. */
+static void weigh_rbs(struct ul_rx *rx)
 {
-	const uint32_t *re = block_re(rx->block);
+	float energy[PHY_SC_MAX] = { 0 };
+	const struct slot_format *f = rx->num.format;
+	size_t n_sc = rx->num.n_sc;
+	for (size_t l = 0; l < f->n_ul_data; l++) {
+		const float complex *row = rx->grid + l * n_sc;
+		bool pilots = l == f->dmrs[0] || l == f->dmrs[1];
+		for (size_t k = 0; k < n_sc; k++)
+			energy[k] += pilots && k % LAYOUT_DMRS_STEP == 0 ? 0 : power_of(row[k]);
+	}
+	for (size_t rb = 0; rb < rx->num.n_rb; rb++) {
+		rx->rb_energy[rb] = 0;
+		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++)
+			rx->rb_energy[rb] += energy[k];
+	}
+	rx->weighed = true;
+}
+
+/* Mean energy of the n_re REs of a block; 0 if it is no more than noise. */
+static float data_energy(struct ul_rx *rx, uint8_t device, const struct rb_set *rbs, size_t n_re)
+{
 	float energy = 0;
-	for (size_t i = 0; i < n_re; i++)
-		energy += power_of(rx->grid[re[i]]) / (float)n_re;
+	if (!rx->weighed)
+		weigh_rbs(rx);
+	for (size_t rb = 0; rb < rx->num.n_rb; rb++)
+		energy += rb_set_has(rbs, rb) ? rx->rb_energy[rb] : 0;
+	energy /= (float)n_re;
 	return energy > (1.1f + 4 / sqrtf((float)n_re)) * floor_of(rx, device) ? energy : 0;
 }
 
@@ -136,7 +161,7 @@ void ul_rx_expect(struct ul_rx *rx, uint8_t device, const struct rb_set *rbs)
 {
 	if (device >= PHY_DEVICES_MAX || rx->empty || rb_set_count(rbs) < rx->num.n_rb)
 		return;
-	float energy = data_energy(rx, device, layout_ul_data(rx->layout, rbs, block_re(rx->block)));
+	float energy = data_energy(rx, device, rbs, layout_ul_data(rx->layout, rbs, NULL));
 	if (energy > 0)
 		ul_chest_dmrs(rx->chest, device, energy);
 }
@@ -182,7 +207,7 @@ int ul_rx_data(struct ul_rx *rx, uint8_t device, const struct grant *g, struct t
 	if (device >= PHY_DEVICES_MAX || !*n_bytes)
 		return -EINVAL;
 	size_t n_re = layout_ul_data(rx->layout, &g->rbs, block_re(rx->block));
-	float energy = rx->empty ? 0 : data_energy(rx, device, n_re);
+	float energy = rx->empty ? 0 : data_energy(rx, device, &g->rbs, n_re);
 	if (!(energy > 0))
 		return -ENODATA;
 	float cfo_hz = ul_chest_data(rx->chest, device, &g->rbs, energy);
