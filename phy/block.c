@@ -100,9 +100,7 @@ int block_send(struct block *b, const struct grant *g, uint32_t seed, size_t n_r
 /* One over the noise of each subcarrier of the granted RBs; a variance that is none erases. */
 static void invert_noise(struct block *b, const struct rb_set *rbs, const float *noise_var)
 {
-	for (size_t rb = 0; rb < b->num.n_rb; rb++) {
-		if (!rb_set_has(rbs, rb))
-			continue;
+	for (size_t rb = rb_set_next(rbs, 0); rb < b->num.n_rb; rb = rb_set_next(rbs, rb + 1)) {
 		float inverse = noise_var[rb] > 0 ? 1 / noise_var[rb] : 0;
 		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++)
 			b->inverse_noise[k] = inverse;

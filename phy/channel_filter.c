@@ -190,6 +190,7 @@ static void predict(struct channel_filter *f, double t)
 	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
 	const float *restrict power = f->power_of;
 	size_t n = span(f);
+#pragma omp simd
 	for (size_t j = 0; j < n; j++) {
 		float q = step * power[j];
 		x_re[j] += g * v_re[j];
@@ -200,7 +201,8 @@ static void predict(struct channel_filter *f, double t)
 		p12[j] = keep * (p12[j] + g * p22[j]) + 0.5f * dt * q;
 		p22[j] = keep * keep * p22[j] + q;
 	}
-	f->turn_rad = remainder(f->turn_rad + f->carrier_rate * dt_slots, 2 * M_PI);
+	double turned = f->turn_rad + f->carrier_rate * dt_slots;
+	f->turn_rad = turned - 2 * M_PI * rint(turned * (0.5 / M_PI));
 	double walk = hz_to_rad_a_slot(f, carrier_walk_hz);
 	f->carrier_var += dt_slots * walk * walk;
 	f->t0 = t;
@@ -272,6 +274,7 @@ static void turn_z(struct channel_filter *f, float rad)
 {
 	float c = cosf(rad), s = sinf(rad), *restrict z_re = f->z_re, *restrict z_im = f->z_im;
 	size_t n = span(f);
+#pragma omp simd
 	for (size_t j = 0; j < n; j++) {
 		float re = z_re[j] * c + z_im[j] * s;
 		z_im[j] = z_im[j] * c - z_re[j] * s;
@@ -353,7 +356,9 @@ static void begin(struct channel_filter *f, const float *noise, float noise_var,
 	bool known = f->power > 0;
 	float louder = known && power > 2 * f->power ? power / f->power : 1;
 	f->power = known ? louder * f->power : power;
-	for (size_t j = 0, n = span(f); j < n; j++) {
+	size_t n = span(f);
+#pragma omp simd
+	for (size_t j = 0; j < n; j++) {
 		float p = known ? louder * f->power_of[j] : power * b->prior[j];
 		f->power_of[j] = p;
 		f->x_re[j] = f->z_re[j];
@@ -370,6 +375,7 @@ static void begin(struct channel_filter *f, const float *noise, float noise_var,
 /* A channel that moves faster than was thought: what was foretold is worth so much less. */
 static void doubt(struct channel_filter *f, const float *noise, float noise_var, float surprise)
 {
+#pragma omp simd
 	for (size_t j = 0; j < basis(f)->dim; j++) {
 		float more = 1 + (surprise - 1) * (f->p11[j] + noise[j] * noise_var) / (f->p11[j] + nil);
 		f->p11[j] *= more;
@@ -384,6 +390,7 @@ static void correct(struct channel_filter *f, const float *noise, float noise_va
 	float *restrict p11 = f->p11, *restrict p12 = f->p12, *restrict p22 = f->p22;
 	const float *restrict z_re = f->z_re, *restrict z_im = f->z_im;
 	size_t n = span(f);
+#pragma omp simd
 	for (size_t j = 0; j < n; j++) {
 		float r = noise[j] * noise_var, s = 1 / (p11[j] + r + nil), k1 = p11[j] * s, k2 = p12[j] * s;
 		float re = z_re[j] - x_re[j], im = z_im[j] - x_im[j];
@@ -740,7 +747,9 @@ static void believe(struct channel_filter *f)
 {
 	const float *power_of = f->power_of, *p11 = f->p11;
 	float *restrict share = f->share;
-	for (size_t j = 0, n = span(f); j < n; j++)
+	size_t n = span(f);
+#pragma omp simd
+	for (size_t j = 0; j < n; j++)
 		share[j] = power_of[j] / (power_of[j] + p11[j] + nil);
 }
 
@@ -763,6 +772,7 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
 		.turn_rad = f->turn_rad,
 	};
 	float *restrict z_re = f->z_re, *restrict z_im = f->z_im, *restrict f_re = f->f_re, *restrict f_im = f->f_im;
+#pragma omp simd
 	for (size_t j = 0; j < n; j++) {
 		z_re[j] = share[j] * x_re[j];
 		z_im[j] = share[j] * x_im[j];
@@ -779,6 +789,7 @@ void channel_filter_error(struct channel_filter *f, float *rb_error)
 {
 	const struct delay_basis *b = basis(f);
 	believe(f);
+#pragma omp simd
 	for (size_t j = 0; j < b->dim; j++)
 		f->f_re[j] = f->share[j] * f->p11[j];
 	matrix_multiply(&b->rb_share, f->f_re, f->f_re, f->a_re, f->a_im);

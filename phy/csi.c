@@ -26,8 +26,14 @@ float csi_set_snr(struct csi *csi)
 {
 	float power[PHY_RB_MAX], total = 0, noise_var = csi->noise_var, least = noise_var * 1e-2f;
 	size_t n = csi->n_rb;
-	for (size_t rb = 0; rb < n; rb++)
-		power[rb] = mean_power(csi->h + rb * PHY_RB_SC, PHY_RB_SC);
+	for (size_t rb = 0; rb < n; rb++) {
+		const float *h = (const float *)(csi->h + rb * PHY_RB_SC);
+		float sum[PHY_RB_SC / 3] = { 0 };
+		for (size_t i = 0; i < 2 * PHY_RB_SC; i += PHY_RB_SC / 3)
+			for (size_t k = 0; k < PHY_RB_SC / 3; k++)
+				sum[k] += h[i + k] * h[i + k];
+		power[rb] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) / PHY_RB_SC;
+	}
 #pragma omp simd reduction(+ : total)
 	for (size_t rb = 0; rb < n; rb++) {
 		float ratio = power[rb] / noise_var;

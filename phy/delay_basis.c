@@ -350,17 +350,20 @@ struct delay_bank *delay_bank_create(const struct numerology *num, const struct 
 	return NULL;
 }
 
-/* exp(j (start + i step)), i < n, written in whole blocks: the first in double, each other from the one before. */
+/* exp(j (start + i step)), i < n, written in whole blocks, each number by a product from one before; the factors are
+ * squared in double. */
 static void spin(double start, double step, size_t n, float *restrict re, float *restrict im)
 {
-	double complex turn[MATRIX_BLOCK], by = cos(step) + I * sin(step);
-	turn[0] = cos(start) + I * sin(start);
-	for (size_t have = 1; have < MATRIX_BLOCK; have *= 2, by *= by)
-		for (size_t i = 0; i < have; i++)
-			turn[have + i] = turn[i] * by;
-	for (size_t i = 0; i < MATRIX_BLOCK; i++) {
-		re[i] = (float)creal(turn[i]);
-		im[i] = (float)cimag(turn[i]);
+	double complex by = cos(step) + I * sin(step), first = cos(start) + I * sin(start);
+	re[0] = (float)creal(first);
+	im[0] = (float)cimag(first);
+#pragma GCC unroll 4
+	for (size_t have = 1; have < MATRIX_BLOCK; have *= 2, by *= by) {
+		float c = (float)creal(by), s = (float)cimag(by);
+		for (size_t i = 0; i < have; i++) {
+			re[have + i] = re[i] * c - im[i] * s;
+			im[have + i] = re[i] * s + im[i] * c;
+		}
 	}
 	float c = (float)creal(by), s = (float)cimag(by);
 	for (size_t i = MATRIX_BLOCK; i < n; i += MATRIX_BLOCK)

@@ -40,6 +40,16 @@ static vec backwards(vec v)
 	return __builtin_shufflevector(v, v, 7, 6, 5, 4, 3, 2, 1, 0);
 }
 
+/* Keeps a vector that is used twice in a register, where the compiler would read it from memory twice; it is the loads
+ * that set the pace. */
+static inline vec held(vec v)
+{
+#ifdef __x86_64__
+	__asm__("" : "+x"(v));
+#endif
+	return v;
+}
+
 /* Sums of a block of rows, of even and odd columns each: eight vectors, enough for the multipliers' latency. */
 struct sums {
 	vec re[2], im[2];
@@ -53,9 +63,10 @@ static inline __attribute__((always_inline)) void add_up(const float *restrict w
 	vec r0 = { 0 }, r1 = { 0 }, i0 = { 0 }, i1 = { 0 }, r2 = { 0 }, r3 = { 0 }, i2 = { 0 }, i3 = { 0 };
 	size_t j = 0;
 	for (; j + 2 <= n_cols; j += 2, v += 4) {
-		r0 += v[0] * x_re[j], r1 += v[1] * x_re[j], i0 += v[0] * x_im[j], i1 += v[1] * x_im[j];
-		r2 += v[2] * x_re[j + 1], r3 += v[3] * x_re[j + 1];
-		i2 += v[2] * x_im[j + 1], i3 += v[3] * x_im[j + 1];
+		vec a = held(v[0]), b = held(v[1]), c = held(v[2]), d = held(v[3]);
+		r0 += a * x_re[j], r1 += b * x_re[j], i0 += a * x_im[j], i1 += b * x_im[j];
+		r2 += c * x_re[j + 1], r3 += d * x_re[j + 1];
+		i2 += c * x_im[j + 1], i3 += d * x_im[j + 1];
 	}
 	if (j < n_cols)
 		r0 += v[0] * x_re[j], r1 += v[1] * x_re[j], i0 += v[0] * x_im[j], i1 += v[1] * x_im[j];

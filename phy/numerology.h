@@ -153,6 +153,18 @@ static inline bool rb_set_has(const struct rb_set *s, size_t rb)
 	return (s->bits[rb / 64] >> (rb % 64)) & 1;
 }
 
+/* The first RB of the set from this one on; 128 when there is none. To go through a set:
+ * for (rb = rb_set_next(&s, 0); rb < n_rb; rb = rb_set_next(&s, rb + 1)) */
+static inline size_t rb_set_next(const struct rb_set *s, size_t rb)
+{
+	for (; rb < 128; rb = (rb / 64 + 1) * 64) {
+		uint64_t left = s->bits[rb / 64] >> (rb % 64);
+		if (left)
+			return rb + (size_t)__builtin_ctzll(left);
+	}
+	return rb;
+}
+
 static inline void rb_set_add(struct rb_set *s, size_t rb)
 {
 	s->bits[rb / 64] |= UINT64_C(1) << (rb % 64);

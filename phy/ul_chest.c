@@ -417,14 +417,8 @@ static void fill_csi(const struct ul_chest *u, const struct comb *c, const struc
 	float total = csi_set_snr(csi);
 	csi->cfo_hz = (float)channel_filter_cfo_hz(link->filter);
 	csi->timing_samples = track_timing_from_pilots(num, slope_of(lines->h_re, lines->h_im, num->n_sc + 1), 1);
-	csi->rssi_dbfs = ratio_db(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
-	csi->evm_db = ratio_db(fmaxf(slot_noise_var / link->boost / fmaxf(total, 1e-30f), least_noise));
-}
-
-/* What is foretold at a place of the grid. */
-static float complex at_place(const struct lines *l, size_t at, float dt)
-{
-	return CMPLXF(l->h_re[at] + dt * l->slope_re[at], l->h_im[at] + dt * l->slope_im[at]);
+	csi->rssi_dbfs = ratio_db_fast(fmaxf(mean_power(c->p, c->n) * (float)c->n / (float)num->n_fft, 1e-30f));
+	csi->evm_db = ratio_db_fast(fmaxf(slot_noise_var / link->boost / fmaxf(total, 1e-30f), least_noise));
 }
 
 /* The control REs share their subcarriers with the sounding, and its channel. */
@@ -432,17 +426,20 @@ static void fill_control(struct ul_chest *u, const struct comb *c, const struct 
 {
 	const struct lines *lines = &link->lines;
 	const struct numerology *num = &u->num;
+	float complex turn[2], *row[2];
+	float dt[2];
 	for (size_t s = 0; s < 2; s++) {
-		size_t l = num->format->uci[s];
-		double t = middle_of(num, l);
-		float complex turn = turn_of(turn_at(u, lines, t));
-		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
-		float complex *row = u->channel + l * num->n_sc;
-		size_t k = c->k[0];
-		for (; k < num->n_sc / 2; k += LAYOUT_COMB_STEP)
-			row[k] = turn * at_place(lines, k, dt);
-		for (; k < num->n_sc; k += LAYOUT_COMB_STEP)
-			row[k] = turn * at_place(lines, k + 1, dt);
+		double t = middle_of(num, num->format->uci[s]);
+		turn[s] = turn_of(turn_at(u, lines, t));
+		dt[s] = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
+		row[s] = u->channel + num->format->uci[s] * num->n_sc;
+	}
+	for (size_t k = c->k[0]; k < num->n_sc; k += LAYOUT_COMB_STEP) {
+		size_t at = delay_index(num, k);
+		float re = lines->h_re[at], im = lines->h_im[at];
+		float slope_re = lines->slope_re[at], slope_im = lines->slope_im[at];
+		row[0][k] = turn[0] * CMPLXF(re + dt[0] * slope_re, im + dt[0] * slope_im);
+		row[1][k] = turn[1] * CMPLXF(re + dt[1] * slope_re, im + dt[1] * slope_im);
 	}
 	for (size_t rb = 0; rb < num->n_rb; rb++)
 		u->rb_noise[rb] = link->noise.value + lines->rb_error[rb];
@@ -592,11 +589,9 @@ static double share_at(const struct numerology *num, double t)
 static void find_runs(const struct numerology *num, struct block_pilots *b)
 {
 	size_t half = num->n_sc / 2;
-	for (size_t rb = 0; rb < num->n_rb; rb++) {
+	for (size_t rb = rb_set_next(b->rbs, 0); rb < num->n_rb; rb = rb_set_next(b->rbs, rb + 1)) {
 		size_t k = rb * PHY_RB_SC, end = k + PHY_RB_SC;
 		struct run *last = b->n_runs ? &b->run[b->n_runs - 1] : NULL;
-		if (!rb_set_has(b->rbs, rb))
-			continue;
 		if (last && last->end == k && k != half)
 			last->end = end;
 		else
@@ -792,9 +787,7 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 			p_re[i] = crealf(p);
 			p_im[i] = cimagf(p);
 		}
-	for (size_t rb = 0; rb < num->n_rb; rb++) {
-		if (!rb_set_has(b->rbs, rb))
-			continue;
+	for (size_t rb = rb_set_next(b->rbs, 0); rb < num->n_rb; rb = rb_set_next(b->rbs, rb + 1)) {
 		unsigned sides = (rb > 0 && rb_set_has(b->rbs, rb - 1) ? LOCAL_LEFT : 0u) |
 		                 (rb + 1 < num->n_rb && rb_set_has(b->rbs, rb + 1) ? LOCAL_RIGHT : 0u);
 		b->left += local_wiener_estimate(u->local, &choice, rb, sides, p_re, p_im, h_re, h_im);

@@ -151,8 +151,8 @@ static float data_energy(struct ul_rx *rx, uint8_t device, const struct rb_set *
 	float energy = 0;
 	if (!rx->weighed)
 		weigh_rbs(rx);
-	for (size_t rb = 0; rb < rx->num.n_rb; rb++)
-		energy += rb_set_has(rbs, rb) ? rx->rb_energy[rb] : 0;
+	for (size_t rb = rb_set_next(rbs, 0); rb < rx->num.n_rb; rb = rb_set_next(rbs, rb + 1))
+		energy += rx->rb_energy[rb];
 	energy /= (float)n_re;
 	return energy > (1.1f + 4 / sqrtf((float)n_re)) * floor_of(rx, device) ? energy : 0;
 }
@@ -191,9 +191,7 @@ int ul_rx_control(struct ul_rx *rx, uint8_t device, struct uci *uci, struct csi 
 static bool has_channel(const struct ul_rx *rx, const struct rb_set *rbs, const struct block_channel *channel)
 {
 	float power = 0, noise = 0;
-	for (size_t rb = 0; rb < rx->num.n_rb; rb++) {
-		if (!rb_set_has(rbs, rb))
-			continue;
+	for (size_t rb = rb_set_next(rbs, 0); rb < rx->num.n_rb; rb = rb_set_next(rbs, rb + 1)) {
 		power += mean_power(channel->h + rx->num.format->dmrs[0] * rx->num.n_sc + rb * PHY_RB_SC, PHY_RB_SC);
 		noise += channel->noise_var[rb];
 	}
