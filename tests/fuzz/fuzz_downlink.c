@@ -1,9 +1,11 @@
 /* A device's receiver: slots of a base station bent by the fuzzer, and grants that nobody should believe. */
-#include "input.h"
+#include "grant.h"
 
 #include "phy/dl.h"
 
 #include <errno.h>
+
+enum { RBS = 6 };
 
 static struct {
 	struct numerology num;
@@ -20,7 +22,7 @@ static void set_up(void)
 	char why[128];
 	if (f.tb)
 		return;
-	must(!numerology_init(&f.num, 1.92e6, 15e3, 6, 14, why, sizeof why));
+	must(!numerology_init(&f.num, 1.92e6, 15e3, RBS, 14, why, sizeof why));
 	f.layout = layout_create(&f.num, why, sizeof why);
 	f.tx = f.layout ? dl_tx_create(f.layout, 1, 0.1f) : NULL;
 	f.rx = f.layout ? dl_rx_create(f.layout, 1, 0) : NULL;
@@ -28,19 +30,6 @@ static void set_up(void)
 	f.samples = calloc(f.num.slot_len, sizeof *f.samples);
 	f.tb = calloc(dl_tb_bytes_max(f.layout), 1);
 	must(f.tx && f.rx && f.soft && f.samples && f.tb);
-}
-
-static struct grant any_grant(struct fuzz_input *in)
-{
-	struct grant g;
-	fuzz_bytes(in, &g.rbs, sizeof g.rbs);
-	if (fuzz_byte(in) % 4)
-		g.rbs.bits[0] %= 64, g.rbs.bits[1] = 0;
-	g.mcs = fuzz_byte(in);
-	g.harq_id = fuzz_byte(in);
-	g.ndi = fuzz_byte(in);
-	g.rv = fuzz_byte(in) % 8;
-	return g;
 }
 
 /* A slot as a base station makes it, with a grant if it takes it. */
@@ -78,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	for (unsigned i = 0; i < 6 && (in.size || !i); i++) {
 		struct slot_time when = { .slot = fuzz_u32(&in), .t_samples = fuzz_u32(&in) };
-		struct grant g = any_grant(&in);
+		struct grant g = fuzz_grant(&in, RBS);
 		struct dl_result res;
 		struct rx_info info;
 		size_t n;
@@ -93,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (fuzz_byte(&in) % 2 && res.has_dci && res.dci.has_dl)
 			g = res.dci.dl;
 		else if (fuzz_byte(&in) % 2)
-			g = any_grant(&in);
+			g = fuzz_grant(&in, RBS);
 		rc = dl_rx_data(f.rx, &g, fuzz_byte(&in) % 2 ? f.soft : NULL, f.tb, &n, &info);
 		must(rc == 0 || rc == -EBADMSG || rc == -EINVAL || rc == -ENODATA);
 		if (res.has_multicast) {

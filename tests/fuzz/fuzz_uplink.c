@@ -1,11 +1,11 @@
 /* The base station's receiver: uplink slots of two devices bent by the fuzzer, asked for devices and grants at random. */
-#include "input.h"
+#include "grant.h"
 
 #include "phy/ul.h"
 
 #include <errno.h>
 
-enum { DEVICES = 2 };
+enum { DEVICES = 2, RBS = 8 };
 
 static struct {
 	struct numerology num;
@@ -22,7 +22,7 @@ static void set_up(void)
 	char why[128];
 	if (f.tb)
 		return;
-	must(!numerology_init(&f.num, 1.92e6, 15e3, 8, 14, why, sizeof why));
+	must(!numerology_init(&f.num, 1.92e6, 15e3, RBS, 14, why, sizeof why));
 	f.layout = layout_create(&f.num, why, sizeof why);
 	must(f.layout);
 	for (uint8_t d = 0; d < DEVICES; d++)
@@ -32,19 +32,6 @@ static void set_up(void)
 	f.one = calloc(f.num.slot_len, sizeof *f.one);
 	f.tb = calloc(dl_tb_bytes_max(f.layout), 1);
 	must(f.soft && f.samples && f.one && f.tb);
-}
-
-static struct grant any_grant(struct fuzz_input *in)
-{
-	struct grant g;
-	fuzz_bytes(in, &g.rbs, sizeof g.rbs);
-	if (fuzz_byte(in) % 4)
-		g.rbs.bits[0] %= 256, g.rbs.bits[1] = 0;
-	g.mcs = fuzz_byte(in);
-	g.harq_id = fuzz_byte(in);
-	g.ndi = fuzz_byte(in);
-	g.rv = fuzz_byte(in) % 8;
-	return g;
 }
 
 /* Adds what a device might send, at any power. */
@@ -84,7 +71,7 @@ static void read_slot(struct fuzz_input *in, struct grant *g)
 	for (unsigned i = 0; i < 2; i++) {
 		int rc = ul_rx_data(f.rx, fuzz_byte(in) % 20, g, fuzz_byte(in) % 2 ? f.soft : NULL, f.tb, &n, &info);
 		must(rc == 0 || rc == -EBADMSG || rc == -EINVAL || rc == -ENODATA);
-		*g = any_grant(in);
+		*g = fuzz_grant(in, RBS);
 	}
 	ul_rx_access(f.rx, found, &n);
 	must(n <= PHY_DEVICES_MAX);
@@ -100,7 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	for (unsigned i = 0; i < 6 && (in.size || !i); i++) {
 		struct slot_time when = { .slot = fuzz_u32(&in), .t_samples = fuzz_u32(&in) };
-		struct grant g = any_grant(&in);
+		struct grant g = fuzz_grant(&in, RBS);
 		memset(f.samples, 0, f.num.slot_len * sizeof *f.samples);
 		for (uint8_t d = 0; d < DEVICES; d++)
 			add_device(&in, d, when.slot, &g);
