@@ -85,10 +85,12 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 	}
 }
 
-/* The full band's, whatever the device has for its comb alone. */
+/* The full band's, whatever a device short of power has for its comb alone. */
 static void observe_uplink_snr(struct cell *c, struct peer *p)
 {
 	float snr_db[PHY_RB_MAX], excess_db = ul_comb_excess_db(p->power.headroom_db, c->params.comb_boost);
+	p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db - excess_db;
+	p->stats.snr_slots[CELL_UL]++;
 	for (size_t g = 0; g < c->n_rb; g++) {
 		float sum = 0;
 		for (size_t i = 0; i < c->group; i++)
@@ -116,11 +118,8 @@ static void read_control(struct cell *c, unsigned d)
 	p->stats.controls_ok += rc == 0;
 	p->stats.controls_bad += rc == -EBADMSG;
 	p->stats.controls_silent += rc == -ENODATA;
-	if (p->have_csi) {
+	if (p->have_csi)
 		observe_uplink_snr(c, p);
-		p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db;
-		p->stats.snr_slots[CELL_UL]++;
-	}
 	if (!rc) {
 		p->heard = c->slot;
 		p->reported_bytes = u.buffer_bytes;

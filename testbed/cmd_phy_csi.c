@@ -267,6 +267,7 @@ static void describe(struct csi_test *c)
 	d->osc_ppm = config->bs.osc_ppm - 1e6 * c->cfo_hz / config->radio.dl_hz;
 	d->tx_power_dbm = config->bs.tx_power_dbm + config->bs.noise_figure_db - d->noise_figure_db;
 	config->ul.target_snr_db = 50;
+	config->ul.comb_boost_db = "9";
 }
 
 static int configure(struct csi_test *c, const char *const *keys, const char *const *values, size_t n,

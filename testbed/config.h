@@ -61,7 +61,8 @@ struct config_bs {
 };
 
 struct config_ul {
-	double target_snr_db; /* aim of the open-loop power control, SNR of a data RE at the BS */
+	double target_snr_db;      /* aim of the open-loop power control, SNR of a data RE at the BS */
+	const char *comb_boost_db; /* of control and sounding over it: auto, 0, 3, 6, 9 */
 };
 
 struct config_channel {

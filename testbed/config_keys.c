@@ -14,6 +14,7 @@
 /* ---- the tables ---- */
 
 static const char *const backends[] = { "ether", NULL };
+static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe", NULL };
 static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", NULL };
@@ -68,6 +69,8 @@ const struct config_key config_root_keys[] = {
 
 	{ "ul.target_snr_db", REAL, AT(ul.target_snr_db), "22", -20, 50,
 	  "dB: SNR of an uplink data RE that the open-loop power control aims at" },
+	{ "ul.comb_boost_db", WORD, AT(ul.comb_boost_db), "auto", 0, 0,
+	  "dB: power of uplink control and sounding REs over data REs; auto: as the target asks", boosts },
 
 	{ "channel.model", WORD, AT(channel.model), "tdl-a", 0, 0, "power-delay profile and fading of all links",
 	  channels },
