@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "phy/power.h"
 #include "testbed/phy_sweep.h"
 
 #define assert_near(x, y, tolerance) assert_true(fabs((x) - (y)) <= (tolerance))
@@ -27,6 +28,7 @@ static struct phy_link_config still(void)
 		                     .n_warmup = 10,
 		                     .n_slots = 10,
 		                     .timing_advance = true,
+		                     .comb_boost = -1,
 		                     .rms_dbfs = -40 };
 	assert_int_equal(numerology_init(&c.num, 7.68e6, 30e3, 18, 14, why, sizeof why), 0);
 	return c;
@@ -69,10 +71,20 @@ static void snr_is_that_of_a_used_resource_element(void **state)
 	assert_near(evm_db(&p), -12, 0.15);
 	assert_int_equal(p.sum.failed[0], 0);
 
-	/* Uplink: 11 symbols of 216 REs at 1, three of 27 at 8: data REs are 0.90 dB below the mean. */
+	/* Uplink: 11 symbols of 216 REs at 1, three of 27 at the boost: 8 puts data REs 0.90 dB below the mean. */
+	static const double below_db[] = { 0, 0.14, 0.41, 0.90 };
 	c.uplink = true;
+	for (c.comb_boost = 0; c.comb_boost <= DCI_BOOST_MAX; c.comb_boost++) {
+		p = measure(&c, &r, 1);
+		assert_near(evm_db(&p), -12 + below_db[c.comb_boost], 0.1);
+	}
+	/* By itself as the SNR asks. */
+	c.comb_boost = -1;
 	p = measure(&c, &r, 1);
-	assert_near(evm_db(&p), -12 + 0.90, 0.15);
+	assert_near(evm_db(&p), -12 + below_db[ul_comb_boost_for(12)], 0.1);
+	r.snr_db = 9;
+	p = measure(&c, &r, 1);
+	assert_near(evm_db(&p), -9 + below_db[ul_comb_boost_for(9)], 0.1);
 }
 
 /* Fading has a mean of one: over many channels the mean power is what was asked for. */
