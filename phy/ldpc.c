@@ -35,8 +35,11 @@ int ldpc_code_init(struct ldpc_code *code, const struct ldpc_graph *graph, size_
 		return set;
 	code->graph = graph;
 	code->z = z;
-	for (size_t e = 0; e < graph->row_start[graph->n_rows]; e++)
-		code->shift[e] = (uint16_t)(graph->edges[e].shift[set] % z);
+	uint32_t inverse = (uint32_t)((1 << 24) / z + 1); /* V, z < 2^9: the quotient is exact, and no division */
+	for (size_t e = 0; e < graph->row_start[graph->n_rows]; e++) {
+		uint32_t v = graph->edges[e].shift[set];
+		code->shift[e] = (uint16_t)(v - (v * inverse >> 24) * (uint32_t)z);
+	}
 	return 0;
 }
 

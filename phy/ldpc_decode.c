@@ -85,12 +85,27 @@ void ldpc_decoder_destroy(struct ldpc_decoder *d)
 	free(d);
 }
 
+enum { WIDE = 32 }; /* what is copied or decided in one go: up to WIDE - 1 too many are read and written */
+
 static void copy_clipped(int8_t *restrict to, const int8_t *restrict llr, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		int8_t x = llr[i] < CHANNEL_MAX ? llr[i] : CHANNEL_MAX;
 		to[i] = x > -CHANNEL_MAX ? x : -CHANNEL_MAX;
 	}
+}
+
+static void copy_clipped_wide(int8_t *restrict to, const int8_t *restrict llr, size_t n)
+{
+	for (size_t i = 0; i < n; i += WIDE)
+		copy_clipped(to + i, llr + i, WIDE);
+}
+
+static void decide_wide(uint8_t *restrict bits, const int8_t *restrict posterior, size_t n)
+{
+	for (size_t i = 0; i < n; i += WIDE)
+		for (size_t k = i; k < i + WIDE; k++)
+			bits[k] = posterior[k] < 0;
 }
 
 static const struct ldpc_plan *choose_plan(struct ldpc_decoder *d, const struct ldpc_code *code, const int8_t *llr)
@@ -113,8 +128,8 @@ static void load(struct ldpc_room *room, const struct ldpc_plan *p, const int8_t
 	for (size_t col = 0; col < (size_t)c->graph->n_info + LDPC_CORE_ROWS; col++) {
 		int8_t *ring = room->ring + ldpc_ring_at(col, false), first[LDPC_PAD];
 		size_t turn = p->turn[col];
-		copy_clipped(ring, llr + col * c->z + turn, c->z - turn);
-		copy_clipped(ring + c->z - turn, llr + col * c->z, turn);
+		copy_clipped_wide(ring, llr + col * c->z + turn, c->z - turn); /* there are columns behind these */
+		copy_clipped_wide(ring + c->z - turn, llr + col * c->z, turn);
 		memcpy(first, ring, sizeof first); /* z of them count */
 		memcpy(ring + c->z, first, sizeof first);
 	}
@@ -140,11 +155,11 @@ static void decide(const struct ldpc_room *room, const struct ldpc_plan *p, unsi
 
 	for (size_t col = 0; col < p->choice.graph->n_info; col++, bits += z) {
 		const int8_t *ring = room->ring + ldpc_ring_at(col, iteration % 2 && p->odd[col]);
+		uint8_t column[LDPC_Z_MAX + WIDE];
 		size_t turn = p->turn[col];
-		for (size_t i = 0; i < z - turn; i++)
-			bits[turn + i] = ring[i] < 0;
-		for (size_t i = 0; i < turn; i++)
-			bits[i] = ring[z - turn + i] < 0;
+		decide_wide(column, ring + z - turn, turn);
+		decide_wide(column + turn, ring, z - turn);
+		memcpy(bits, column, z);
 	}
 }
 
