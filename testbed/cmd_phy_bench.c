@@ -16,6 +16,7 @@
 #include "phy/ofdm.h"
 #include "phy/soften.h"
 #include "phy/ul_chest.h"
+#include "phy/ul_control.h"
 #include "radio/gauss.h"
 #include "testbed/cli.h"
 #include "testbed/phy_bench.h"
@@ -404,6 +405,7 @@ struct stages {
 	struct scene *s;
 	struct ofdm *ofdm;
 	struct ul_chest *chest;
+	struct ul_control *control;
 	struct tb_coder *coder;
 	struct crc crc;
 	struct soften soften;
@@ -458,6 +460,21 @@ static void stage_estimate(void *arg, size_t i)
 		ul_chest_dmrs(t->chest, 0, energy);
 	ul_chest_sounding(t->chest, 0, &csi);
 	ul_chest_data(t->chest, 0, &n->grant[0].rbs, energy);
+}
+
+/* After estimates, whose channel is that of the control REs too. */
+static void stage_control(void *arg, size_t i)
+{
+	struct stages *t = arg;
+	struct block_channel channel = ul_chest_channel(t->chest);
+	struct uci uci;
+	t->sink += ul_control_read(t->control, 0, snap_of(t, i)->slot, t->grid[i], &channel, &uci);
+}
+
+static void stage_list(void *arg, size_t i)
+{
+	struct stages *t = arg;
+	t->sink += (int)layout_ul_data(t->s->link->layout, &snap_of(t, i)->grant[0].rbs, t->re);
 }
 
 static void stage_scramble(void *arg, size_t i)
@@ -533,6 +550,7 @@ static bool open_stages(struct stages *t, struct scene *s)
 	t->chest = ul_chest_create(s->link->layout, PHY_LINK_CELL);
 	if (t->chest)
 		ul_chest_set_boost(t->chest, 0, (float)(1u << s->link->station[0].comb_boost));
+	t->control = ul_control_create(s->link->layout, PHY_LINK_CELL);
 	t->coder = tb_coder_create(block_bytes_max(num));
 	t->n_re = layout_ul_data(s->link->layout, &n->grant[0].rbs, NULL);
 	t->format = (struct tb_format){ .n_bytes = n->n_bytes[0],
@@ -544,7 +562,7 @@ static bool open_stages(struct stages *t, struct scene *s)
 	t->symbols = calloc(LAYOUT_RE_MAX, 1);
 	t->scramble = calloc(LAYOUT_RE_MAX, 1);
 	t->re = calloc(LAYOUT_RE_MAX, sizeof *t->re);
-	bool ok = t->ofdm && t->chest && t->coder && t->symbols && t->scramble && t->re;
+	bool ok = t->ofdm && t->chest && t->control && t->coder && t->symbols && t->scramble && t->re;
 	for (size_t i = 0; ok && i < s->n_full; i++) {
 		t->grid[i] = calloc(num->n_symbols * num->n_sc, sizeof *t->grid[i]);
 		t->llr[i] = calloc(t->n_re, MODEM_BITS_MAX);
@@ -567,6 +585,7 @@ static void close_stages(struct stages *t)
 	free(t->scramble);
 	free(t->symbols);
 	tb_coder_destroy(t->coder);
+	ul_control_destroy(t->control);
 	ul_chest_destroy(t->chest);
 	ofdm_destroy(t->ofdm);
 }
@@ -582,6 +601,8 @@ static bool bench_stages(struct bench_job *j, struct scene *s)
 		{ "  NCO", stage_nco, false },
 		{ "  demodulate (FFT)", stage_demodulate, false },
 		{ "  channel and noise estimation", stage_estimate, false },
+		{ "  uplink control", stage_control, false },
+		{ "  list of resource elements", stage_list, false },
 		{ "  scrambling sequence", stage_scramble, false },
 		{ "  equalise, demap, descramble", stage_soften, true },
 		{ "  dematching, LDPC decoding, CRC", stage_decode, true },
