@@ -64,18 +64,21 @@ static void stream_init(struct stream *s, uint32_t c_init)
 	}
 }
 
-/* words: BLOCK, little endian. */
-static void stream_next(struct stream *s, uint32_t *words)
+/* n words, little endian, at most BLOCK; fewer end the stream. */
+static void stream_next(struct stream *s, uint32_t *words, int n)
 {
 	uint32_t *restrict x1 = s->x1, *restrict x2 = s->x2;
+	int end = n < BLOCK ? n : DEGREE + BLOCK;
 
 #pragma omp simd safelen(16)
-	for (int i = DEGREE; i < DEGREE + BLOCK; i++) {
+	for (int i = DEGREE; i < end; i++) {
 		x1[i] = x1[i - 28] ^ x1[i - 31];
 		x2[i] = x2[i - 28] ^ x2[i - 29] ^ x2[i - 30] ^ x2[i - 31];
 	}
-	for (int i = 0; i < BLOCK; i++)
+	for (int i = 0; i < n; i++)
 		words[i] = htole32(x1[i] ^ x2[i]);
+	if (n < BLOCK)
+		return;
 	memcpy(x1, x1 + BLOCK, DEGREE * sizeof x1[0]);
 	memcpy(x2, x2 + BLOCK, DEGREE * sizeof x2[0]);
 }
@@ -88,7 +91,7 @@ void gold_words(uint32_t c_init, uint32_t *words, size_t n_words)
 	stream_init(&s, c_init);
 	for (size_t i = 0, n; i < n_words; i += n) {
 		n = n_words - i < BLOCK ? n_words - i : BLOCK;
-		stream_next(&s, block);
+		stream_next(&s, block, (int)n);
 		for (size_t k = 0; k < n; k++)
 			words[i + k] = le32toh(block[k]);
 	}
@@ -119,7 +122,7 @@ void gold_symbols(uint32_t c_init, unsigned qm, uint8_t *out, size_t n)
 	stream_init(&s, c_init);
 	for (; n; out += per_block) {
 		size_t now = n < per_block ? n : per_block;
-		stream_next(&s, words);
+		stream_next(&s, words, (int)((now * qm + 31) / 32));
 		for (size_t i = 0; i < now; i += 8) {
 			uint64_t x;
 			memcpy(&x, (const uint8_t *)words + i / 8 * qm, sizeof x);
