@@ -780,9 +780,14 @@ void channel_filter_lines(struct channel_filter *f, float *re, float *im, float 
 		f_im[j] = a_slot * share[j] * v_im[j];
 	}
 	delay_half_ramp(f->bank, f->centre, f->ramp_re, f->ramp_im);
-	delay_response(f->bank, basis(f), z_re, z_im, f->ramp_re, f->ramp_im, re, im);
-	if (m->moves)
-		delay_response(f->bank, basis(f), f_re, f_im, f->ramp_re, f->ramp_im, slope_re, slope_im);
+	if (!m->moves) {
+		delay_response(f->bank, basis(f), z_re, z_im, f->ramp_re, f->ramp_im, re, im);
+		return;
+	}
+	const float *const from_re[] = { z_re, f_re }, *const from_im[] = { z_im, f_im };
+	float *const to_re[] = { re, slope_re }, *const to_im[] = { im, slope_im };
+	matrix_multiply_mirrored_two(&basis(f)->half, f->bank->n_grid, from_re, from_im, f->ramp_re, f->ramp_im, to_re,
+	                             to_im);
 }
 
 void channel_filter_error(struct channel_filter *f, float *rb_error)
@@ -793,7 +798,8 @@ void channel_filter_error(struct channel_filter *f, float *rb_error)
 	for (size_t j = 0; j < b->dim; j++)
 		f->f_re[j] = f->share[j] * f->p11[j];
 	matrix_multiply(&b->rb_share, f->f_re, f->f_re, f->a_re, f->a_im);
-	memcpy(rb_error, f->a_re, f->bank->num.n_rb * sizeof *rb_error);
+	for (size_t rb = 0, last = f->bank->num.n_rb - 1; rb <= last - rb; rb++)
+		rb_error[rb] = rb_error[last - rb] = f->a_re[rb];
 }
 
 float channel_filter_doppler_hz(const struct channel_filter *f)

@@ -158,7 +158,7 @@ static void fill_basis(struct delay_basis *b, const struct delay_bank *bank, con
 			*matrix_at(&b->in, j, i) = (float)v[j * n + i];
 		for (size_t i = 0; i < b->half.n_rows; i++)
 			*matrix_at(&b->half, i, j) = (float)v[j * n + i];
-		for (size_t k = 0; k < bank->num.n_sc; k++) {
+		for (size_t k = 0; k < b->rb_share.n_rows * PHY_RB_SC; k++) {
 			double x = v[j * n + delay_index(&bank->num, k)];
 			*matrix_at(&b->rb_share, k / PHY_RB_SC, j) += (float)(x * x / PHY_RB_SC);
 		}
@@ -203,7 +203,7 @@ static int make_basis(struct delay_bank *bank, double width, const struct delay_
 	if (!rc)
 		rc = matrix_init(&b->tilt, b->dim, b->dim);
 	if (!rc)
-		rc = matrix_init(&b->rb_share, bank->num.n_rb, b->dim);
+		rc = matrix_init(&b->rb_share, (bank->num.n_rb + 1) / 2, b->dim);
 	if (!rc)
 		fill_basis(b, bank, v, lambda);
 	for (size_t s = 0; !rc && s < bank->n_sets; s++)

@@ -46,12 +46,13 @@ struct delay_fit {
 struct delay_basis {
 	double width; /* samples */
 	size_t dim;
-	struct matrix half;     /* the first rows, to the middle and as many more as fill a block, of what takes
+	struct matrix half; /* the first rows, to the middle and as many more as fill a block, of what takes
 	                         * coefficients to the grid, for matrix_multiply_mirrored */
-	struct matrix in;       /* dim x n_sc + 1: the whole of it, transposed; the columns are orthonormal */
-	struct matrix tilt;     /* dim x dim: what multiplication with the distance from DC, in subcarriers, does */
-	float *prior;           /* dim: mean energies of the coefficients, flat profile, channel of mean power 1 */
-	struct matrix rb_share; /* n_rb x dim: mean over an RB of the squares of a sequence */
+	struct matrix in;   /* dim x n_sc + 1: the whole of it, transposed; the columns are orthonormal */
+	struct matrix tilt; /* dim x dim: what multiplication with the distance from DC, in subcarriers, does */
+	float *prior;       /* dim: mean energies of the coefficients, flat profile, channel of mean power 1 */
+	struct matrix
+	        rb_share; /* (n_rb + 1) / 2 x dim: mean over an RB of the squares of a sequence; the others mirror */
 	struct delay_fit *fits; /* one a pilot set */
 };
 

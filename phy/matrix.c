@@ -86,21 +86,36 @@ void matrix_multiply(const struct matrix *m, const float *x_re, const float *x_i
 	}
 }
 
+/* A block of rows from this one on, and those as far behind the middle. */
+static void mirrored_block(const struct matrix *m, size_t row, size_t n, const float *x_re, const float *x_im,
+                           const float *r_re, const float *r_im, float *y_re, float *y_im)
+{
+	struct sums even, odd;
+	add_up(m->w + row * m->n_cols, m->n_cols, x_re, x_im, &even, &odd);
+	for (size_t half = 0; half < 2; half++) {
+		size_t near = row + half * LANES, far = n - near - LANES;
+		vec c = load(r_re + near), s = load(r_im + near);
+		vec re = even.re[half] - odd.re[half], im = even.im[half] - odd.im[half];
+		store(y_re + far, backwards(re * c + im * s));
+		store(y_im + far, backwards(im * c - re * s));
+		re = even.re[half] + odd.re[half], im = even.im[half] + odd.im[half];
+		store(y_re + near, re * c - im * s);
+		store(y_im + near, re * s + im * c);
+	}
+}
+
 void matrix_multiply_mirrored(const struct matrix *m, size_t n, const float *x_re, const float *x_im, const float *r_re,
                               const float *r_im, float *y_re, float *y_im)
 {
-	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK) {
-		struct sums even, odd;
-		add_up(m->w + row * m->n_cols, m->n_cols, x_re, x_im, &even, &odd);
-		for (size_t half = 0; half < 2; half++) {
-			size_t near = row + half * LANES, far = n - near - LANES;
-			vec c = load(r_re + near), s = load(r_im + near);
-			vec re = even.re[half] - odd.re[half], im = even.im[half] - odd.im[half];
-			store(y_re + far, backwards(re * c + im * s));
-			store(y_im + far, backwards(im * c - re * s));
-			re = even.re[half] + odd.re[half], im = even.im[half] + odd.im[half];
-			store(y_re + near, re * c - im * s);
-			store(y_im + near, re * s + im * c);
-		}
-	}
+	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK)
+		mirrored_block(m, row, n, x_re, x_im, r_re, r_im, y_re, y_im);
+}
+
+void matrix_multiply_mirrored_two(const struct matrix *m, size_t n, const float *const x_re[2],
+                                  const float *const x_im[2], const float *r_re, const float *r_im,
+                                  float *const y_re[2], float *const y_im[2])
+{
+	for (size_t row = 0; row < m->n_rows; row += MATRIX_BLOCK)
+		for (size_t i = 0; i < 2; i++)
+			mirrored_block(m, row, n, x_re[i], x_im[i], r_re, r_im, y_re[i], y_im[i]);
 }

@@ -39,5 +39,9 @@ void matrix_multiply(const struct matrix *m, const float *x_re, const float *x_i
  * what comes after n is left alone. */
 void matrix_multiply_mirrored(const struct matrix *m, size_t n, const float *x_re, const float *x_im, const float *r_re,
                               const float *r_im, float *y_re, float *y_im);
+/* The same of two vectors, for which a matrix too large for the first-level cache is read once. */
+void matrix_multiply_mirrored_two(const struct matrix *m, size_t n, const float *const x_re[2],
+                                  const float *const x_im[2], const float *r_re, const float *r_im,
+                                  float *const y_re[2], float *const y_im[2]);
 
 #endif
