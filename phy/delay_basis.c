@@ -430,8 +430,11 @@ void delay_profile(const struct delay_bank *b, size_t set, const float *y_re, co
 
 size_t delay_level(float noise_share)
 {
-	float db = -10 * log10f(fmaxf(noise_share, 1e-9f));
-	return (size_t)fminf(fmaxf(roundf(0.1f * db + 0.2f) - 1, 0), DELAY_LEVELS - 1);
+	static const float most[DELAY_LEVELS - 1] = { 5.01187e-2f, 5.01187e-3f, 5.01187e-4f }; /* 13, 23, 33 dB */
+	size_t level = 0;
+	for (size_t i = 0; i < DELAY_LEVELS - 1; i++)
+		level += noise_share <= most[i];
+	return level;
 }
 
 float delay_fit(const struct delay_basis *b, size_t set, size_t level, const float *y_re, const float *y_im,

@@ -106,7 +106,8 @@ void delay_half_ramp(const struct delay_bank *b, double delay_samples, float *re
 void delay_response(const struct delay_bank *bank, const struct delay_basis *b, const float *x_re, const float *x_im,
                     const float *half_ramp_re, const float *half_ramp_im, float *y_re, float *y_im);
 
-/* Which solution suits pilots whose noise is this share of the channel's power: damped at 10, 20, 30 or 40 dB. */
+/* Which solution suits pilots whose noise is this share of the channel's power: damped at 10, 20, 30 or 40 dB;
+ * from 3 dB above on the next. */
 size_t delay_level(float noise_share);
 
 /* Coefficients of n pilots y (the window's ramp taken off) and the sum of squares of what does not fit. x: padded dim;

@@ -78,8 +78,12 @@ static size_t add_symbol(const struct layout *l, size_t symbol, const uint16_t *
 			place[n_places++] = i;
 	for (size_t rb = 0; re && rb < n; rb++, re += n_places) {
 		uint32_t first = (uint32_t)(symbol * l->num.n_sc) + k[rb];
-		for (size_t i = 0; i < n_places; i++)
-			re[i] = first + place[i];
+		if (pilot_step)
+			for (size_t i = 0; i < n_places; i++)
+				re[i] = first + place[i];
+		else
+			for (uint32_t i = 0; i < PHY_RB_SC; i++)
+				re[i] = first + i;
 	}
 	return n * n_places;
 }

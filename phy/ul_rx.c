@@ -138,9 +138,11 @@ static void weigh_rbs(struct ul_rx *rx)
 			energy[k] += pilots && k % LAYOUT_DMRS_STEP == 0 ? 0 : power_of(row[k]);
 	}
 	for (size_t rb = 0; rb < rx->num.n_rb; rb++) {
-		rx->rb_energy[rb] = 0;
-		for (size_t k = rb * PHY_RB_SC; k < (rb + 1) * PHY_RB_SC; k++)
-			rx->rb_energy[rb] += energy[k];
+		const float *e = energy + rb * PHY_RB_SC;
+		float part[4];
+		for (size_t k = 0; k < 4; k++)
+			part[k] = e[k] + e[4 + k] + e[8 + k];
+		rx->rb_energy[rb] = (part[0] + part[1]) + (part[2] + part[3]);
 	}
 	rx->weighed = true;
 }
