@@ -85,12 +85,17 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 	}
 }
 
-/* The full band's, whatever a device short of power has for its comb alone. */
+/* The full band's, whatever a device short of power has for its comb alone; until its headroom is known it is taken for
+ * one that is. */
 static void observe_uplink_snr(struct cell *c, struct peer *p)
 {
-	float snr_db[PHY_RB_MAX], excess_db = ul_comb_excess_db(p->power.headroom_db, c->params.comb_boost);
-	p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db - excess_db;
-	p->stats.snr_slots[CELL_UL]++;
+	bool known = isfinite(p->power.headroom_db);
+	float snr_db[PHY_RB_MAX];
+	float excess_db = ul_comb_excess_db(known ? p->power.headroom_db : -INFINITY, c->params.comb_boost);
+	if (known) {
+		p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db - excess_db;
+		p->stats.snr_slots[CELL_UL]++;
+	}
 	for (size_t g = 0; g < c->n_rb; g++) {
 		float sum = 0;
 		for (size_t i = 0; i < c->group; i++)
