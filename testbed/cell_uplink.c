@@ -92,10 +92,8 @@ static void observe_uplink_snr(struct cell *c, struct peer *p)
 	bool known = isfinite(p->power.headroom_db);
 	float snr_db[PHY_RB_MAX];
 	float excess_db = ul_comb_excess_db(known ? p->power.headroom_db : -INFINITY, c->params.comb_boost);
-	if (known) {
-		p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db - excess_db;
-		p->stats.snr_slots[CELL_UL]++;
-	}
+	p->stats.snr_sum_db[CELL_UL] += p->csi.snr_mean_db - (known ? excess_db : 0);
+	p->stats.snr_slots[CELL_UL]++;
 	for (size_t g = 0; g < c->n_rb; g++) {
 		float sum = 0;
 		for (size_t i = 0; i < c->group; i++)
