@@ -1,6 +1,7 @@
 #include "phy/power.h"
 
 #include "phy/dci.h"
+#include "phy/uci.h"
 
 #include <math.h>
 
@@ -40,13 +41,15 @@ float ul_power_comb_re_dbm(const struct ul_power *p)
 	return fminf(wanted, p->max_dbm - 10.0f * log10f(largest));
 }
 
-/* Control is missed once in a hundred when its RE have 1.7 dB (phy_control.py); the boost counts in
- * the mean energy of a used RE: 0.9, 0.4, 0.1 and 0 dB with all RBs in use. */
-uint8_t ul_comb_boost_for(float target_snr_db)
+/* Control is missed once in a hundred when its RE have 1.7 dB, in narrow bands 10.2 dB (phy_control.py); the boost counts
+ * in the mean energy of a used RE: 0.9, 0.4, 0.1 and 0 dB with all RBs in use. */
+uint8_t ul_comb_boost_for(float target_snr_db, size_t n_rb)
 {
 	static const float below_db[] = { 10, 0.5f, -2.5f };
+	static const float narrow_db = 8.5f;
+	float spare_db = n_rb < UCI_QPSK_RB ? target_snr_db - narrow_db : target_snr_db;
 	uint8_t boost = 0;
-	while (boost < sizeof below_db / sizeof below_db[0] && target_snr_db < below_db[boost])
+	while (boost < sizeof below_db / sizeof below_db[0] && spare_db < below_db[boost])
 		boost++;
 	return boost;
 }

@@ -33,9 +33,9 @@ struct ul_power {
 float ul_power_data_re_dbm(const struct ul_power *p, size_t n_rb_granted);
 /* Control and sounding RE power: what target and boost ask for, at the most max_dbm over the REs of the largest comb. */
 float ul_power_comb_re_dbm(const struct ul_power *p);
-/* The boost that suits a cell whose data RE arrive with this SNR: as much as it takes for control to stay far below the
- * SNR that its data need. */
-uint8_t ul_comb_boost_for(float target_snr_db);
+/* The boost that suits a cell of n_rb RBs whose data RE arrive with this SNR: as much as it takes for control to need less
+ * than data. */
+uint8_t ul_comb_boost_for(float target_snr_db, size_t n_rb);
 /* By how much the full-band SNR that a comb of that boost tells exceeds what the device has for data on the full band: a
  * device short of power still has it for its comb, which is an eighth of the band. dB, 0 or more. */
 float ul_comb_excess_db(float headroom_db, uint8_t comb_boost);

@@ -26,7 +26,8 @@ enum uci_topic {
 enum {
 	UCI_BITS = 4 + 5 + 7,
 	UCI_BYTES = (UCI_BITS + 7) / 8,
-	UCI_BUFFER_MAX = 1 << 20 /* bytes; more is reported as this */
+	UCI_BUFFER_MAX = 1 << 20, /* bytes; more is reported as this */
+	UCI_QPSK_RB = 10          /* with fewer RBs combs are too short for QPSK: 16QAM there */
 };
 
 struct uci_turn {

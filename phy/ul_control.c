@@ -13,7 +13,6 @@
 enum {
 	RE_MAX = 2 * LAYOUT_COMB_MAX,
 	ITERATIONS = 30,
-	RB_QPSK = 10, /* fewer RBs have combs too short for QPSK: 16QAM there */
 };
 
 struct ul_control {
@@ -42,7 +41,7 @@ struct ul_control *ul_control_create(const struct layout *layout, uint16_t cell_
 	c->layout = layout;
 	c->num = *layout_numerology(layout);
 	c->cell_id = cell_id;
-	c->qm = c->num.n_rb < RB_QPSK ? 4 : 2;
+	c->qm = c->num.n_rb < UCI_QPSK_RB ? 4 : 2;
 	c->cw = cw_create(UCI_BITS, 2 * RE_MAX);
 	for (size_t d = 0; d < PHY_DEVICES_MAX; d++) {
 		for (size_t i = 0; i < 2 * RE_MAX; i++)

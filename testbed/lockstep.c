@@ -124,10 +124,10 @@ static unsigned slots(const struct lockstep *l, double ms)
 
 /* ---- making the nodes ---- */
 
-static uint8_t comb_boost(const struct config_ul *ul)
+static uint8_t comb_boost(const struct config_ul *ul, size_t n_rb)
 {
 	if (strcmp(ul->comb_boost_db, "auto") == 0)
-		return ul_comb_boost_for((float)ul->target_snr_db);
+		return ul_comb_boost_for((float)ul->target_snr_db, n_rb);
 	return (uint8_t)(atoi(ul->comb_boost_db) / 3);
 }
 
@@ -143,7 +143,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		          .answer_delay = cell_answer_delay((unsigned)c->radio.tx_ahead_slots),
 		          .dl_re_dbm = (float)dl_re_dbm(l),
 		          .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
-		          .comb_boost = comb_boost(&c->ul),
+		          .comb_boost = comb_boost(&c->ul, l->num.n_rb),
 		          .allocator = c->scheduler.allocator,
 		          .bler_target = c->scheduler.bler_target,
 		          .max_tx = (unsigned)c->scheduler.max_tx,

@@ -197,14 +197,19 @@ int phy_control_dl(struct phy_control *c, const struct phy_control_dl_case *what
 
 /* ---- uplink ---- */
 
-static float comb_amplitude(const struct phy_control_ul_case *what)
+static uint8_t comb_boost(const struct phy_control *c, const struct phy_control_ul_case *what)
 {
-	return sqrtf((float)(1u << ul_comb_boost_for((float)what->snr_db)));
+	return ul_comb_boost_for((float)what->snr_db, c->num.n_rb);
+}
+
+static float comb_amplitude(const struct phy_control *c, const struct phy_control_ul_case *what)
+{
+	return sqrtf((float)(1u << comb_boost(c, what)));
 }
 
 static int send_ul(struct phy_control *c, const struct phy_control_ul_case *what, struct uci *sent)
 {
-	const struct ul_amplitudes amplitudes = { .data = 1, .comb = comb_amplitude(what), .access = 1 };
+	const struct ul_amplitudes amplitudes = { .data = 1, .comb = comb_amplitude(c, what), .access = 1 };
 	int rc = 0;
 	c->slot++;
 	*sent = (struct uci){ .ack = what->ack,
@@ -231,8 +236,8 @@ int phy_control_ul(struct phy_control *c, const struct phy_control_ul_case *what
 {
 	*n = (struct phy_control_counts){ .trials = trials };
 	for (size_t i = 0; i < c->num.n_symbols * c->num.n_sc; i++)
-		c->comb[i] = comb_amplitude(what);
-	ul_rx_set_comb_boost(c->ul_rx, DEVICE, ul_comb_boost_for((float)what->snr_db));
+		c->comb[i] = comb_amplitude(c, what);
+	ul_rx_set_comb_boost(c->ul_rx, DEVICE, comb_boost(c, what));
 	ul_rx_set_truth(c->ul_rx, DEVICE, what->known ? c->comb : NULL, noise_of(what->snr_db));
 	for (size_t i = 0; i < trials + PHY_CONTROL_WARMUP; i++) {
 		struct uci sent, got;

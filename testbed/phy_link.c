@@ -338,7 +338,7 @@ void phy_link_set_gains(struct phy_link *l, double snr_db)
 	const struct phy_link_config *c = &l->config;
 	for (size_t d = 0; d < c->n_devices && d < PHY_DEVICES_MAX; d++) {
 		struct phy_link_station *s = &l->station[d];
-		uint8_t wanted = ul_comb_boost_for((float)(snr_db + s->spread_db));
+		uint8_t wanted = ul_comb_boost_for((float)(snr_db + s->spread_db), c->num.n_rb);
 		s->comb_boost = !c->uplink ? 0 : c->comb_boost < 0 ? wanted : (uint8_t)c->comb_boost;
 		s->gain_db = s->spread_db - s->energy_db[s->comb_boost];
 	}

@@ -85,15 +85,17 @@ static void the_boost_falls_with_the_target_and_leaves_control_its_share(void **
 {
 	(void)state;
 	uint8_t last = DCI_BOOST_MAX;
-	assert_int_equal(ul_comb_boost_for(-4.6f), DCI_BOOST_MAX);
+	assert_int_equal(ul_comb_boost_for(-4.6f, 18), DCI_BOOST_MAX);
 	for (float target_db = -4.6f; target_db < 50; target_db += 0.1f) {
-		uint8_t boost = ul_comb_boost_for(target_db);
+		uint8_t boost = ul_comb_boost_for(target_db, 18);
 		double comb_db = (double)target_db + 10 * log10(1 << boost);
 		double charge_db = 10 * log10((11 + 3.0 / 8 * (1 << boost)) / (11 + 3.0 / 8));
 		assert_true(boost <= last);
 		assert_true(comb_db > 3.4);
 		assert_true(target_db < 0.5f || charge_db < 0.15);
 		last = boost;
+		double narrow_db = (double)target_db + 10 * log10(1 << ul_comb_boost_for(target_db, 6));
+		assert_true(target_db < 2.9f || narrow_db > 11.9); /* 10.2 dB are needed */
 	}
 	assert_int_equal(last, 0);
 }
