@@ -3,8 +3,8 @@
 phy_awgn.py [TRIALS [FIRST-LAST]]: blocks a point (default 1000; a few hundred are a quick look), and MCSs to look at. Both directions, AWGN,
 one device with the whole band; the narrowest of four bands that gives blocks of 3000 bits. SNR as phy bler has it: pilots and control pay
 their share. Limits: 2.5 dB to the capacity at the spectral efficiency of the data REs where that is 0.5 bit/s/Hz or more, 3 dB below and
-for 256QAM above rate 0.85; 0.5 dB to the same chain told the true channel. The uplink's devices pay for boosted sounding and
-control.
+for 256QAM above rate 0.85; 0.5 dB to the same chain told the true channel. The uplink's devices pay for sounding and control
+as far as these are boosted (notes/phy.md).
 """
 import sys
 
