@@ -85,14 +85,14 @@ int cw_encode(struct cw_coder *c, const uint8_t *payload, uint32_t address, uint
 	return 0;
 }
 
-/* Hard decisions in the order of the buffer. False when there is a bit that says nothing, or the buffer comes round. */
+/* Hard decisions in the order of the buffer. False when there is a bit that says nothing, or where the buffer comes round
+ * one that says another thing than before. */
 static bool decide(struct cw_coder *c, const float *llr, size_t n_coded)
 {
 	size_t n_symbols = n_coded / 2;
+	size_t known = generator_n_coded(c->generator);
 	int weak = 0;
 
-	if (n_coded > generator_n_coded(c->generator))
-		return false;
 	for (size_t k = 0; k < 2; k++) {
 		uint8_t *restrict plane = c->coded + k * n_symbols;
 		for (size_t j = 0; j < n_symbols; j++) {
@@ -101,7 +101,14 @@ static bool decide(struct cw_coder *c, const float *llr, size_t n_coded)
 			weak |= !(fabsf(x) * LDPC_LLR_STEPS >= 0.5f);
 		}
 	}
-	return !weak;
+	return !weak && (n_coded <= known || !memcmp(c->coded + known, c->coded, n_coded - known));
+}
+
+/* Is what was decided a codeword? Then that is it. */
+static bool matches(struct cw_coder *c, size_t n_coded)
+{
+	size_t known = generator_n_coded(c->generator);
+	return generator_match(c->generator, c->coded, n_coded < known ? n_coded : known, c->word);
 }
 
 static int decode(struct cw_coder *c, const float *llr, size_t n_coded, unsigned max_iterations)
@@ -126,7 +133,7 @@ int cw_decode(struct cw_coder *c, const float *llr, size_t n_coded, unsigned max
 
 	if (n_coded < 2 || n_coded % 2 || n_coded > c->max_coded)
 		return -EINVAL;
-	if (!decide(c, llr, n_coded) || !generator_match(c->generator, c->coded, n_coded, c->word))
+	if (!decide(c, llr, n_coded) || !matches(c, n_coded))
 		rc = decode(c, llr, n_coded, max_iterations);
 	for (unsigned k = 0; k < CRC_BITS; k++)
 		parity = parity << 1 | word[c->payload_bits + k];

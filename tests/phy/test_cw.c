@@ -124,6 +124,32 @@ static void each_doubling_of_a_control_codeword_reaches_three_decibels_further_d
 	cw_destroy(c);
 }
 
+/* Hard decisions alone tell a codeword; with a single one of them wrong, or a soft bit missing, it takes the decoder. Both
+ * ways, with less and more than the whole buffer sent, the message is the same. */
+static void a_wrong_bit_and_a_missing_one_change_nothing(void **state)
+{
+	static const size_t lengths[] = { 216, 432, 864 };
+	struct cw_coder *c = cw_create(64, 864);
+	struct awgn g = { 9 };
+
+	(void)state;
+	assert_non_null(c);
+	for (size_t l = 0; l < sizeof lengths / sizeof lengths[0]; l++)
+		for (size_t i = 0; i < lengths[l]; i += 13) {
+			uint32_t address = 0;
+			awgn_bytes(&g, sent, 8);
+			assert_int_equal(cw_encode(c, sent, 7, bits, lengths[l]), 0);
+			for (int change = 0; change < 3; change++) {
+				set_llrs(bits, lengths[l], 4);
+				llr[i] *= (float)(1 - change); /* right, missing, wrong */
+				assert_int_equal(cw_decode(c, llr, lengths[l], CW_ITERATIONS, got, &address), 0);
+				assert_int_equal(address, 7);
+				assert_memory_equal(got, sent, 8);
+			}
+		}
+	cw_destroy(c);
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
 	struct cw_coder *c = cw_create(64, 108);
@@ -149,6 +175,7 @@ int main(void)
 		cmocka_unit_test(silence_is_no_codeword_and_an_empty_message_is_one),
 		cmocka_unit_test(noise_is_never_taken_for_a_message_to_one_of_17_addresses),
 		cmocka_unit_test(each_doubling_of_a_control_codeword_reaches_three_decibels_further_down),
+		cmocka_unit_test(a_wrong_bit_and_a_missing_one_change_nothing),
 		cmocka_unit_test(impossible_sizes_are_refused),
 	};
 
