@@ -385,6 +385,13 @@ void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_r
 	spin(phase_rad - step * (double)(b->n_grid / 2), step, b->n_grid, re, im);
 }
 
+void delay_ramp_part(const struct delay_bank *b, double delay_samples, size_t first, size_t end, float *re, float *im)
+{
+	double step = turn_a_subcarrier(b, delay_samples);
+	first -= first % MATRIX_BLOCK;
+	spin(step * ((double)first - (double)(b->n_grid / 2)), step, end - first, re + first, im + first);
+}
+
 void delay_half_ramp(const struct delay_bank *b, double delay_samples, float *re, float *im)
 {
 	double step = turn_a_subcarrier(b, delay_samples);

@@ -95,6 +95,8 @@ static inline size_t delay_index(const struct numerology *num, size_t k)
 
 /* exp(-2 pi j f delay / n_fft) over the grid, turned by phase_rad; whole blocks of 16. */
 void delay_ramp(const struct delay_bank *b, double delay_samples, double phase_rad, float *re, float *im);
+/* The same without a phase, at places first .. end - 1 and in the whole blocks about them. */
+void delay_ramp_part(const struct delay_bank *b, double delay_samples, size_t first, size_t end, float *re, float *im);
 /* The same at the pilots of a set. */
 void delay_pilot_ramp(const struct delay_bank *b, size_t set, double delay_samples, double phase_rad, float *re,
                       float *im);

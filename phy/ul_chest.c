@@ -767,6 +767,35 @@ static void fill_symbols(struct ul_chest *u, const struct lines *lines, const st
 	}
 }
 
+/* The window's ramp off the pilots of a run, to work[0], work[1]; and on what is made of them. */
+static void take_off_ramp(struct ul_chest *u, const struct run *run)
+{
+	const float complex *y = u->at_dmrs[0] + run->k / LAYOUT_DMRS_STEP;
+	const float *c = u->ramp_re + run->at, *s = u->ramp_im + run->at;
+	float *restrict p_re = u->work[0] + run->k / LAYOUT_DMRS_STEP;
+	float *restrict p_im = u->work[1] + run->k / LAYOUT_DMRS_STEP;
+	size_t n = (run->end - run->k) / LAYOUT_DMRS_STEP;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float re = crealf(y[i]), im = cimagf(y[i]);
+		p_re[i] = re * c[LAYOUT_DMRS_STEP * i] + im * s[LAYOUT_DMRS_STEP * i];
+		p_im[i] = im * c[LAYOUT_DMRS_STEP * i] - re * s[LAYOUT_DMRS_STEP * i];
+	}
+}
+
+static void put_on_ramp(struct ul_chest *u, const struct run *run)
+{
+	const float *c = u->ramp_re + run->at, *s = u->ramp_im + run->at;
+	float *restrict h_re = u->work[2] + run->k, *restrict h_im = u->work[3] + run->k;
+	size_t n = run->end - run->k;
+#pragma omp simd
+	for (size_t i = 0; i < n; i++) {
+		float re = h_re[i], im = h_im[i];
+		h_re[i] = re * c[i] - im * s[i];
+		h_im[i] = re * s[i] + im * c[i];
+	}
+}
+
 /* What the DMRS add to the forecast, over the granted RBs: work[2], work[3]. */
 static void estimate_rbs(struct ul_chest *u, const struct link *link, struct block_pilots *b)
 {
@@ -775,28 +804,22 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 	double width = window ? channel_filter_width(link->filter) : (double)num->cp;
 	double centre = window ? channel_filter_centre(link->filter) : 0.25 * (double)num->cp;
 	struct local_choice choice = local_wiener_choose(u->local, width, 2 * b->lack / b->noise_var);
-	float *p_re = u->work[0], *p_im = u->work[1], h_re[MATRIX_BLOCK], h_im[MATRIX_BLOCK];
+	const struct run *last = &b->run[b->n_runs - 1];
 	b->left = choice.none ? 1 : 0;
 	if (choice.none)
 		return;
-	delay_ramp(u->bank, centre, 0, u->ramp_re, u->ramp_im);
+	delay_ramp_part(u->bank, centre, b->run[0].at, last->at + last->end - last->k, u->ramp_re, u->ramp_im);
 	for (size_t r = 0; r < b->n_runs; r++)
-		for (size_t k = b->run[r].k; k < b->run[r].end; k += LAYOUT_DMRS_STEP) {
-			size_t i = k / LAYOUT_DMRS_STEP, at = b->run[r].at + k - b->run[r].k;
-			float complex p = u->at_dmrs[0][i] * CMPLXF(u->ramp_re[at], -u->ramp_im[at]);
-			p_re[i] = crealf(p);
-			p_im[i] = cimagf(p);
-		}
+		take_off_ramp(u, &b->run[r]);
 	for (size_t rb = rb_set_next(b->rbs, 0); rb < num->n_rb; rb = rb_set_next(b->rbs, rb + 1)) {
 		unsigned sides = (rb > 0 && rb_set_has(b->rbs, rb - 1) ? LOCAL_LEFT : 0u) |
 		                 (rb + 1 < num->n_rb && rb_set_has(b->rbs, rb + 1) ? LOCAL_RIGHT : 0u);
-		b->left += local_wiener_estimate(u->local, &choice, rb, sides, p_re, p_im, h_re, h_im);
-		for (size_t i = 0; i < PHY_RB_SC; i++) {
-			size_t k = rb * PHY_RB_SC + i, at = delay_index(num, k);
-			u->work[2][k] = h_re[i] * u->ramp_re[at] - h_im[i] * u->ramp_im[at];
-			u->work[3][k] = h_re[i] * u->ramp_im[at] + h_im[i] * u->ramp_re[at];
-		}
+		/* What is written past the RB is the next one's, and there is room past the last. */
+		b->left += local_wiener_estimate(u->local, &choice, rb, sides, u->work[0], u->work[1],
+		                                 u->work[2] + rb * PHY_RB_SC, u->work[3] + rb * PHY_RB_SC);
 	}
+	for (size_t r = 0; r < b->n_runs; r++)
+		put_on_ramp(u, &b->run[r]);
 	b->left /= (float)rb_set_count(b->rbs);
 }
 

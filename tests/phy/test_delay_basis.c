@@ -144,6 +144,16 @@ static void a_ramp_is_the_response_of_a_delay(void **state)
 	begin(0);
 	struct channel one = { .n_paths = 1, .gain = { 1 }, .delay_samples = { 7.3 } };
 	delay_ramp(f.bank, 7.3, 0.4, f.ramp_re, f.ramp_im);
+	delay_ramp_part(f.bank, 7.3, 45, 119, f.a, f.b);
+	for (size_t at = 45; at < 119; at++)
+		assert_true(cabs(CMPLX((double)f.a[at], (double)f.b[at]) * cexp(0.4 * I) -
+		                 CMPLX((double)f.ramp_re[at], (double)f.ramp_im[at])) < 1e-5);
+	delay_pilot_ramp(f.bank, 0, 7.3, 0.4, f.a, f.b);
+	for (size_t i = 0; i < f.n; i++) {
+		size_t at = delay_index(&f.num, f.k[i]);
+		assert_true(cabs(CMPLX((double)f.a[i] - (double)f.ramp_re[at],
+		                       (double)f.b[i] - (double)f.ramp_im[at])) < 1e-5);
+	}
 	for (size_t k = 0; k < f.num.n_sc; k++) {
 		size_t at = delay_index(&f.num, k);
 		double complex ramp = CMPLX((double)f.ramp_re[at], (double)f.ramp_im[at]);
