@@ -161,7 +161,9 @@ static float data_energy(struct ul_rx *rx, uint8_t device, const struct rb_set *
 
 void ul_rx_expect(struct ul_rx *rx, uint8_t device, const struct rb_set *rbs)
 {
-	if (device >= PHY_DEVICES_MAX || rx->empty || rb_set_count(rbs) < rx->num.n_rb)
+	struct rb_set all = { { 0 } };
+	rb_set_add_range(&all, 0, rx->num.n_rb);
+	if (device >= PHY_DEVICES_MAX || rx->empty || !rb_set_equal(rbs, &all) || layout_is_access_slot(rx->when.slot))
 		return;
 	float energy = data_energy(rx, device, rbs, layout_ul_data(rx->layout, rbs, NULL));
 	if (energy > 0)

@@ -65,7 +65,14 @@ static void read_slot(struct fuzz_input *in, struct grant *g)
 	struct rx_info info;
 	size_t n;
 	for (uint8_t d = 0; d < PHY_DEVICES_MAX + 1; d++) {
-		int rc = ul_rx_control(f.rx, d, &uci, fuzz_byte(in) % 4 ? &csi : NULL);
+		uint8_t how = fuzz_byte(in);
+		struct rb_set all = { { 0 } };
+		rb_set_add_range(&all, 0, RBS);
+		if (how & 4)
+			ul_rx_expect(f.rx, d, how & 8 ? &all : &g->rbs);
+		if (how > 250 && d < PHY_DEVICES_MAX)
+			ul_rx_set_comb_boost(f.rx, d, how & 3);
+		int rc = ul_rx_control(f.rx, d, &uci, how % 4 ? &csi : NULL);
 		must(rc == 0 || rc == -EBADMSG || rc == -ENODATA || (rc == -EINVAL && d == PHY_DEVICES_MAX));
 	}
 	for (unsigned i = 0; i < 2; i++) {
