@@ -114,7 +114,7 @@ void code_block_add(const struct code_block *b, int8_t *soft, size_t place, cons
 /* How many of n are not zero, counted until there are enough. */
 static size_t count_received(const int8_t *soft, size_t n, size_t enough)
 {
-	enum { RUN = 255 };
+	enum { RUN = 224 }; /* below 256, in whole vectors */
 	size_t count = 0;
 
 	for (size_t done = 0; done < n && count < enough; done += RUN) {

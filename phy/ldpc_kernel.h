@@ -36,10 +36,10 @@ struct ldpc_row {
 	                                            0, LDPC_STEP .. */
 	const uint16_t *to[2];          /* of each edge: where the ring begins that it writes */
 	const uint16_t *home[2]; /* of each edge, before even and odd iterations: where its column's ring begins */
-	const uint16_t *stand;   /* and the place of the row's first check in there */
-	const int8_t *parity;    /* channel values of the row's own parity column; NULL in core rows */
-	int8_t *parity_post;     /* its posteriors */
-	int8_t *message;         /* n_edges * (z rounded up to LDPC_PAD), in an order of the kernel's own */
+	const uint16_t (*stand)[LDPC_PLACES]; /* and where in there lanes 0, LDPC_STEP .. are */
+	const int8_t *parity;                 /* channel values of the row's own parity column; NULL in core rows */
+	int8_t *parity_post;                  /* its posteriors */
+	int8_t *message; /* n_edges * (z rounded up to LDPC_PAD), in an order of the kernel's own */
 };
 
 struct ldpc_kernel {

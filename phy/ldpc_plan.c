@@ -12,12 +12,20 @@ static bool all_zero(const int8_t *x, size_t n)
  * last. */
 struct ldpc_choice ldpc_choose_rows(const struct ldpc_code *code, const int8_t *llr)
 {
+	enum { RUN = 8 }; /* columns looked through in one go: at high rates most are empty */
 	const struct ldpc_graph *g = code->graph;
 	struct ldpc_choice c = { .graph = g, .z = code->z, .n_rows = LDPC_CORE_ROWS, .rows = { 1, 3, 0, 2 } };
 
-	for (uint8_t row = g->n_rows - 1; row >= LDPC_CORE_ROWS; row--)
-		if (!all_zero(llr + (g->n_info + row) * code->z, code->z))
-			c.rows[c.n_rows++] = row;
+	for (uint8_t row = g->n_rows; row > LDPC_CORE_ROWS;) {
+		uint8_t n = row - LDPC_CORE_ROWS < RUN ? (uint8_t)(row - LDPC_CORE_ROWS) : RUN;
+		if (all_zero(llr + (size_t)(g->n_info + row - n) * code->z, n * code->z)) {
+			row = (uint8_t)(row - n);
+			continue;
+		}
+		for (uint8_t end = (uint8_t)(row - n); row > end; row--)
+			if (!all_zero(llr + (size_t)(g->n_info + row - 1) * code->z, code->z))
+				c.rows[c.n_rows++] = row - 1;
+	}
 	return c;
 }
 
@@ -36,7 +44,8 @@ static void set_row(struct ldpc_room *room, struct ldpc_plan *p, struct ldpc_row
 {
 	size_t first = p->choice.graph->row_start[row];
 
-	*r = (struct ldpc_row){ .n_edges = inner_edges(p->choice.graph, row), .stand = p->stand + first };
+	*r = (struct ldpc_row){ .n_edges = inner_edges(p->choice.graph, row),
+		                .stand = (const uint16_t(*)[LDPC_PLACES])p->stand + first };
 	for (size_t i = 0; i < 2; i++) {
 		r->from[i] = (const uint16_t(*)[LDPC_PLACES])p->from[i] + first;
 		r->to[i] = p->to[i] + first;
@@ -98,7 +107,7 @@ static void set_edges(struct ldpc_plan *p, const struct ldpc_code *code, unsigne
 			set_places(p->from[parity][e], ldpc_ring_at(col, other[col]), at, (uint16_t)code->z);
 			p->to[parity][e] = ldpc_ring_at(col, !other[col]);
 			p->home[parity][e] = ldpc_ring_at(col, parity && p->odd[col]);
-			p->stand[e] = distance(code->shift[e], p->turn[col], code->z);
+			set_places(p->stand[e], 0, distance(code->shift[e], p->turn[col], code->z), (uint16_t)code->z);
 			turn[col] = code->shift[e];
 			other[col] = !other[col];
 		}

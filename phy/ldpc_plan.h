@@ -28,7 +28,7 @@ struct ldpc_plan {
 	struct ldpc_choice choice;
 	struct ldpc_row row[LDPC_ROWS_MAX]; /* in that order; the tables below are by edges of the graph */
 	uint16_t from[2][LDPC_EDGES_MAX][LDPC_PLACES], to[2][LDPC_EDGES_MAX];
-	uint16_t home[2][LDPC_EDGES_MAX], stand[LDPC_EDGES_MAX];
+	uint16_t home[2][LDPC_EDGES_MAX], stand[LDPC_EDGES_MAX][LDPC_PLACES];
 	uint16_t turn[LDPC_CORE_COLS]; /* between iterations, the element at the start of the column's ring */
 	bool odd[LDPC_CORE_COLS];      /* an odd number of edges */
 };
