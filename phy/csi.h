@@ -11,7 +11,8 @@
  * carrier minus the receiver's, its phase 0 at time 0. f_tx and phi_tx are frequency and phase at t_ref of a sender
  * that turns its samples (the NCO of a device; 0 for the base station), A the amplitude of a sent data RE. All of it
  * is stated for raw samples, before the receiver's own frequency correction. Downlink: h holds midway between the two
- * pilot symbols. Uplink: in the middle of the sounding symbol. testbed/truth.h computes the right side from the ether.
+ * pilot symbols. Uplink: in the middle of the sounding symbol; in a slot with data on the whole band midway between their
+ * first pilots and the sounding. testbed/truth.h computes the right side from the ether.
  */
 #ifndef PHY_CSI_H
 #define PHY_CSI_H
@@ -41,12 +42,12 @@ struct csi {
 	size_t n_sc;
 	size_t n_rb;
 	float complex h[PHY_SC_MAX]; /* received RE over sent unit RE, lowest frequency first, DC skipped; uplink:
-	                              * referred to the amplitude of a data RE when the whole band is granted */
+	                              * referred to a data RE when the whole band is granted: the comb's amplitude, its boost
+	                              * taken off */
 	float noise_var;             /* of a received RE, same units as |h|^2 */
 	float snr_db[PHY_RB_MAX];    /* per RB, of a data RE at full-band power; >= CSI_SNR_FLOOR_DB */
 	float snr_mean_db;           /* the same over all subcarriers (mean power over noise) */
-	float cfo_hz;                /* sender's carrier minus the receiver's, as in raw samples; uplink: from the phase
-	                              * advance since the sounding before, +-1 kHz, 0 without one */
+	float cfo_hz;                /* sender's carrier minus the receiver's, as in raw samples; uplink: +-1 kHz */
 	float timing_samples; /* power-weighted mean delay of the channel after t_slot_samples, fraction included */
 	float rssi_dbfs; /* mean power of the slot's samples (downlink); of this device's sounding alone (uplink) */
 	float evm_db;    /* pilots against their smoothed estimate; INFINITY when not valid */
