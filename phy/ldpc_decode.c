@@ -126,8 +126,8 @@ static void load(struct ldpc_room *room, const struct ldpc_plan *p, const int8_t
 	const struct ldpc_choice *c = &p->choice;
 
 	for (size_t col = 0; col < (size_t)c->graph->n_info + LDPC_CORE_ROWS; col++) {
-		int8_t *ring = room->ring + ldpc_ring_at(col, false), first[LDPC_PAD];
-		size_t turn = p->turn[col];
+		int8_t *ring = room->ring + ldpc_ring_at(col, p->first_other[col]), first[LDPC_PAD];
+		size_t turn = p->first_turn[col];
 		copy_clipped_wide(ring, llr + col * c->z + turn, c->z - turn); /* there are columns behind these */
 		copy_clipped_wide(ring + c->z - turn, llr + col * c->z, turn);
 		memcpy(first, ring, sizeof first); /* z of them count */
@@ -138,11 +138,19 @@ static void load(struct ldpc_room *room, const struct ldpc_plan *p, const int8_t
 		             c->z);
 }
 
+static void iterate(struct ldpc_decoder *d, const struct ldpc_plan *p, unsigned iteration)
+{
+	for (size_t r = iteration < p->core_from ? LDPC_CORE_ROWS : 0; r < p->choice.n_rows; r++) {
+		bool fresh = iteration == (r < LDPC_CORE_ROWS ? p->core_from : 0);
+		d->kernel->update(&p->row[r], d->room.ring, p->choice.z, iteration % 2, fresh);
+	}
+}
+
 /* iteration: the next. suspect: the row that failed last, where it looks first. */
 static bool is_codeword(const struct ldpc_decoder *d, const struct ldpc_plan *p, unsigned iteration, size_t *suspect)
 {
 	for (size_t r = 0; r < p->choice.n_rows; r++) {
-		if (!d->kernel->holds(&p->row[*suspect], d->room.ring, p->choice.z, iteration))
+		if (!d->kernel->holds(&p->row[*suspect], d->room.ring, p->choice.z, iteration % 2))
 			return false;
 		*suspect = *suspect + 1 < p->choice.n_rows ? *suspect + 1 : 0;
 	}
@@ -151,15 +159,18 @@ static bool is_codeword(const struct ldpc_decoder *d, const struct ldpc_plan *p,
 
 static void decide(const struct ldpc_room *room, const struct ldpc_plan *p, unsigned iteration, uint8_t *bits)
 {
-	size_t z = p->choice.z;
+	size_t z = p->choice.z, n_info = p->choice.graph->n_info;
+	uint8_t last[LDPC_Z_MAX + WIDE];
 
-	for (size_t col = 0; col < p->choice.graph->n_info; col++, bits += z) {
+	for (size_t col = 0; col < n_info; col++) {
 		const int8_t *ring = room->ring + ldpc_ring_at(col, iteration % 2 && p->odd[col]);
-		uint8_t column[LDPC_Z_MAX + WIDE];
+		uint8_t *to =
+		        (n_info - col - 1) * z < WIDE ? last : bits + col * z; /* columns behind it bear too much */
 		size_t turn = p->turn[col];
-		decide_wide(column, ring + z - turn, turn);
-		decide_wide(column + turn, ring, z - turn);
-		memcpy(bits, column, z);
+		decide_wide(to, ring + z - turn, turn);
+		decide_wide(to + turn, ring, z - turn);
+		if (to == last)
+			memcpy(bits + col * z, last, z);
 	}
 }
 
@@ -173,8 +184,7 @@ int ldpc_decode(struct ldpc_decoder *d, const struct ldpc_code *code, const int8
 
 	load(&d->room, p, llr);
 	while (!done && iteration < max_iterations) {
-		for (size_t r = 0; r < p->choice.n_rows; r++)
-			d->kernel->update(&p->row[r], d->room.ring, code->z, iteration);
+		iterate(d, p, iteration);
 		iteration++;
 		done = is_codeword(d, p, iteration, &suspect);
 	}

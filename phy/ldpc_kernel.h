@@ -44,10 +44,10 @@ struct ldpc_row {
 
 struct ldpc_kernel {
 	const char *name;
-	/* iteration 0: the messages are zero, whatever is there */
-	void (*update)(const struct ldpc_row *row, int8_t *rings, size_t z, unsigned iteration);
-	/* All z checks, by the signs of the posteriors before this iteration. */
-	bool (*holds)(const struct ldpc_row *row, const int8_t *rings, size_t z, unsigned iteration);
+	/* In an even or odd iteration; fresh: the messages are zero, whatever is there. */
+	void (*update)(const struct ldpc_row *row, int8_t *rings, size_t z, bool odd, bool fresh);
+	/* All z checks, by the signs of the posteriors before an even or odd iteration. */
+	bool (*holds)(const struct ldpc_row *row, const int8_t *rings, size_t z, bool odd);
 };
 
 extern const struct ldpc_kernel ldpc_kernel_portable;

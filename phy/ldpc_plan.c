@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { LATE_ROWS = 7 }; /* from so many rows on the core comes late */
+
 static bool all_zero(const int8_t *x, size_t n)
 {
 	return x[0] == 0 && memcmp(x, x + 1, n - 1) == 0;
@@ -101,6 +103,10 @@ static void set_edges(struct ldpc_plan *p, const struct ldpc_code *code, unsigne
 		other[col] = parity && p->odd[col];
 	for (size_t r = 0; r < p->choice.n_rows; r++) {
 		size_t row = p->choice.rows[r], first = g->row_start[row], n = inner_edges(g, row);
+		if (!parity && r == (p->core_from ? LDPC_CORE_ROWS : 0)) {
+			memcpy(p->first_turn, turn, sizeof turn);
+			memcpy(p->first_other, other, sizeof other);
+		}
 		for (size_t e = first; e < first + n; e++) {
 			size_t col = g->edges[e].col;
 			uint16_t at = distance(code->shift[e], turn[col], code->z);
@@ -118,6 +124,7 @@ void ldpc_plan_set(struct ldpc_plan *p, const struct ldpc_choice *choice, const 
                    struct ldpc_room *room)
 {
 	p->choice = *choice;
+	p->core_from = choice->n_rows >= LATE_ROWS;
 	set_rows(room, p, code);
 	set_edges(p, code, 0);
 	set_edges(p, code, 1);

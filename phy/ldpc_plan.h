@@ -31,6 +31,11 @@ struct ldpc_plan {
 	uint16_t home[2][LDPC_EDGES_MAX], stand[LDPC_EDGES_MAX][LDPC_PLACES];
 	uint16_t turn[LDPC_CORE_COLS]; /* between iterations, the element at the start of the column's ring */
 	bool odd[LDPC_CORE_COLS];      /* an odd number of edges */
+	/* The first iteration with the core: 1 with enough other rows, as next to nothing is known at first to rows of 19
+	 * edges. To begin with columns stand as the core would have left them. */
+	unsigned core_from;
+	uint16_t first_turn[LDPC_CORE_COLS];
+	bool first_other[LDPC_CORE_COLS]; /* in their second ring */
 };
 
 /* All but those whose own parity column was not received at all. llr: n_cols * z. */
