@@ -515,7 +515,7 @@ static void stage_crc(void *arg, size_t i)
 {
 	struct stages *t = arg;
 	const struct snap *n = snap_of(t, i);
-	t->sink += (int)crc_bytes(&t->crc, 0, n->tb[0], n->n_bytes[0]);
+	t->sink ^= (int)crc_bytes(&t->crc, 0, n->tb[0], n->n_bytes[0]);
 }
 
 /* Soft bits of a slot, from its own grid and the true channel, flat and known here. */
