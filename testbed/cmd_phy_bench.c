@@ -415,7 +415,7 @@ struct stages {
 	int8_t *llr[SLOTS]; /* planes of n_re */
 	uint8_t *symbols, *scramble;
 	uint32_t *re;
-	int sink;
+	unsigned sink;
 };
 
 static const struct snap *snap_of(const struct stages *t, size_t i)
@@ -426,7 +426,7 @@ static const struct snap *snap_of(const struct stages *t, size_t i)
 static void stage_finite(void *arg, size_t i)
 {
 	struct stages *t = arg;
-	t->sink += samples_finite(snap_of(t, i)->samples, t->s->config.num.slot_len);
+	t->sink += (unsigned)samples_finite(snap_of(t, i)->samples, t->s->config.num.slot_len);
 }
 
 static void stage_nco(void *arg, size_t i)
@@ -468,13 +468,13 @@ static void stage_control(void *arg, size_t i)
 	struct stages *t = arg;
 	struct block_channel channel = ul_chest_channel(t->chest);
 	struct uci uci;
-	t->sink += ul_control_read(t->control, 0, snap_of(t, i)->slot, t->grid[i], &channel, &uci);
+	t->sink += (unsigned)ul_control_read(t->control, 0, snap_of(t, i)->slot, t->grid[i], &channel, &uci);
 }
 
 static void stage_list(void *arg, size_t i)
 {
 	struct stages *t = arg;
-	t->sink += (int)layout_ul_data(t->s->link->layout, &snap_of(t, i)->grant[0].rbs, t->re);
+	t->sink += (unsigned)layout_ul_data(t->s->link->layout, &snap_of(t, i)->grant[0].rbs, t->re);
 }
 
 static void stage_scramble(void *arg, size_t i)
@@ -515,7 +515,7 @@ static void stage_crc(void *arg, size_t i)
 {
 	struct stages *t = arg;
 	const struct snap *n = snap_of(t, i);
-	t->sink ^= (int)crc_bytes(&t->crc, 0, n->tb[0], n->n_bytes[0]);
+	t->sink += crc_bytes(&t->crc, 0, n->tb[0], n->n_bytes[0]);
 }
 
 /* Soft bits of a slot, from its own grid and the true channel, flat and known here. */
