@@ -531,26 +531,6 @@ void ul_chest_dmrs(struct ul_chest *u, uint8_t device, float energy)
 	full->device = device;
 }
 
-/* The grid of the block's data. Returns the frequency offset, Hz. */
-static float fill_full(struct ul_chest *u, const struct link *link)
-{
-	const struct numerology *num = &u->num;
-	const struct lines *lines = &u->full.lines;
-	size_t half = num->n_sc / 2;
-	float a = data_amplitude(link);
-	for (size_t l = 0; l < num->format->n_ul_data; l++) {
-		double t = middle_of(num, l);
-		float dt = lines->motion.moves ? (float)((double)u->when.t_samples + t - lines->motion.t0) : 0;
-		float complex f = a * turn_of(turn_at(u, lines, t));
-		float *row = (float *)(u->channel + l * num->n_sc);
-		fill_run(lines, 0, half, dt, f, row);
-		fill_run(lines, half + 1, half, dt, f, row + 2 * half);
-	}
-	for (size_t rb = 0; rb < num->n_rb; rb++)
-		u->rb_noise[rb] = link->noise.value + a * a * lines->rb_error[rb];
-	return (float)(channel_filter_cfo_hz(link->filter) - u->when.nco_hz);
-}
-
 /* ---- data on a part of it ---- */
 
 /* Neighbouring subcarriers of a block, none across DC: first, end, and the place of the first in the grid. */
@@ -823,13 +803,35 @@ static void estimate_rbs(struct ul_chest *u, const struct link *link, struct blo
 	b->left /= (float)rb_set_count(b->rbs);
 }
 
+/* The filter's lines, and what they lack at the DMRS, should that be more than noise: a channel that turned faster than
+ * thought. */
+static float estimate_full(struct ul_chest *u, const struct link *link, const struct rb_set *rbs, float energy)
+{
+	const struct lines *lines = &u->full.lines;
+	float a = data_amplitude(link), least = least_noise * energy + 1e-30f, mean_square;
+	struct block_pilots b = {
+		.rbs = rbs, .foretold = true, .factor = a, .noise_var = fmaxf(link->noise.value, least)
+	};
+	find_runs(&u->num, &b);
+	read_dmrs(u, lines, &b);
+	take_off_forecast(u, &b, &mean_square);
+	float lack = mean_square - 0.5f * b.noise_var;
+	bool odd = lack > 3 * b.noise_var / sqrtf((float)b.n);
+	b.lack = odd ? lack : 0;
+	estimate_rbs(u, link, &b);
+	fill_symbols(u, lines, &b);
+	for (size_t rb = 0; rb < u->num.n_rb; rb++)
+		u->rb_noise[rb] = b.noise_var + (odd ? b.left * lack : a * a * lines->rb_error[rb]);
+	return (float)(channel_filter_cfo_hz(link->filter) - u->when.nco_hz);
+}
+
 float ul_chest_data(struct ul_chest *u, uint8_t device, const struct rb_set *rbs, float energy)
 {
 	struct link *link = &u->link[device];
 	if (rb_set_count(rbs) == u->num.n_rb)
 		ul_chest_dmrs(u, device, energy);
 	if (rb_set_count(rbs) == u->num.n_rb && has_full(u, device))
-		return fill_full(u, link);
+		return estimate_full(u, link, rbs, energy);
 	float known = link->noise.dof ? link->noise.value : u->floor, mean_square;
 	float least = least_noise * energy + 1e-30f;
 	struct block_pilots b = { .rbs = rbs, .foretold = foretells(u, link), .noise_var = fmaxf(known, least) };
