@@ -7,8 +7,8 @@ static const struct {
 	float snr_db[DCI_SIZES];
 } thresholds[] = {
 	/*     short  long */
-	{ 16, { -9.3f, -8.2f } },
-	{ 12, { -8.3f, -6.9f } },
+	{ 16, { -8.5f, -8.2f } },
+	{ 12, { -7.7f, -6.9f } },
 	{  8, { -6.6f, -5.2f } },
 	{  4, { -3.7f, -2.1f } },
 	{  2, { -0.4f,  1.5f } },
