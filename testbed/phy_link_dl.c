@@ -35,21 +35,25 @@ struct phy_link_dl {
 
 /* ---- base station ---- */
 
+/* The largest level up to `most` of which n messages leave `rest` CCEs; the smallest where none does. */
+static unsigned level_below(const struct phy_link *l, unsigned most, size_t n, size_t rest)
+{
+	unsigned levels[DL_LEVELS_MAX];
+	size_t i = 0, last = dl_levels(l->layout, levels) - 1;
+	while (i < last && (levels[i] > most || n * levels[i] + rest > layout_n_cce(l->layout)))
+		i++;
+	return levels[i];
+}
+
 /* System information as a cell sends it, or what room a grant of one CCE for each device leaves. */
 static unsigned sysinfo_level(const struct phy_link *l)
 {
-	unsigned level = SYSINFO_LEVEL < dl_level_max(l->layout) ? SYSINFO_LEVEL : dl_level_max(l->layout);
-	while (level > 1 && l->config.n_devices + level > layout_n_cce(l->layout))
-		level /= 2;
-	return level;
+	return level_below(l, SYSINFO_LEVEL, 1, l->config.n_devices);
 }
 
 static unsigned level_that_fits(const struct phy_link *l)
 {
-	unsigned level = LEVEL_MAX;
-	while (level > 1 && l->config.n_devices * level + sysinfo_level(l) > layout_n_cce(l->layout))
-		level /= 2;
-	return l->config.level ? l->config.level : level;
+	return l->config.level ? l->config.level : level_below(l, LEVEL_MAX, l->config.n_devices, sysinfo_level(l));
 }
 
 static struct dci grant_message(size_t device, const struct grant *g)

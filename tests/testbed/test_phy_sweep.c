@@ -165,6 +165,23 @@ static void no_sync_is_all_errors(void **state)
 	assert_int_equal(p.sum.unsynced, p.n_runs);
 }
 
+/* From 6 RBs (4 CCEs) to 12 (8), through 6 and 7 CCEs: there is room for system information and a grant, so cell and blocks are found. */
+static void narrow_bands_are_followed_too(void **state)
+{
+	(void)state;
+	static const size_t n_rb[] = { 6, 9, 11, 12 };
+	for (size_t i = 0; i < sizeof n_rb / sizeof n_rb[0]; i++) {
+		char why[128];
+		struct phy_link_config c = still();
+		assert_int_equal(numerology_init(&c.num, 3.84e6, 15e3, n_rb[i], 14, why, sizeof why), 0);
+		c.n_warmup = 70; /* as many slots as it takes to be lost without system information */
+		struct phy_request r = { .mcs = QPSK, .snr_db = 15, .seed = 1, .trials = 10 };
+		struct phy_point p = measure(&c, &r, 1);
+		assert_int_equal(p.sum.unsynced, 0);
+		assert_int_equal(p.sum.failed[0], 0);
+	}
+}
+
 static void a_straight_line_crosses_where_it_must(void **state)
 {
 	(void)state;
@@ -188,6 +205,7 @@ int main(void)
 		cmocka_unit_test(what_is_sent_again_is_lost_less_often),
 		cmocka_unit_test(every_device_counts_for_itself),
 		cmocka_unit_test(no_sync_is_all_errors),
+		cmocka_unit_test(narrow_bands_are_followed_too),
 		cmocka_unit_test(a_straight_line_crosses_where_it_must),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
