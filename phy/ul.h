@@ -73,6 +73,7 @@ struct ul_access {
 
 struct ul_rx *ul_rx_create(const struct layout *layout, uint16_t cell_id);
 void ul_rx_destroy(struct ul_rx *rx); /* NULL is fine */
+void ul_rx_reset(struct ul_rx *rx);   /* forget what earlier slots taught; boosts, access search and stats stay */
 
 /* Power of the device's control and sounding RE over that of its data RE with the full band: 2^comb_boost, at first 2^3
  * (phy/power.h, struct sysinfo). CSI is told for data RE. */

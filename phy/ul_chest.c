@@ -199,6 +199,26 @@ void ul_chest_destroy(struct ul_chest *u)
 	free(u);
 }
 
+static void forget_link(struct link *l)
+{
+	channel_filter_reset(l->filter);
+	l->noise = (struct smooth){ 0 };
+	l->lines.any = false;
+	l->relation = (struct relation){ 0 };
+	l->ratio = (struct ratio){ 0 };
+}
+
+void ul_chest_reset(struct ul_chest *u)
+{
+	for (size_t d = 0; d < PHY_DEVICES_MAX; d++)
+		forget_link(&u->link[d]);
+	for (size_t c = 0; c < LAYOUT_COMB_STEP; c++)
+		u->comb[c].floor = (struct smooth){ 0 };
+	u->full.lines.any = false;
+	u->floor = 0;
+	u->next_comb = 0;
+}
+
 void ul_chest_set_boost(struct ul_chest *u, uint8_t device, float boost)
 {
 	u->link[device].boost = boost;

@@ -27,6 +27,7 @@ struct ul_chest;
 /* layout: borrowed. cell_id: 0 .. 1023. NULL with errno EINVAL or ENOMEM. */
 struct ul_chest *ul_chest_create(const struct layout *layout, uint16_t cell_id);
 void ul_chest_destroy(struct ul_chest *c); /* NULL is fine */
+void ul_chest_reset(struct ul_chest *c);   /* forget what earlier slots taught; boosts stay */
 
 /* Power of a comb RE over that of a full-band data RE; at first 8. */
 void ul_chest_set_boost(struct ul_chest *c, uint8_t device, float boost);

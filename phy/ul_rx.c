@@ -82,6 +82,12 @@ void ul_rx_destroy(struct ul_rx *rx)
 	free(rx);
 }
 
+void ul_rx_reset(struct ul_rx *rx)
+{
+	ul_chest_reset(rx->chest);
+	rx->empty = true;
+}
+
 int ul_rx_slot(struct ul_rx *rx, const float complex *samples, const struct slot_time *when)
 {
 	rx->when = *when;

@@ -27,11 +27,12 @@ static void set_up(void)
 	must(f.layout);
 	for (uint8_t d = 0; d < DEVICES; d++)
 		must((f.tx[d] = ul_tx_create(f.layout, 1, d)));
+	f.rx = ul_rx_create(f.layout, 1);
 	f.soft = tb_soft_create(dl_tb_bytes_max(f.layout));
 	f.samples = calloc(f.num.slot_len, sizeof *f.samples);
 	f.one = calloc(f.num.slot_len, sizeof *f.one);
 	f.tb = calloc(dl_tb_bytes_max(f.layout), 1);
-	must(f.soft && f.samples && f.one && f.tb);
+	must(f.rx && f.soft && f.samples && f.one && f.tb);
 }
 
 /* Adds what a device might send, at any power. */
@@ -87,9 +88,7 @@ static void read_slot(struct fuzz_input *in, struct grant *g)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	set_up();
-	ul_rx_destroy(f.rx);
-	f.rx = ul_rx_create(f.layout, 1);
-	must(f.rx);
+	ul_rx_reset(f.rx);
 	tb_soft_reset(f.soft);
 	struct fuzz_input in = { data, size };
 	for (unsigned i = 0; i < 6 && (in.size || !i); i++) {

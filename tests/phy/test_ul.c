@@ -529,6 +529,41 @@ static void access_preambles_are_found_beside_data(void **state)
 	assert_int_equal(ul_tx_access(f->tx[9]), -EINVAL);
 }
 
+/* Five slots of a device with control and data on the whole band; what the receiver makes of the last one. */
+static struct csi csi_of_five_slots(struct fixture *f)
+{
+	static uint8_t tb[TB_MAX], got[TB_MAX];
+	struct channel c = channel_flat(1);
+	struct grant g = grant_of(0, 18, 5);
+	size_t n;
+	f->rng.s = 11;
+	for (uint64_t slot = 0; slot < 5; slot++) {
+		struct uci u = uci_of(0, slot);
+		f->when.slot = slot;
+		ul_tx_begin(f->tx[0], slot);
+		assert_int_equal(ul_tx_control(f->tx[0], &u), 0);
+		assert_int_equal(ul_tx_data(f->tx[0], &g, tb, ul_tb_bytes(f->layout, slot, &g)), 0);
+		air_clear(f);
+		air_add(f, 0, &full_band, &c);
+		assert_int_equal(receive(f, 12), 0);
+		ul_rx_expect(f->rx, 0, &g.rbs);
+		assert_int_equal(ul_rx_control(f->rx, 0, &f->uci, &f->csi), 0);
+		assert_int_equal(ul_rx_data(f->rx, 0, &g, NULL, got, &n, NULL), 0);
+	}
+	return f->csi;
+}
+
+static void a_reset_receiver_is_as_a_new_one(void **state)
+{
+	struct fixture *f = *state;
+	struct csi at_first = csi_of_five_slots(f), learnt = csi_of_five_slots(f);
+	assert_memory_not_equal(learnt.h, at_first.h, sizeof at_first.h);
+	ul_rx_reset(f->rx);
+	struct csi again = csi_of_five_slots(f);
+	assert_memory_equal(again.h, at_first.h, sizeof at_first.h);
+	assert_true(again.noise_var == at_first.noise_var && again.cfo_hz == at_first.cfo_hz);
+}
+
 static void nothing_to_send_is_silence(void **state)
 {
 	struct fixture *f = *state;
@@ -582,6 +617,7 @@ int main(void)
 		T(a_weak_device_is_read_beside_one_25_db_stronger),
 		T(a_channel_that_is_told_is_used_instead_of_the_estimate),
 		T(access_preambles_are_found_beside_data),
+		T(a_reset_receiver_is_as_a_new_one),
 		T(nothing_to_send_is_silence),
 		T(a_slot_with_a_nan_is_refused_and_gives_nothing),
 	};
