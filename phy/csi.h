@@ -12,7 +12,7 @@
  * that turns its samples (the NCO of a device; 0 for the base station), A the amplitude of a sent data RE. All of it
  * is stated for raw samples, before the receiver's own frequency correction. Downlink: h holds midway between the two
  * pilot symbols. Uplink: in the middle of the sounding symbol; in a slot with data on the whole band midway between their
- * first pilots and the sounding. testbed/truth.h computes the right side from the ether.
+ * last pilots and the sounding. testbed/truth.h computes the right side from the ether.
  */
 #ifndef PHY_CSI_H
 #define PHY_CSI_H

@@ -520,8 +520,8 @@ void ul_chest_sounding(struct ul_chest *u, uint8_t device, struct csi *csi)
 	if (!first)
 		learn_ratio(link, mean_power(c->p, c->n), u->full.power);
 	draw_lines(u, link);
-	/* In the middle of pilots a straight line is surer than at its end. */
-	double end = middle_of(&u->num, u->num.format->sounding), start = middle_of(&u->num, u->num.format->dmrs[0]);
+	/* Between pilots a straight line is surer than at its end, and the later ones have the say in it. */
+	double end = middle_of(&u->num, u->num.format->sounding), start = middle_of(&u->num, u->num.format->dmrs[1]);
 	if (csi)
 		fill_csi(u, c, link, first ? end : 0.5 * (start + end), slot_noise_var, csi);
 	fill_control(u, c, link);

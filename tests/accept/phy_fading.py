@@ -1,8 +1,8 @@
 """Fading channels: no floor above 1e-3 up to 64QAM, channel estimates within -(SNR + 5) dB, estimation costs 1 dB at most.
 
-phy_fading.py [BLOCKS [PARTS]]: first transmissions of each figure (default 6000, dealt over independent links of 20 scored slots; fewer than
+phy_fading.py [BLOCKS [PARTS [CHANNEL]]]: first transmissions of each figure (default 6000, dealt over independent links of 20 scored slots; fewer than
 3000 are a quick look, which judges a floor by 1e-2 and a loss by 1.5 dB); PARTS: some of floors,csi,losses (default all; the losses take most of
-the time). TDL-A 100 ns and EPA at 10 Hz, TDL-C 300 ns at 70 Hz, at 15 and 30 kHz, both directions;
+the time); CHANNEL: those whose names begin so. TDL-A 100 ns and EPA at 10 Hz, TDL-C 300 ns at 70 Hz, at 15 and 30 kHz, both directions;
 7.68 MS/s. Floors: at 45 dB, where about one fade in a thousand takes what the highest of them needs. At 60 kHz the echoes of TDL-C pass the prefix:
 shown, not judged.
 """
@@ -12,6 +12,7 @@ from lib import gate
 
 BLOCKS = int(sys.argv[1]) if len(sys.argv) > 1 else 6000
 PARTS = sys.argv[2].split(",") if len(sys.argv) > 2 else ["floors", "csi", "losses"]
+ONLY = sys.argv[3] if len(sys.argv) > 3 else ""
 FULL = BLOCKS >= 3000
 CHANNELS = ("tdl-a,100ns,10hz", "epa,10hz", "tdl-c,300ns,70hz")
 PROFILES = ("7.68M-15k", "7.68M-30k")
@@ -79,7 +80,7 @@ def one(case):
     return f
 
 
-cases = [(c, p, d) for c in CHANNELS for p in PROFILES for d in ("dl", "ul")]
+cases = [(c, p, d) for c in CHANNELS if c.startswith(ONLY) for p in PROFILES for d in ("dl", "ul")]
 figures = gate.each(one, cases)
 beyond = ("tdl-c,300ns,70hz", "7.68M-60k", "dl")
 shown = {"channel": beyond[0], "profile": beyond[1], "dir": beyond[2], "floors": floors(beyond)}
