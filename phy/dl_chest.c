@@ -247,12 +247,12 @@ static void bend(struct dl_chest *c, size_t rb, const float complex by[2])
 }
 
 /* Fading that is no straight line over slots, in deep fades above all, is not in the filter's error. Where the slot's lines
- * miss an RB's pilots by more than noise alone would (8 pilots: twice as much once in a thousand times), they are
+ * miss an RB's pilots by more than noise alone would (8 pilots: four times as much never), they are
  * moved there by as much of it as is believed, and what is still missed counts as noise: data as far off but taken for sure
  * do more harm than noise of that power. */
 static void mend_misses(struct dl_chest *c)
 {
-	static const float noise_alone = 2;
+	static const float noise_alone = 4;
 	struct miss miss[PHY_RB_MAX];
 	measure_misses(c, miss);
 	for (size_t rb = 0; rb < c->num.n_rb; rb++) {
