@@ -247,16 +247,17 @@ static void bend(struct dl_chest *c, size_t rb, const float complex by[2])
 }
 
 /* Fading that is no straight line over slots, in deep fades above all, is not in the filter's error. Where the slot's lines
- * miss an RB's pilots by more than noise alone would (8 pilots: four times as much never), they are
+ * miss an RB's pilots by more than noise alone ever would (four times as much with the usual 8 pilots), they are
  * moved there by as much of it as is believed, and what is still missed counts as noise: data as far off but taken for sure
  * do more harm than noise of that power. */
 static void mend_misses(struct dl_chest *c)
 {
-	static const float noise_alone = 4;
+	static const float deviations = 8.5f; /* of the mean square of noise, which has one over the root of n */
 	struct miss miss[PHY_RB_MAX];
 	measure_misses(c, miss);
 	for (size_t rb = 0; rb < c->num.n_rb; rb++) {
 		const struct miss *m = &miss[rb];
+		float noise_alone = 1 + deviations / sqrtf((float)m->n);
 		float beyond = m->square - noise_alone * c->noise_var;
 		c->rb_noise[rb] = c->noise_var + c->rb_error[rb];
 		if (beyond <= 0)
