@@ -346,6 +346,70 @@ static void data_on_the_whole_band_make_up_for_a_sounding_without_boost(void **s
 	}
 }
 
+/* One slot of a still channel of 1, to which RB `bumped` adds a line in time from at[0] to at[1] (both pilot symbols).
+ * Returns the mean square error of that RB's data REs; channel: as estimated. */
+static double bumped_slot(struct dl_chest *c, uint64_t slot, size_t bumped, const double complex at[2], double noise)
+{
+	const uint8_t pilot[2] = { num.format->pilot[0], num.format->pilot[1] };
+	struct slot_time when = { .slot = slot, .t_samples = slot * num.slot_len };
+	struct csi csi;
+	struct track_measurement track;
+	double first = middle_of(pilot[0]), span = middle_of(pilot[1]) - first, error = 0;
+	fill_noise(noise);
+	for (size_t l = 0; l < num.n_symbols; l++)
+		for (size_t k = 0; k < num.n_sc; k++)
+			truth[0][l][k] = k / PHY_RB_SC != bumped
+			                         ? 1
+			                         : 1 + at[0] + (at[1] - at[0]) * (middle_of(l) - first) / span;
+	for (size_t s = 0; s < 2; s++) {
+		float complex sent[PHY_SC_MAX];
+		gold_qpsk(sequence_seed(SEQUENCE_PILOT, CELL, pilot[s]), sent, num.n_sc / num.pilot_step);
+		for (size_t k = 0; k < num.n_sc; k += num.pilot_step)
+			grid[pilot[s] * num.n_sc + k] +=
+			        (float complex)truth[0][pilot[s]][k] * sent[k / num.pilot_step];
+	}
+	csi_empty(&csi, &num, &when);
+	assert_true(dl_chest_slot(c, grid, &when, &csi, &track));
+	for (size_t l = num.format->n_control; l < num.n_symbols; l++)
+		for (size_t k = bumped * PHY_RB_SC; k < (bumped + 1) * PHY_RB_SC; k++)
+			error += square(truth[0][l][k] - dl_chest_channel(c).h[l * num.n_sc + k]);
+	return error / (double)((num.n_symbols - num.format->n_control) * PHY_RB_SC);
+}
+
+/* What neither the delay window nor a straight line from slot to slot can give: a single RB that suddenly moves, and moves
+ * during the slot. It is followed to the noise of its
+ * pilots; its neighbours, within the delay window, are told what they miss; the others notice nothing. */
+static void an_rb_that_misses_its_pilots_is_moved_to_them(void **state)
+{
+	(void)state;
+	enum { BUMPED = 7 };
+	static const double complex still[2] = { 0, 0 };
+	static const double complex small[2] = { 0.03, 0.03 * I }; /* about the noise */
+	static const double complex large[2] = { 0.5 + 0.2 * I, -0.6 * I };
+	double noise = pow(10, -25 / 10.), quiet = 0;
+	rng.s = 37;
+	use(15e3);
+	struct dl_chest *c = dl_chest_create(&num, CELL);
+	assert_non_null(c);
+	uint64_t slot = 0;
+	for (; slot < 200; slot++) {
+		quiet = bumped_slot(c, slot, BUMPED, slot < 100 ? still : small, noise);
+		const float *var = dl_chest_channel(c).noise_var;
+		for (size_t rb = 0; slot > WARM_UP && rb < num.n_rb; rb++)
+			assert_true((double)fabsf(var[rb] - var[0]) < 0.2 * noise); /* nothing moved by noise */
+	}
+	assert_true(quiet < noise);
+	double error = bumped_slot(c, slot, BUMPED, large, noise);
+	const float *var = dl_chest_channel(c).noise_var;
+	print_message("RB off by %.2f: error %.4f, noise %.4f, told %.4f, next RB told %.4f\n",
+	              (square(large[0]) + square(large[1])) / 2, error, noise, (double)var[BUMPED], (double)var[0]);
+	assert_true(error < 2 * noise);
+	assert_true((double)var[BUMPED] > noise + error);
+	for (size_t rb = 0; rb < num.n_rb; rb++)
+		assert_true((double)var[rb] < (rb + 1 >= BUMPED && rb <= BUMPED + 1 ? 10 : 1.5) * noise);
+	dl_chest_destroy(c);
+}
+
 /* A device at its limit has more for its comb than the boost asked for. */
 static void a_comb_stronger_than_told_spoils_neither_data_nor_csi(void **state)
 {
@@ -412,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_still_channel_costs_next_to_nothing_at_any_snr),
 		cmocka_unit_test(csi_of_a_slow_short_channel_gains_by_time_and_window),
 		cmocka_unit_test(a_fast_long_channel_is_followed_at_both_spacings),
+		cmocka_unit_test(an_rb_that_misses_its_pilots_is_moved_to_them),
 		cmocka_unit_test(data_on_the_whole_band_make_up_for_a_sounding_without_boost),
 		cmocka_unit_test(a_comb_stronger_than_told_spoils_neither_data_nor_csi),
 		cmocka_unit_test(eight_devices_of_unlike_power_do_not_disturb_each_other),
