@@ -38,6 +38,8 @@ struct moe_ctx {
 	float *projected;     /* [max_rows][n_embd] */
 	float *probs;         /* [max_rows][n_expert] */
 	float *scores;        /* [n_ctx] */
+	float *shared;        /* [max_rows][n_embd]: what the shared expert says */
+	float *gate, *up;     /* [max_rows][n_ff_shared] */
 	float *sum;           /* [n_embd] */
 	float *logits;        /* [n_vocab] */
 };
@@ -62,6 +64,9 @@ static int carve_floats(struct moe_ctx *c)
 		{ &c->projected, rows * s->n_embd },
 		{ &c->probs, rows * s->n_expert },
 		{ &c->scores, c->n_ctx },
+		{ &c->shared, s->n_ff_shared ? rows * s->n_embd : 0 },
+		{ &c->gate, rows * s->n_ff_shared },
+		{ &c->up, rows * s->n_ff_shared },
 		{ &c->sum, s->n_embd },
 		{ &c->logits, s->n_vocab },
 	};
@@ -191,6 +196,8 @@ int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n)
 		return -ENOSPC;
 	for (size_t i = 0; i < n; i++)
 		tensor_row_to_float(&c->m->embedding, (size_t)tokens[i], c->residual + i * s->n_embd);
+	for (size_t i = 0; i < n * s->n_embd; i++)
+		c->residual[i] *= s->embedding_scale;
 	c->start = c->n_past;
 	c->n_rows = n;
 	c->layer = 0;
@@ -213,6 +220,22 @@ static void add_rows(float *y, const float *x, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		y[i] += x[i];
+}
+
+/* y += scale x, rounded once, so that a scale of 1 is a plain sum. */
+static void add_scaled(float *y, const float *x, size_t n, float scale)
+{
+	for (size_t i = 0; i < n; i++)
+		y[i] = fmaf(scale, x[i], y[i]);
+}
+
+/* Queries or keys of one row, n_heads heads in place. */
+static void norm_heads(const struct moe_model *m, const float *weight, size_t n_heads, float *x)
+{
+	size_t all = n_heads * m->shape.head_dim_k;
+	size_t n = m->arch->qk_norm == MOE_QK_NORM_HEAD ? m->shape.head_dim_k : all;
+	for (size_t at = 0; at < all && weight; at += n)
+		rms_norm(x + at, weight, n, m->shape.rms_eps, x + at);
 }
 
 /* y: [n_rows][w->n_rows] = W x + bias (NULL: none) */
@@ -262,9 +285,8 @@ static void attend_head(struct moe_ctx *c, size_t row, size_t head)
 	const float *values = c->values + c->layer * c->n_ctx * v_width + kv_head * s->head_dim_v;
 	const float *query = c->queries + (row * s->n_head + head) * s->head_dim_k;
 	float *out = c->attended + (row * s->n_head + head) * s->head_dim_v;
-	float scale = 1.0f / sqrtf((float)s->head_dim_k);
-	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, scale, keys, (int)k_width, query, 1, 0,
-	            c->scores, 1);
+	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, s->attention_scale, keys, (int)k_width,
+	            query, 1, 0, c->scores, 1);
 	softmax(c->scores, n);
 	cblas_sgemv(CblasRowMajor, CblasTrans, (int)n, (int)s->head_dim_v, 1, values, (int)v_width, c->scores, 1, 0,
 	            out, 1);
@@ -284,6 +306,8 @@ static void attention(struct moe_ctx *c, const struct moe_layer *l)
 	project(&l->v, l->v_bias, c->hidden, c->n_rows, values);
 	for (size_t row = 0; row < c->n_rows; row++) {
 		const float *rope = c->rope + (c->start + row) * s->n_rot;
+		norm_heads(c->m, l->q_norm, s->n_head, c->queries + row * s->n_head * s->head_dim_k);
+		norm_heads(c->m, l->k_norm, s->n_head_kv, keys + row * k_width);
 		rotate(c->m, rope, s->n_head, c->queries + row * s->n_head * s->head_dim_k);
 		rotate(c->m, rope, s->n_head_kv, keys + row * k_width);
 	}
@@ -291,7 +315,22 @@ static void attention(struct moe_ctx *c, const struct moe_layer *l)
 		for (size_t head = 0; head < s->n_head; head++)
 			attend_head(c, row, head);
 	project(&l->o, l->o_bias, c->attended, c->n_rows, c->projected);
-	add_rows(c->residual, c->projected, c->n_rows * s->n_embd);
+	add_scaled(c->residual, c->projected, c->n_rows * s->n_embd, s->residual_scale);
+}
+
+/* --- the shared expert --- */
+
+/* Every token needs it, so its hidden states do not travel: it belongs to this half. */
+static void run_shared(struct moe_ctx *c, const struct moe_layer *l)
+{
+	size_t n_embd = c->m->shape.n_embd;
+	swiglu_run(&l->shared, c->hidden, c->n_rows, c->gate, c->up, c->shared);
+	for (size_t row = 0; row < c->n_rows && l->shared_gate; row++) {
+		float gate = tensor_dot(l->shared_gate, c->hidden + row * n_embd, n_embd);
+		float open = 1.0f / (1.0f + tensor_exp(-gate));
+		for (size_t i = 0; i < n_embd; i++)
+			c->shared[row * n_embd + i] *= open;
+	}
 }
 
 /* --- routing --- */
@@ -301,7 +340,7 @@ void moe_renormalise(const struct moe_model *m, struct moe_choice *choices, size
 	float sum = 0;
 	for (size_t i = 0; i < n; i++)
 		sum += choices[i].prob;
-	sum = sum > m->arch->renormalise_min_sum ? sum : m->arch->renormalise_min_sum;
+	sum = sum > MOE_RENORMALISE_MIN_SUM ? sum : MOE_RENORMALISE_MIN_SUM;
 	for (size_t i = 0; i < n; i++)
 		choices[i].weight = m->arch->renormalise ? choices[i].prob / sum : choices[i].prob;
 }
@@ -357,6 +396,8 @@ int moe_attend(struct moe_ctx *c, size_t layer)
 		n_bad += !tensor_all_finite(hidden, s->n_embd);
 	}
 	route(c, l);
+	if (s->n_ff_shared)
+		run_shared(c, l);
 	for (size_t row = 0; row < c->n_rows && !n_bad; row++)
 		n_bad += !tensor_all_finite(c->probs + row * s->n_expert, s->n_expert);
 	c->stats.non_finite_hidden += n_bad;
@@ -440,7 +481,9 @@ int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_pa
 		for (size_t i = 0; i < n_embd; i++)
 			c->sum[i] = fmaf(p->weight, p->y[i], c->sum[i]);
 	}
-	add_rows(c->residual + row * n_embd, c->sum, n_embd);
+	if (c->m->shape.n_ff_shared)
+		add_rows(c->sum, c->shared + row * n_embd, n_embd);
+	add_scaled(c->residual + row * n_embd, c->sum, n_embd, c->m->shape.residual_scale);
 	c->stats.parts += n;
 	close_row(c, row);
 	return 0;
@@ -459,6 +502,8 @@ const float *moe_logits(struct moe_ctx *c, size_t row)
 	}
 	rms_norm(c->residual + row * s->n_embd, c->m->output_norm, s->n_embd, s->rms_eps, c->sum);
 	tensor_matmul(&c->m->output, c->sum, 1, c->logits);
+	for (size_t i = 0; i < s->n_vocab; i++)
+		c->logits[i] /= s->logit_scale;
 	if (!tensor_all_finite(c->logits, s->n_vocab)) {
 		c->stats.non_finite_logits++;
 		errno = EDOM;

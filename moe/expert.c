@@ -3,6 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "moe/swiglu.h"
+
 enum { ROWS_MAX = 4096 };
 
 struct moe_expert_ctx {
@@ -42,30 +44,16 @@ void moe_expert_ctx_destroy(struct moe_expert_ctx *s)
 	free(s);
 }
 
-/* One expert's rows of a matrix that holds all experts one after another. */
-static struct tensor part_of(const struct tensor *all, size_t expert, size_t n_rows)
-{
-	return (struct tensor){ all->type, tensor_row(all, expert * n_rows), n_rows, all->n_cols };
-}
-
-/* gate[i] = silu(gate[i]) * up[i] */
-static void gate_rows(float *gate, const float *up, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		gate[i] = gate[i] / (1.0f + tensor_exp(-gate[i])) * up[i];
-}
-
 static void run_rows(struct moe_expert_ctx *s, size_t layer, size_t expert, const float *x, size_t rows, float *y)
 {
 	const struct moe_layer *l = &s->m->layers[layer];
 	size_t n_ff = s->m->shape.n_ff, n_embd = s->m->shape.n_embd;
-	struct tensor gate = part_of(&l->gate, expert, n_ff);
-	struct tensor up = part_of(&l->up, expert, n_ff);
-	struct tensor down = part_of(&l->down, expert, n_embd);
-	tensor_matmul(&gate, x, rows, s->gate);
-	tensor_matmul(&up, x, rows, s->up);
-	gate_rows(s->gate, s->up, rows * n_ff);
-	tensor_matmul(&down, s->gate, rows, y);
+	const struct swiglu w = {
+		.gate = tensor_rows(&l->gate, expert * n_ff, n_ff),
+		.up = tensor_rows(&l->up, expert * n_ff, n_ff),
+		.down = tensor_rows(&l->down, expert * n_embd, n_embd),
+	};
+	swiglu_run(&w, x, rows, s->gate, s->up, y);
 }
 
 int moe_expert_forward(struct moe_expert_ctx *s, size_t layer, size_t expert, const float *x, size_t rows, float *y)

@@ -3,7 +3,7 @@
  *     struct moe_expert_ctx *s = moe_expert_ctx_create(model, 16);
  *     moe_expert_forward(s, layer, expert, x, rows, y);
  *
- * y = W_down (silu(W_gate x) * (W_up x)) (Shazeer 2020, SwiGLU). A row's result depends on that row alone: not on the
+ * y as in swiglu.h. A row's result depends on that row alone: not on the
  * other rows of the call, their order or number. The context holds scratch memory, allocated at create
  * only; it belongs to one thread at a time, and the model must outlive it.
  */

@@ -2,6 +2,7 @@
 
 #include <cblas.h>
 #include <errno.h>
+#include <math.h>
 #include <sodium/core.h>
 #include <sodium/crypto_generichash.h>
 #include <stdio.h>
@@ -59,15 +60,11 @@ static int read_real_or(const struct moe_model *m, const struct complaint *c, co
 /* Keys that would change the result and that this program does not know how to follow. */
 static int refuse_unknown(const struct moe_model *m, const struct complaint *c)
 {
-	static const char *const names[] = { "expert_shared_feed_forward_length", "expert_shared_count",
-		                             "attention.sliding_window" };
 	char key[NAME_MAX_LEN];
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		uint64_t v = 0;
-		arch_key(m, names[i], key);
-		if (gguf_get_u64(m->file, key, &v) != -ENOENT && v)
-			return complain(c, "key %s is not supported", key);
-	}
+	uint64_t window = 0;
+	arch_key(m, "attention.sliding_window", key);
+	if (gguf_get_u64(m->file, key, &window) != -ENOENT && window && window < m->shape.n_ctx)
+		return complain(c, "key %s: a window shorter than the context is not supported", key);
 	struct gguf_str scaling;
 	arch_key(m, "rope.scaling.type", key);
 	if (!gguf_get_str(m->file, key, &scaling) && !gguf_str_is(scaling, "none"))
@@ -103,6 +100,53 @@ static int read_attention_shape(struct moe_model *m, const struct complaint *c)
 	return rc;
 }
 
+/* Rows of a matrix of the first layer, 0 if there is none. */
+static size_t first_layer_rows(const struct moe_model *m, const char *name)
+{
+	char full[NAME_MAX_LEN];
+	snprintf(full, sizeof full, "blk.0.%s.weight", name);
+	const struct gguf_tensor *t = gguf_find(m->file, full);
+	return t ? (size_t)t->ne[1] : 0;
+}
+
+/* Widths of the experts: where no key tells them, files differ in what stands for them, so the tensors do. */
+static int read_expert_widths(struct moe_model *m, const struct complaint *c)
+{
+	enum { WIDTH_MAX = 1 << 20 };
+	struct moe_shape *s = &m->shape;
+	size_t n_ff = first_layer_rows(m, "ffn_gate_exps");
+	if (!n_ff)
+		return complain(c, "tensor blk.0.ffn_gate_exps.weight is missing");
+	int rc = read_size_or(m, c, "expert_feed_forward_length", WIDTH_MAX, n_ff, &s->n_ff);
+	if (m->arch->shared != MOE_SHARED_NONE)
+		s->n_ff_shared = first_layer_rows(m, "ffn_gate_shexp");
+	return rc;
+}
+
+/* Factors of 1 but in architectures that have keys for them. */
+static int read_scales(struct moe_model *m, const struct complaint *c)
+{
+	struct moe_shape *s = &m->shape;
+	const struct {
+		const char *key;
+		float *at;
+		double otherwise;
+	} scales[] = {
+		{ "embedding_scale", &s->embedding_scale, 1 },
+		{ "residual_scale", &s->residual_scale, 1 },
+		{ "attention.scale", &s->attention_scale, 1 / sqrt((double)s->head_dim_k) },
+		{ "logit_scale", &s->logit_scale, 1 },
+	};
+	int rc = 0;
+	for (size_t i = 0; i < sizeof scales / sizeof scales[0] && !rc; i++) {
+		double value = scales[i].otherwise;
+		if (m->arch->scales)
+			rc = read_real_or(m, c, scales[i].key, value, &value);
+		*scales[i].at = (float)value;
+	}
+	return rc;
+}
+
 static int read_shape(struct moe_model *m, const struct complaint *c)
 {
 	enum { LAYERS_MAX = 1024, EXPERTS_MAX = 1024, WIDTH_MAX = 1 << 20, CONTEXT_MAX = 1 << 24 };
@@ -117,11 +161,11 @@ static int read_shape(struct moe_model *m, const struct complaint *c)
 	if (!rc)
 		rc = read_size(m, c, "expert_used_count", s->n_expert, &s->n_expert_used);
 	if (!rc)
-		rc = read_size(m, c, "feed_forward_length", WIDTH_MAX, &s->n_ff);
-	if (!rc)
-		rc = read_size_or(m, c, "expert_feed_forward_length", WIDTH_MAX, s->n_ff, &s->n_ff);
+		rc = read_expert_widths(m, c);
 	if (!rc)
 		rc = read_attention_shape(m, c);
+	if (!rc)
+		rc = read_scales(m, c);
 	return rc ? rc : refuse_unknown(m, c);
 }
 
@@ -207,26 +251,71 @@ static const char *block_name(char buf[NAME_MAX_LEN], size_t layer, const char *
 	return buf;
 }
 
-static void bind_layer(struct binder *b, size_t i)
+/* Queries, keys and values: three matrices, or one with the rows of all. */
+static void bind_projections(struct binder *b, size_t i, size_t n_q, size_t n_k, size_t n_v)
+{
+	size_t n_embd = b->m->shape.n_embd, n = n_q + n_k + n_v;
+	struct moe_layer *l = &b->m->layers[i];
+	char name[NAME_MAX_LEN];
+	struct tensor all = find_matrix(b, block_name(name, i, "attn_qkv.weight"), n_embd, n, 1);
+	if (all.data) {
+		l->q = tensor_rows(&all, 0, n_q);
+		l->k = tensor_rows(&all, n_q, n_k);
+		l->v = tensor_rows(&all, n_q + n_k, n_v);
+		const float *bias = find_vector(b, block_name(name, i, "attn_qkv.bias"), n);
+		l->q_bias = bias;
+		l->k_bias = bias ? bias + n_q : NULL;
+		l->v_bias = bias ? bias + n_q + n_k : NULL;
+		return;
+	}
+	l->q = matrix(b, block_name(name, i, "attn_q.weight"), n_embd, n_q, 1);
+	l->k = matrix(b, block_name(name, i, "attn_k.weight"), n_embd, n_k, 1);
+	l->v = matrix(b, block_name(name, i, "attn_v.weight"), n_embd, n_v, 1);
+	l->q_bias = find_vector(b, block_name(name, i, "attn_q.bias"), n_q);
+	l->k_bias = find_vector(b, block_name(name, i, "attn_k.bias"), n_k);
+	l->v_bias = find_vector(b, block_name(name, i, "attn_v.bias"), n_v);
+}
+
+static void bind_attention(struct binder *b, size_t i)
 {
 	const struct moe_shape *s = &b->m->shape;
 	struct moe_layer *l = &b->m->layers[i];
+	enum moe_qk_norm norm = b->m->arch->qk_norm;
 	size_t n_q = s->n_head * s->head_dim_k, n_k = s->n_head_kv * s->head_dim_k, n_v = s->n_head_kv * s->head_dim_v;
 	char n[NAME_MAX_LEN];
 	l->attn_norm = vector(b, block_name(n, i, "attn_norm.weight"), s->n_embd);
-	l->ffn_norm = vector(b, block_name(n, i, "ffn_norm.weight"), s->n_embd);
-	l->q = matrix(b, block_name(n, i, "attn_q.weight"), s->n_embd, n_q, 1);
-	l->k = matrix(b, block_name(n, i, "attn_k.weight"), s->n_embd, n_k, 1);
-	l->v = matrix(b, block_name(n, i, "attn_v.weight"), s->n_embd, n_v, 1);
+	bind_projections(b, i, n_q, n_k, n_v);
 	l->o = matrix(b, block_name(n, i, "attn_output.weight"), s->n_head * s->head_dim_v, s->n_embd, 1);
-	l->q_bias = find_vector(b, block_name(n, i, "attn_q.bias"), n_q);
-	l->k_bias = find_vector(b, block_name(n, i, "attn_k.bias"), n_k);
-	l->v_bias = find_vector(b, block_name(n, i, "attn_v.bias"), n_v);
 	l->o_bias = find_vector(b, block_name(n, i, "attn_output.bias"), s->n_embd);
+	if (norm == MOE_QK_NORM_NONE)
+		return;
+	l->q_norm = vector(b, block_name(n, i, "attn_q_norm.weight"), norm == MOE_QK_NORM_HEAD ? s->head_dim_k : n_q);
+	l->k_norm = vector(b, block_name(n, i, "attn_k_norm.weight"), norm == MOE_QK_NORM_HEAD ? s->head_dim_k : n_k);
+}
+
+static void bind_experts(struct binder *b, size_t i)
+{
+	const struct moe_shape *s = &b->m->shape;
+	struct moe_layer *l = &b->m->layers[i];
+	char n[NAME_MAX_LEN];
+	l->ffn_norm = vector(b, block_name(n, i, "ffn_norm.weight"), s->n_embd);
 	l->router = matrix(b, block_name(n, i, "ffn_gate_inp.weight"), s->n_embd, s->n_expert, 1);
 	l->gate = matrix(b, block_name(n, i, "ffn_gate_exps.weight"), s->n_embd, s->n_ff, s->n_expert);
 	l->up = matrix(b, block_name(n, i, "ffn_up_exps.weight"), s->n_embd, s->n_ff, s->n_expert);
 	l->down = matrix(b, block_name(n, i, "ffn_down_exps.weight"), s->n_ff, s->n_embd, s->n_expert);
+	if (!s->n_ff_shared)
+		return;
+	l->shared.gate = matrix(b, block_name(n, i, "ffn_gate_shexp.weight"), s->n_embd, s->n_ff_shared, 1);
+	l->shared.up = matrix(b, block_name(n, i, "ffn_up_shexp.weight"), s->n_embd, s->n_ff_shared, 1);
+	l->shared.down = matrix(b, block_name(n, i, "ffn_down_shexp.weight"), s->n_ff_shared, s->n_embd, 1);
+	if (b->m->arch->shared == MOE_SHARED_GATED)
+		l->shared_gate = vector(b, block_name(n, i, "ffn_gate_inp_shexp.weight"), s->n_embd);
+}
+
+static void bind_layer(struct binder *b, size_t i)
+{
+	bind_attention(b, i);
+	bind_experts(b, i);
 }
 
 static int bind_tensors(struct moe_model *m, const struct complaint *c)
@@ -420,9 +509,10 @@ struct moe_cost moe_attend_cost(const struct moe_model *m, size_t layer, size_t 
 {
 	const struct moe_shape *s = &m->shape;
 	const struct moe_layer *l = &m->layers[layer];
-	const struct tensor *weights[] = { &l->q, &l->k, &l->v, &l->o, &l->router };
+	const struct tensor *weights[] = { &l->q,      &l->k,           &l->v,         &l->o,
+		                           &l->router, &l->shared.gate, &l->shared.up, &l->shared.down };
 	struct moe_cost cost = { 0 };
-	for (size_t i = 0; i < sizeof weights / sizeof weights[0]; i++)
+	for (size_t i = 0; i < sizeof weights / sizeof weights[0] && weights[i]->data; i++)
 		add_cost(&cost, (double)(weights[i]->n_rows * weights[i]->n_cols), tensor_bytes(weights[i]), n_rows);
 	double seen = (double)n_past + ((double)n_rows + 1) / 2; /* positions a row looks at, on average */
 	cost.flop += 2 * (double)(s->n_head * (s->head_dim_k + s->head_dim_v)) * (double)n_rows * seen;

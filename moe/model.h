@@ -1,7 +1,7 @@
 /* model.h - a mixture-of-experts model from a GGUF file, whole or one half of the cut.
  *
  * The model is cut between router and experts. The base station holds the base (embedding, attention,
- * norms, routers, output head), a device some experts of some layers:
+ * norms, routers, shared experts, output head), a device some experts of some layers:
  *
  *     struct moe_model *whole, *bs, *dev;
  *     moe_model_open(path, NULL, &whole, err, sizeof err);
@@ -22,6 +22,7 @@
 
 #include "moe/arch.h"
 #include "moe/gguf.h"
+#include "moe/swiglu.h"
 #include "moe/tensor.h"
 #include "moe/tokenizer.h"
 
@@ -36,9 +37,14 @@ struct moe_shape {
 	size_t head_dim_k, head_dim_v;
 	size_t n_rot; /* leading numbers of each head that are rotated */
 	size_t n_expert, n_expert_used;
-	size_t n_ff; /* of one expert */
+	size_t n_ff;        /* of one expert */
+	size_t n_ff_shared; /* of the shared expert, 0: there is none */
 	float rms_eps;
 	double rope_base;
+	float embedding_scale; /* of token embeddings */
+	float residual_scale;  /* of what attention and experts add */
+	float attention_scale; /* of queries times keys */
+	float logit_scale;     /* that logits are divided by */
 };
 
 struct moe_layer {
@@ -46,9 +52,12 @@ struct moe_layer {
 	struct tensor q, k, v, o;              /* attention projections */
 	const float *q_bias, *k_bias, *v_bias; /* NULL if the model has none */
 	const float *o_bias;
-	struct tensor router;   /* [n_expert][n_embd], always F32 */
-	struct tensor gate, up; /* [n_expert * n_ff][n_embd], experts one after another */
-	struct tensor down;     /* [n_expert * n_embd][n_ff] */
+	const float *q_norm, *k_norm; /* NULL, or as arch->qk_norm says */
+	struct tensor router;         /* [n_expert][n_embd], always F32 */
+	struct tensor gate, up;       /* [n_expert * n_ff][n_embd], experts one after another */
+	struct tensor down;           /* [n_expert * n_embd][n_ff] */
+	struct swiglu shared;         /* of every token; its data are NULL if there is none */
+	const float *shared_gate;     /* [n_embd], NULL if it is not gated */
 };
 
 struct moe_model {

@@ -198,6 +198,11 @@ const void *tensor_row(const struct tensor *t, size_t row)
 	return (const uint8_t *)t->data + row * tensor_row_bytes(t);
 }
 
+struct tensor tensor_rows(const struct tensor *t, size_t first, size_t n)
+{
+	return (struct tensor){ t->type, tensor_row(t, first), n, t->n_cols };
+}
+
 void tensor_row_to_float(const struct tensor *t, size_t row, float *dst)
 {
 	t->type->to_float(tensor_row(t, row), dst, t->n_cols);

@@ -41,6 +41,8 @@ struct tensor {
 
 size_t tensor_row_bytes(const struct tensor *t);
 const void *tensor_row(const struct tensor *t, size_t row);
+/* n rows of t as a matrix of their own. */
+struct tensor tensor_rows(const struct tensor *t, size_t first, size_t n);
 
 /* Row `row` as f32: n_cols numbers to dst. */
 void tensor_row_to_float(const struct tensor *t, size_t row, float *dst);
