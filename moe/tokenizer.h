@@ -7,7 +7,10 @@
  *
  * SPM (`tokenizer.ggml.model` = llama): the text, spaces as U+2581, is cut into characters; again and again the two
  * neighbours whose join is the token of highest score are joined (ties: leftmost); what is no token in the end becomes
- * byte tokens. Kudo 2018 (SentencePiece), as run by the readers of GGUF. Immutable, may be shared between threads.
+ * byte tokens. Kudo 2018 (SentencePiece), as run by the readers of GGUF.
+ * Byte BPE (gpt2): the text is cut into words by the rule that `tokenizer.ggml.pre` names (splitter.h); within a word
+ * neighbours are joined by the rank of their pair in the list of merges. Any bytes come back as they were.
+ * Immutable, may be shared between threads.
  */
 #ifndef MOE_TOKENIZER_H
 #define MOE_TOKENIZER_H
