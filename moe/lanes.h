@@ -1,6 +1,7 @@
-/* lanes.h - sixteen floats side by side, for tensor.c.
+/* lanes.h - sixteen floats side by side, for kernels.inc.
  *
- * Three ways to the same bits: AVX-512, AVX2 with FMA, and plain C whose fmaf the C library rounds like the hardware.
+ * Three ways to the same bits, of which the including file chooses one: LANES_AVX512, LANES_AVX2 (with FMA and F16C), or
+ * LANES_PLAIN, plain C whose fmaf the C library rounds like the hardware.
  */
 #ifndef MOE_LANES_H
 #define MOE_LANES_H
@@ -11,7 +12,17 @@
 
 enum { LANES = 16 };
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__)
+/* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
+typedef uint8_t sixteen __attribute__((vector_size(16)));
+
+static inline sixteen sixteen_load(const void *p)
+{
+	sixteen v;
+	memcpy(&v, p, sizeof v);
+	return v;
+}
+
+#if defined(LANES_AVX512)
 #include <immintrin.h>
 
 typedef __m512 lanes;
@@ -31,10 +42,25 @@ static inline lanes lanes_load_f16(const uint16_t *p)
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
 }
 
-static inline lanes lanes_load_i8(const int8_t *p, float scale)
+static inline lanes lanes_load_bf16(const uint16_t *p)
 {
-	__m512i q = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p));
-	return _mm512_mul_ps(_mm512_cvtepi32_ps(q), _mm512_set1_ps(scale));
+	__m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+	return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+
+static inline lanes lanes_of_i8(sixteen q)
+{
+	return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32((__m128i)q));
+}
+
+static inline lanes lanes_all(float x)
+{
+	return _mm512_set1_ps(x);
+}
+
+static inline lanes lanes_scale(float scale, lanes v)
+{
+	return _mm512_mul_ps(v, _mm512_set1_ps(scale));
 }
 
 static inline lanes lanes_fma(lanes a, lanes b, lanes c)
@@ -52,7 +78,7 @@ static inline float lanes_sum(lanes v)
 	return _mm_cvtss_f32(q);
 }
 
-#elif defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
+#elif defined(LANES_AVX2)
 #include <immintrin.h>
 
 typedef struct {
@@ -75,12 +101,33 @@ static inline lanes lanes_load_f16(const uint16_t *p)
 		        _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p + 8))) };
 }
 
-static inline lanes lanes_load_i8(const int8_t *p, float scale)
+static inline __m256 half_of_bf16(__m128i bits)
 {
-	__m256i lo = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
-	__m256i hi = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p + 8)));
+	return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+static inline lanes lanes_load_bf16(const uint16_t *p)
+{
+	return (lanes){ half_of_bf16(_mm_loadu_si128((const __m128i *)p)),
+		        half_of_bf16(_mm_loadu_si128((const __m128i *)(p + 8))) };
+}
+
+static inline lanes lanes_of_i8(sixteen q)
+{
+	__m128i v = (__m128i)q;
+	return (lanes){ _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)),
+		        _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8))) };
+}
+
+static inline lanes lanes_all(float x)
+{
+	return (lanes){ _mm256_set1_ps(x), _mm256_set1_ps(x) };
+}
+
+static inline lanes lanes_scale(float scale, lanes v)
+{
 	__m256 s = _mm256_set1_ps(scale);
-	return (lanes){ _mm256_mul_ps(_mm256_cvtepi32_ps(lo), s), _mm256_mul_ps(_mm256_cvtepi32_ps(hi), s) };
+	return (lanes){ _mm256_mul_ps(v.lo, s), _mm256_mul_ps(v.hi, s) };
 }
 
 static inline lanes lanes_fma(lanes a, lanes b, lanes c)
@@ -125,11 +172,38 @@ static inline lanes lanes_load_f16(const uint16_t *p)
 	return r;
 }
 
-static inline lanes lanes_load_i8(const int8_t *p, float scale)
+static inline lanes lanes_load_bf16(const uint16_t *p)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++) {
+		uint32_t bits = (uint32_t)p[i] << 16;
+		memcpy(&r.v[i], &bits, sizeof bits);
+	}
+	return r;
+}
+
+static inline lanes lanes_of_i8(sixteen q)
 {
 	lanes r;
 	for (int i = 0; i < LANES; i++)
-		r.v[i] = (float)p[i] * scale;
+		r.v[i] = (float)(int8_t)q[i];
+	return r;
+}
+
+static inline lanes lanes_all(float x)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = x;
+	return r;
+}
+
+/* A product that nothing may fuse with what it is added to. */
+static inline lanes lanes_scale(float scale, lanes v)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = scale * v.v[i];
 	return r;
 }
 

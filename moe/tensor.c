@@ -3,55 +3,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "moe/lanes.h"
+#include "moe/kernels.h"
+#include "moe/quants.h"
 
-/* A kernel reads a weight row CHUNK columns at a time: two registers of lanes, one Q8_0 block. */
-enum { CHUNK = 2 * LANES };
-
-struct chunk {
-	lanes a, b; /* columns 0 .. 15 and 16 .. 31 of the chunk */
-};
-
-/* Chunk i of a row, all of it inside the row. */
-typedef struct chunk load_fn(const void *row, size_t i);
-
-/* --- how each type is read --- */
-
-struct q8_0_block {
-	uint16_t scale; /* f16 */
-	int8_t q[32];
-};
-_Static_assert(sizeof(struct q8_0_block) == 34, "as in the file");
-
-static inline float f16_value(uint16_t bits)
-{
-#ifdef __F16C__
-	return _cvtsh_ss(bits); /* the compiler's own choice with AVX-512 FP16 takes three times as long */
-#else
-	_Float16 h;
-	memcpy(&h, &bits, sizeof h);
-	return (float)h;
-#endif
-}
-
-static inline struct chunk load_f32(const void *row, size_t i)
-{
-	const float *p = (const float *)row + i * CHUNK;
-	return (struct chunk){ lanes_load(p), lanes_load(p + LANES) };
-}
-
-static inline struct chunk load_f16(const void *row, size_t i)
-{
-	const uint16_t *p = (const uint16_t *)row + i * CHUNK;
-	return (struct chunk){ lanes_load_f16(p), lanes_load_f16(p + LANES) };
-}
-
-static inline struct chunk load_q8_0(const void *row, size_t i)
-{
-	const struct q8_0_block *p = (const struct q8_0_block *)row + i;
-	float scale = f16_value(p->scale);
-	return (struct chunk){ lanes_load_i8(p->q, scale), lanes_load_i8(p->q + LANES, scale) };
-}
+/* --- types as plain numbers: what the kernels' weights must equal, bit for bit --- */
 
 static void f32_to_float(const void *src, float *dst, size_t n)
 {
@@ -65,117 +20,139 @@ static void f16_to_float(const void *src, float *dst, size_t n)
 		dst[i] = f16_value(p[i]);
 }
 
+static void bf16_to_float(const void *src, float *dst, size_t n)
+{
+	const uint16_t *p = src;
+	for (size_t i = 0; i < n; i++)
+		dst[i] = bf16_value(p[i]);
+}
+
 static void q8_0_to_float(const void *src, float *dst, size_t n)
 {
 	const struct q8_0_block *p = src;
 	for (size_t i = 0; i < n; i++)
-		dst[i] = (float)p[i / 32].q[i % 32] * f16_value(p[i / 32].scale);
+		dst[i] = (float)p[i / 32].q[i % 32] * f16_value(p[i / 32].d);
 }
 
-/* --- the product --- */
-
-/* Columns beyond the last whole chunk, with zeros behind: they add nothing to any lane. */
-struct tail {
-	size_t n; /* 0 .. CHUNK - 1 */
-	float w[CHUNK], x[CHUNK];
-};
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-ALWAYS_INLINE lanes add_chunk(lanes sum, struct chunk w, const float *x)
+static void q4_0_to_float(const void *src, float *dst, size_t n)
 {
-	return lanes_fma(w.b, lanes_load(x + LANES), lanes_fma(w.a, lanes_load(x), sum));
-}
-
-static lanes add_tail(const struct tensor_type *type, lanes sum, const uint8_t *row, const float *x, size_t n_cols)
-{
-	struct tail t = { .n = n_cols % CHUNK };
-	size_t start = n_cols - t.n;
-	type->to_float(row + start / type->block * type->bytes, t.w, t.n);
-	memcpy(t.x, x + start, t.n * sizeof t.x[0]);
-	return add_chunk(sum, (struct chunk){ lanes_load(t.w), lanes_load(t.w + LANES) }, t.x);
-}
-
-/* A tile of n_r weight rows by n_x activation rows, both constants where this is inlined: its sums stay in registers
- * and a weight, once made f32, serves n_x products. Each of the sums is the sum of tensor.h. */
-ALWAYS_INLINE void tile(const struct tensor_type *type, load_fn *load, size_t n_r, size_t n_x, const uint8_t *w,
-                        size_t row_bytes, size_t n_rows, size_t n_cols, const float *x, float *y)
-{
-	lanes sum[8][4];
-	for (size_t r = 0; r < n_r; r++)
-		for (size_t i = 0; i < n_x; i++)
-			sum[r][i] = lanes_zero();
-	for (size_t c = 0; c < n_cols / CHUNK; c++)
-		for (size_t r = 0; r < n_r; r++) {
-			/* the same place in the next tile: rows are too short for the hardware to follow each */
-			__builtin_prefetch(w + (r + n_r) * row_bytes + c * (CHUNK / type->block * type->bytes));
-			struct chunk k = load(w + r * row_bytes, c);
-			for (size_t i = 0; i < n_x; i++)
-				sum[r][i] = add_chunk(sum[r][i], k, x + i * n_cols + c * CHUNK);
-		}
-	if (n_cols % CHUNK)
-		for (size_t r = 0; r < n_r; r++)
-			for (size_t i = 0; i < n_x; i++)
-				sum[r][i] = add_tail(type, sum[r][i], w + r * row_bytes, x + i * n_cols, n_cols);
-	for (size_t r = 0; r < n_r; r++)
-		for (size_t i = 0; i < n_x; i++)
-			y[i * n_rows + r] = lanes_sum(sum[r][i]);
-}
-
-/* Many activation rows: 4 x 4 tiles. One: 8 weight rows at once, so that eight sums hide the latency of one. */
-ALWAYS_INLINE void matmul(const struct tensor_type *type, load_fn *load, const void *weights, size_t n_rows,
-                          size_t n_cols, const float *x, size_t n_x, float *y)
-{
-	const uint8_t *w = weights;
-	size_t row_bytes = n_cols / type->block * type->bytes;
-	size_t r = 0;
-	for (; r + 8 <= n_rows; r += 8, w += 8 * row_bytes) {
-		size_t i = 0;
-		for (; i + 4 <= n_x; i += 4) {
-			const uint8_t *half = w + 4 * row_bytes;
-			tile(type, load, 4, 4, w, row_bytes, n_rows, n_cols, x + i * n_cols, y + i * n_rows + r);
-			tile(type, load, 4, 4, half, row_bytes, n_rows, n_cols, x + i * n_cols, y + i * n_rows + r + 4);
-		}
-		for (; i + 2 <= n_x; i += 2)
-			tile(type, load, 8, 2, w, row_bytes, n_rows, n_cols, x + i * n_cols, y + i * n_rows + r);
-		for (; i < n_x; i++)
-			tile(type, load, 8, 1, w, row_bytes, n_rows, n_cols, x + i * n_cols, y + i * n_rows + r);
+	const struct q4_0_block *p = src;
+	for (size_t i = 0; i < n; i++) {
+		int q = p[i / 32].q[i % 16] >> (i % 32 / 16 * 4) & 15;
+		dst[i] = (float)(q - 8) * f16_value(p[i / 32].d);
 	}
-	for (; r < n_rows; r++, w += row_bytes)
-		for (size_t i = 0; i < n_x; i++)
-			tile(type, load, 1, 1, w, row_bytes, n_rows, n_cols, x + i * n_cols, y + i * n_rows + r);
 }
 
-static const struct tensor_type types[];
-enum { ROW_F32, ROW_F16, ROW_Q8_0, N_TYPES };
-
-static void f32_matmul(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y)
+static void q4_k_to_float(const void *src, float *dst, size_t n)
 {
-	matmul(&types[ROW_F32], load_f32, w, n_rows, n_cols, x, n_x, y);
+	uint8_t scale[QUANT_SUBS], min[QUANT_SUBS];
+	for (const struct q4_k_block *p = src; n; p++, n -= QUANT_SUPER) {
+		quant_scales(p->scales, scale, min);
+		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
+			for (size_t i = 0; i < QUANT_BLOCK; i++) {
+				int q = p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
+				*dst++ = fmaf(f16_value(p->d) * scale[sub], (float)q, -(f16_value(p->dmin) * min[sub]));
+			}
+	}
 }
 
-static void f16_matmul(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y)
+static void q5_k_to_float(const void *src, float *dst, size_t n)
 {
-	matmul(&types[ROW_F16], load_f16, w, n_rows, n_cols, x, n_x, y);
+	uint8_t scale[QUANT_SUBS], min[QUANT_SUBS];
+	for (const struct q5_k_block *p = src; n; p++, n -= QUANT_SUPER) {
+		quant_scales(p->scales, scale, min);
+		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
+			for (size_t i = 0; i < QUANT_BLOCK; i++) {
+				int q = (p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15) | (p->high[i] >> sub & 1) << 4;
+				*dst++ = fmaf(f16_value(p->d) * scale[sub], (float)q, -(f16_value(p->dmin) * min[sub]));
+			}
+	}
 }
 
-static void q8_0_matmul(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y)
+static void q6_k_to_float(const void *src, float *dst, size_t n)
 {
-	matmul(&types[ROW_Q8_0], load_q8_0, w, n_rows, n_cols, x, n_x, y);
+	for (const struct q6_k_block *p = src; n; p++, n -= QUANT_SUPER)
+		for (size_t i = 0; i < QUANT_SUPER; i++) {
+			size_t half = i / 128, sub = i % 128 / 32, at = i % 32;
+			int low = p->low[64 * half + sub % 2 * 32 + at] >> (sub / 2 * 4) & 15;
+			int q = low | (p->high[32 * half + at] >> (2 * sub) & 3) << 4;
+			*dst++ = (float)(q - 32) * (f16_value(p->d) * p->scales[i / 16]);
+		}
 }
 
-static const struct tensor_type types[N_TYPES] = {
-	[ROW_F32] = { 0, "F32", 1, 4, f32_to_float, f32_matmul },
-	[ROW_F16] = { 1, "F16", 1, 2, f16_to_float, f16_matmul },
-	[ROW_Q8_0] = { 8, "Q8_0", 32, 34, q8_0_to_float, q8_0_matmul },
+static const struct tensor_type types[KERNEL_TYPES] = {
+	[KERNEL_F32] = { 0, "F32", 1, 4, f32_to_float },
+	[KERNEL_F16] = { 1, "F16", 1, 2, f16_to_float },
+	[KERNEL_BF16] = { 30, "BF16", 1, 2, bf16_to_float },
+	[KERNEL_Q8_0] = { 8, "Q8_0", QUANT_BLOCK, sizeof(struct q8_0_block), q8_0_to_float },
+	[KERNEL_Q4_0] = { 2, "Q4_0", QUANT_BLOCK, sizeof(struct q4_0_block), q4_0_to_float },
+	[KERNEL_Q4_K] = { 12, "Q4_K", QUANT_SUPER, sizeof(struct q4_k_block), q4_k_to_float },
+	[KERNEL_Q5_K] = { 13, "Q5_K", QUANT_SUPER, sizeof(struct q5_k_block), q5_k_to_float },
+	[KERNEL_Q6_K] = { 14, "Q6_K", QUANT_SUPER, sizeof(struct q6_k_block), q6_k_to_float },
 };
+
+static enum kernel_type kernel_of(const struct tensor *w)
+{
+	return (enum kernel_type)(w->type - types);
+}
 
 const struct tensor_type *tensor_type_by_id(uint32_t id)
 {
-	for (size_t i = 0; i < N_TYPES; i++)
+	for (size_t i = 0; i < KERNEL_TYPES; i++)
 		if (types[i].id == id)
 			return &types[i];
 	return NULL;
+}
+
+const struct tensor_type *tensor_type_at(size_t i)
+{
+	return i < KERNEL_TYPES ? &types[i] : NULL;
+}
+
+/* --- which kernels --- */
+
+#ifdef __x86_64__
+static int runs_avx512(void)
+{
+	return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+	       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+	       __builtin_cpu_supports("avx512vnni");
+}
+
+static int runs_avx2(void)
+{
+	return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+}
+#endif
+
+static int runs_anywhere(void)
+{
+	return 1;
+}
+
+static const struct {
+	const struct kernels *kernels;
+	int (*runs)(void); /* on this processor */
+} sets[] = {
+/* the fastest first */
+#ifdef __x86_64__
+	{ &kernels_avx512, runs_avx512 },
+	{ &kernels_avx2, runs_avx2 },
+#endif
+	{ &kernels_plain, runs_anywhere },
+};
+
+const struct kernels *kernels_at(size_t i)
+{
+	for (size_t k = 0; k < sizeof sets / sizeof sets[0]; k++)
+		if (sets[k].runs() && !i--)
+			return sets[k].kernels;
+	return NULL;
+}
+
+const struct kernels *kernels_best(void)
+{
+	return kernels_at(0);
 }
 
 const char *tensor_type_name(uint32_t id)
@@ -210,13 +187,13 @@ void tensor_row_to_float(const struct tensor *t, size_t row, float *dst)
 
 void tensor_matmul(const struct tensor *w, const float *x, size_t n_x, float *y)
 {
-	w->type->matmul(w->data, w->n_rows, w->n_cols, x, n_x, y);
+	kernels_best()->matmul[kernel_of(w)](w->data, w->n_rows, w->n_cols, x, n_x, y, w->n_rows);
 }
 
 float tensor_dot(const float *a, const float *b, size_t n)
 {
 	float y;
-	f32_matmul(a, 1, n, b, 1, &y);
+	kernels_best()->matmul[KERNEL_F32](a, 1, n, b, 1, &y, 1);
 	return y;
 }
 

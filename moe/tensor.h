@@ -1,7 +1,7 @@
 /* tensor.h - tensor types and the one kernel everything rests on: y = W x, row by row.
  *
- * A weight matrix is n_rows rows of n_cols numbers in a tensor type of the table below (F32, F16 or blocks of small
- * integers with scales); activations and results are f32. Weights are made f32 in registers as they are read, never in
+ * A weight matrix is n_rows rows of n_cols numbers in a tensor type of the table below (F32, F16, BF16 or blocks of small
+ * integers with scales, quants.h); activations and results are f32. Weights are made f32 in registers as they are read, never in
  * memory: a decoding step is bound by memory bandwidth.
  *
  * The numeric rule: y[r] is one sum with an order of its own. Column c goes to lane c % 16; each lane adds its products
@@ -23,12 +23,12 @@ struct tensor_type {
 	size_t bytes; /* per block */
 	/* n numbers (whole blocks) of src as f32 to dst. */
 	void (*to_float)(const void *src, float *dst, size_t n);
-	/* The product of tensor_matmul for this type. */
-	void (*matmul)(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y);
 };
 
 /* Type by its GGUF number; NULL if this program does not read it. */
 const struct tensor_type *tensor_type_by_id(uint32_t id);
+/* The i-th type read here; NULL at the end. */
+const struct tensor_type *tensor_type_at(size_t i);
 /* Name of a GGUF type number, whether read here or not; "unknown" if nobody knows it. */
 const char *tensor_type_name(uint32_t id);
 

@@ -339,9 +339,9 @@ static void a_tensor_type_that_is_not_read_is_named(void **state)
 	(void)state;
 	struct draft d = { .n = 0 };
 	put_header(&d, 1, 0);
-	put_tensor(&d, "w", 256, 1, 12, 0);
+	put_tensor(&d, "w", 256, 1, 11, 0);
 	put_data(&d, 144);
-	assert_refused(&d, "Q4_K");
+	assert_refused(&d, "Q3_K");
 	d.n = 0;
 	put_header(&d, 1, 0);
 	put_tensor(&d, "w", 256, 1, UINT32_MAX, 0);

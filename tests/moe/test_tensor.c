@@ -1,34 +1,57 @@
 /* Tensor types and the row kernel: right against sums in long double, and the same bits however rows are batched. */
+#include "moe/kernels.h"
 #include "moe/tensor.h"
 #include "support.h"
 
-enum { MAX_ROWS = 19, MAX_COLS = 320, MAX_X = 11 };
+enum { MAX_ROWS = 19, MAX_COLS = 512, MAX_X = 11, N_TYPES = KERNEL_TYPES };
 
-static const uint32_t type_ids[] = { 0, 1, 8 };
-enum { N_TYPES = sizeof type_ids / sizeof type_ids[0] };
-
-/* Widths with whole chunks, half ones, and tails; of Q8_0 only whole blocks exist. */
-static const size_t widths[] = { 32, 64, 256, 320, 1, 7, 16, 31, 40, 100, 257 };
+/* Widths with whole chunks, half ones, and tails; block types have whole blocks only. */
+static const size_t widths[] = { 32, 64, 256, 320, 512, 1, 7, 16, 31, 40, 100, 257 };
 enum { N_WIDTHS = sizeof widths / sizeof widths[0] };
 
-/* A matrix of a type with weights of about one; bytes: room for its rows. */
-static int make_matrix(struct tensor *t, uint8_t *bytes, uint32_t type, size_t n_rows, size_t n_cols, uint64_t seed)
+static void put_f16(uint8_t *at, float x)
 {
-	*t = (struct tensor){ tensor_type_by_id(type), bytes, n_rows, n_cols };
+	_Float16 h = (_Float16)x;
+	memcpy(at, &h, sizeof h);
+}
+
+/* Where a block type has its f16 factors; the other bytes may be anything. */
+static const struct {
+	const char *name;
+	size_t n, at[2];
+} factors[] = {
+	{ "Q8_0", 1, { 0 } },    { "Q4_0", 1, { 0 } },   { "Q4_K", 2, { 0, 2 } },
+	{ "Q5_K", 2, { 0, 2 } }, { "Q6_K", 1, { 208 } },
+};
+
+static void fill_blocks(const struct tensor *t, uint8_t *bytes, uint64_t *seed)
+{
+	size_t n = t->n_rows * tensor_row_bytes(t);
+	for (size_t i = 0; i < n; i++)
+		bytes[i] = (uint8_t)(draw(seed) * 128);
+	for (size_t k = 0; k < sizeof factors / sizeof factors[0]; k++)
+		for (size_t at = 0; at < n && !strcmp(factors[k].name, t->type->name); at += t->type->bytes)
+			for (size_t f = 0; f < factors[k].n; f++)
+				put_f16(bytes + at + factors[k].at[f], 0.004f + 0.003f * draw(seed));
+}
+
+/* A matrix of a type with weights of about one; bytes: room for its rows. */
+static int make_matrix(struct tensor *t, uint8_t *bytes, const struct tensor_type *type, size_t n_rows, size_t n_cols,
+                       uint64_t seed)
+{
+	*t = (struct tensor){ type, bytes, n_rows, n_cols };
 	if (n_cols % t->type->block)
 		return 0;
-	for (size_t i = 0; i < n_rows * n_cols; i++) {
+	if (t->type->block > 1)
+		fill_blocks(t, bytes, &seed);
+	for (size_t i = 0; i < n_rows * n_cols && t->type->block == 1; i++) {
 		float w = draw(&seed);
-		_Float16 h = (_Float16)w, scale = (_Float16)(0.004f + 0.004f * (float)(i / 32 % 3));
-		uint8_t *block = bytes + i / 32 * 34;
-		if (type == 0)
+		if (type->bytes == 4)
 			memcpy(bytes + 4 * i, &w, 4);
-		else if (type == 1)
-			memcpy(bytes + 2 * i, &h, 2);
-		else {
-			memcpy(block, &scale, 2);
-			block[2 + i % 32] = (uint8_t)(int8_t)(w * 127);
-		}
+		else if (type->id == 1)
+			put_f16(bytes + 2 * i, w);
+		else
+			memcpy(bytes + 2 * i, (uint8_t *)&w + 2, 2); /* bf16: the upper half */
 	}
 	return 1;
 }
@@ -40,7 +63,7 @@ static void for_all(void (*check)(const struct tensor *t))
 	for (size_t i = 0; i < N_TYPES; i++)
 		for (size_t j = 0; j < N_WIDTHS; j++) {
 			struct tensor t;
-			if (make_matrix(&t, bytes, type_ids[i], MAX_ROWS, widths[j], i * 100 + j))
+			if (make_matrix(&t, bytes, tensor_type_at(i), MAX_ROWS, widths[j], i * 100 + j))
 				check(&t);
 		}
 }
@@ -138,6 +161,100 @@ static void sums_are_made_in_the_stated_order(void **state)
 	for_all(check_stated_order);
 }
 
+/* Every set of kernels that this processor runs, on every type, width and number of vectors. */
+static void check_kernels(const struct tensor *t)
+{
+	static float x[MAX_X * MAX_COLS], y[MAX_X * MAX_ROWS], other[MAX_X * MAX_ROWS];
+	fill(x, MAX_X * t->n_cols, 9);
+	enum kernel_type k = 0;
+	while (tensor_type_at(k) != t->type)
+		k++;
+	tensor_matmul(t, x, MAX_X, y);
+	for (size_t i = 0; kernels_at(i); i++) {
+		memset(other, 0xff, sizeof other);
+		kernels_at(i)->matmul[k](t->data, t->n_rows, t->n_cols, x, MAX_X, other, t->n_rows);
+		assert_memory_equal(other, y, MAX_X * t->n_rows * sizeof *y);
+	}
+}
+
+static void all_instruction_sets_give_the_same_bits(void **state)
+{
+	(void)state;
+	size_t n = 0;
+	while (kernels_at(n))
+		print_message("%s ", kernels_at(n++)->name);
+	print_message("\n");
+	assert_string_equal(kernels_at(n - 1)->name, "plain");
+	for_all(check_kernels);
+}
+
+/* The K types by the words of their specification, a number at a time. */
+static int six_bits(const uint8_t *packed, size_t sub, int is_min)
+{
+	if (sub < 4)
+		return packed[sub + (is_min ? 4 : 0)] & 63;
+	int low = is_min ? packed[sub + 4] >> 4 : packed[sub + 4] & 15;
+	return low + packed[sub - (is_min ? 0 : 4)] / 64 * 16;
+}
+
+static double half_at(const uint8_t *at)
+{
+	_Float16 h;
+	memcpy(&h, at, sizeof h);
+	return (double)h;
+}
+
+static double q4_0_number(const uint8_t *b, size_t i)
+{
+	return half_at(b) * ((i < 16 ? b[2 + i] % 16 : b[2 + i - 16] / 16) - 8);
+}
+
+static double q4_k_number(const uint8_t *b, size_t i)
+{
+	int q = i / 32 % 2 ? b[16 + i / 64 * 32 + i % 32] / 16 : b[16 + i / 64 * 32 + i % 32] % 16;
+	return half_at(b) * six_bits(b + 4, i / 32, 0) * q - half_at(b + 2) * six_bits(b + 4, i / 32, 1);
+}
+
+static double q5_k_number(const uint8_t *b, size_t i)
+{
+	int q = i / 32 % 2 ? b[48 + i / 64 * 32 + i % 32] / 16 : b[48 + i / 64 * 32 + i % 32] % 16;
+	q += (b[16 + i % 32] & 1 << i / 32) ? 16 : 0;
+	return half_at(b) * six_bits(b + 4, i / 32, 0) * q - half_at(b + 2) * six_bits(b + 4, i / 32, 1);
+}
+
+static double q6_k_number(const uint8_t *b, size_t i)
+{
+	size_t half = i / 128, quarter = i / 32 % 4, at = i % 32;
+	uint8_t low = b[half * 64 + (quarter == 1 || quarter == 3 ? 32 : 0) + at], high = b[128 + half * 32 + at];
+	int q = (quarter < 2 ? low % 16 : low / 16) + (high >> 2 * quarter) % 4 * 16;
+	return half_at(b + 208) * (int8_t)b[192 + i / 16] * (q - 32);
+}
+
+static void block_types_are_read_as_specified(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		double (*number)(const uint8_t *block, size_t i);
+	} cases[] = {
+		{ "Q4_0", q4_0_number }, { "Q4_K", q4_k_number }, { "Q5_K", q5_k_number }, { "Q6_K", q6_k_number }
+	};
+	static uint8_t bytes[MAX_ROWS * MAX_COLS * 4];
+	for (size_t k = 0; k < 4; k++) {
+		const struct tensor_type *type = NULL;
+		for (size_t i = 0; i < N_TYPES; i++)
+			type = strcmp(tensor_type_at(i)->name, cases[k].name) ? type : tensor_type_at(i);
+		struct tensor t;
+		float x[MAX_COLS];
+		assert_int_equal(make_matrix(&t, bytes, type, 1, MAX_COLS, 50 + k), 1);
+		tensor_row_to_float(&t, 0, x);
+		for (size_t i = 0; i < MAX_COLS; i++) {
+			double right = cases[k].number(bytes + i / type->block * type->bytes, i % type->block);
+			assert_true(fabs((double)x[i] - right) <= 1e-6);
+		}
+	}
+}
+
 static void q8_0_numbers_are_scale_times_integer(void **state)
 {
 	(void)state;
@@ -188,6 +305,8 @@ int main(void)
 		cmocka_unit_test(a_vector_alone_gives_the_bits_it_gives_in_a_batch),
 		cmocka_unit_test(a_weight_row_alone_gives_the_bits_it_gives_in_a_matrix),
 		cmocka_unit_test(sums_are_made_in_the_stated_order),
+		cmocka_unit_test(all_instruction_sets_give_the_same_bits),
+		cmocka_unit_test(block_types_are_read_as_specified),
 		cmocka_unit_test(q8_0_numbers_are_scale_times_integer),
 		cmocka_unit_test(exp_is_close_to_the_library_over_its_range),
 		cmocka_unit_test(one_nan_or_infinity_anywhere_is_found),

@@ -1,0 +1,41 @@
+/* kernels.h - the products of tensor.h, compiled once for each instruction set and chosen when the program runs.
+ *
+ * kernels_avx512.c, kernels_avx2.c and kernels_plain.c are kernels.inc with other sixteen lanes (lanes.h). In exact mode they
+ * give the same bits.
+ */
+#ifndef MOE_KERNELS_H
+#define MOE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Rows of the table of types in tensor.c, and columns of the tables of kernels. */
+enum kernel_type {
+	KERNEL_F32,
+	KERNEL_F16,
+	KERNEL_BF16,
+	KERNEL_Q8_0,
+	KERNEL_Q4_0,
+	KERNEL_Q4_K,
+	KERNEL_Q5_K,
+	KERNEL_Q6_K,
+	KERNEL_TYPES
+};
+
+/* y[i][r] = W[r] . x[i]: rows 0 .. n_rows - 1 of w, which are stride_y apart in y from one vector to the next. */
+typedef void kernel_matmul_fn(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y,
+                              size_t stride_y);
+
+struct kernels {
+	const char *name;
+	kernel_matmul_fn *matmul[KERNEL_TYPES];
+};
+
+extern const struct kernels kernels_avx512, kernels_avx2, kernels_plain;
+
+/* The best set that this processor runs. */
+const struct kernels *kernels_best(void);
+/* The i-th set that it runs, the best first; NULL at the end. */
+const struct kernels *kernels_at(size_t i);
+
+#endif

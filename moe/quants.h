@@ -1,0 +1,93 @@
+/* quants.h - how weights lie in the blocks of a GGUF file, for tensor.c and the kernels.
+ *
+ * Block types have 32 numbers a block, the K types super-blocks of 256 numbers in sub-blocks of 32 (Q6_K: 16) whose scales
+ * are small integers. d, dmin: f16. What a number is worth:
+ *     Q8_0  d q                        Q4_0  d (q - 8)
+ *     Q4_K  d scale q - dmin min       Q5_K  the same with five bits       Q6_K  d scale (q - 32)
+ * with d scale and dmin min rounded to f32 and the rest in one fused operation. Format: github.com/ggml-org/ggml.
+ */
+#ifndef MOE_QUANTS_H
+#define MOE_QUANTS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __F16C__
+#include <immintrin.h>
+#endif
+
+enum { QUANT_BLOCK = 32, QUANT_SUPER = 256, QUANT_SUBS = QUANT_SUPER / QUANT_BLOCK };
+
+struct q8_0_block {
+	uint16_t d;
+	int8_t q[32];
+};
+_Static_assert(sizeof(struct q8_0_block) == 34, "as in the file");
+
+struct q4_0_block {
+	uint16_t d;
+	uint8_t q[16]; /* number i in the low half of byte i, number i + 16 in the high half */
+};
+_Static_assert(sizeof(struct q4_0_block) == 18, "as in the file");
+
+/* Sub-blocks 2 i and 2 i + 1 are the low and high halves of bytes 32 i .. 32 i + 31 of q. */
+struct q4_k_block {
+	uint16_t d, dmin;
+	uint8_t scales[12]; /* see quant_scales */
+	uint8_t q[128];
+};
+_Static_assert(sizeof(struct q4_k_block) == 144, "as in the file");
+
+struct q5_k_block {
+	uint16_t d, dmin;
+	uint8_t scales[12];
+	uint8_t high[32]; /* bit j of byte i: fifth bit of number i of sub-block j */
+	uint8_t q[128];
+};
+_Static_assert(sizeof(struct q5_k_block) == 176, "as in the file");
+
+/* Of each half of 128 numbers: sub-block j of 32 has its low four bits in half j / 2 of bytes 32 (j % 2) .. of low, its
+ * upper two in bits 2 j of high. */
+struct q6_k_block {
+	uint8_t low[128], high[64];
+	int8_t scales[16]; /* of 16 numbers each */
+	uint16_t d;
+};
+_Static_assert(sizeof(struct q6_k_block) == 210, "as in the file");
+
+static inline float f16_value(uint16_t bits)
+{
+#ifdef __F16C__
+	return _cvtsh_ss(bits); /* the compiler's own choice with AVX-512 FP16 takes three times as long */
+#else
+	_Float16 h;
+	memcpy(&h, &bits, sizeof h);
+	return (float)h;
+#endif
+}
+
+static inline float bf16_value(uint16_t bits)
+{
+	uint32_t wide = (uint32_t)bits << 16;
+	float x;
+	memcpy(&x, &wide, sizeof x);
+	return x;
+}
+
+/* The eight scales and eight mins of six bits each, out of 12 bytes: four of each whole in the first eight bytes, the
+ * other four in halves of the last four bytes and the top bits of the first. */
+static inline void quant_scales(const uint8_t packed[12], uint8_t scale[QUANT_SUBS], uint8_t min[QUANT_SUBS])
+{
+	uint32_t p[3];
+	memcpy(p, packed, sizeof p);
+	const uint32_t words[4] = {
+		p[0] & 0x3f3f3f3f,
+		(p[2] & 0x0f0f0f0f) | (p[0] >> 6 & 0x03030303) << 4,
+		p[1] & 0x3f3f3f3f,
+		(p[2] >> 4 & 0x0f0f0f0f) | (p[1] >> 6 & 0x03030303) << 4,
+	};
+	memcpy(scale, words, QUANT_SUBS);
+	memcpy(min, words + 2, QUANT_SUBS);
+}
+
+#endif
