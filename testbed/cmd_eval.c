@@ -45,6 +45,7 @@ struct eval {
 	double time_s;           /* over the air: virtual, from each prompt's start to its last token */
 	double nll[2];           /* summed over scored tokens: of answers, of everything */
 	uint64_t scored[2];
+	struct expert_chooser chooser; /* here */
 };
 
 static const struct item *item_of(const struct eval *e, size_t i)
@@ -183,13 +184,13 @@ static int eval_here(struct eval *e, char *err, size_t err_len)
 	int rc = moe_model_open(path, NULL, &m, err, err_len);
 	if (rc)
 		return rc;
-	struct expert_chooser chooser = { .model = m, .mode = e->mode, .seed = e->seed };
+	e->chooser = (struct expert_chooser){ .model = m, .mode = e->mode, .seed = e->seed };
 	struct moe_forward *f =
 	        moe_forward_create(m, m->shape.n_ctx, m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS);
 	if (!f)
 		rc = -errno;
-	else if (e->mode.rule)
-		moe_forward_set_select(f, expert_choose, &chooser);
+	else
+		moe_forward_set_select(f, expert_choose, &e->chooser);
 	for (size_t i = 0; i < e->n && !rc && !cli_interrupted(); i++) {
 		const struct item *item = item_of(e, i);
 		struct prompt p;
@@ -332,6 +333,10 @@ static int report(struct eval *e, struct session *s, const char *experts)
 	json_object_set_new(root, "perplexity_answer", json_real_or_null(perplexity(e, 0)));
 	json_object_set_new(root, "perplexity_all", json_real_or_null(perplexity(e, 1)));
 	json_object_set_new(root, "scored_tokens", json_integer((json_int_t)e->scored[1]));
+	if (!s) {
+		json_object_set_new(root, "experts_routed", json_integer((json_int_t)e->chooser.n_routed));
+		json_object_set_new(root, "experts_left_out", json_integer((json_int_t)e->chooser.n_left_out));
+	}
 	if (e->per_item)
 		json_object_set_new(root, "per_item", items_json(e));
 	return json_out_write(&e->json, root);

@@ -104,9 +104,11 @@ size_t expert_choose(void *user, size_t layer, size_t row, const float *probs, c
 	size_t n = c->model->shape.n_expert_used;
 	(void)layer, (void)row;
 	memcpy(chosen, topk, n * sizeof *chosen);
+	c->n_routed += n;
 	if (!c->mode.rule)
 		return n;
 	size_t kept = c->mode.rule->apply(c, probs, chosen, n);
+	c->n_left_out += n - kept;
 	if (kept != n)
 		moe_renormalise(c->model, chosen, kept);
 	return kept;

@@ -28,7 +28,8 @@ struct expert_mode {
 struct expert_chooser {
 	const struct moe_model *model;
 	struct expert_mode mode;
-	uint64_t seed; /* advances */
+	uint64_t seed;                 /* advances */
+	uint64_t n_routed, n_left_out; /* choices of the router so far, and those that nothing took the place of */
 };
 
 /* "" is as routed. 0, or -EINVAL for a word it does not know. */

@@ -87,6 +87,8 @@ static void drop_leaves_out_light_ones_but_never_the_first(void **state)
 	assert_int_equal(expert_mode_parse("drop<0", &just.mode), 0);
 	just.mode.value = (double)topk[1].weight; /* not below it */
 	assert_int_equal(expert_choose(&just, 0, 0, probs, topk, chosen), 2);
+	assert_int_equal(just.n_routed, N_USED);
+	assert_int_equal(just.n_left_out, N_USED - 2);
 	assert_int_equal(choose("drop<1", 1), 1);
 	assert_int_equal(chosen[0].expert, 1);
 	near(chosen[0].weight, 1);
