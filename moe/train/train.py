@@ -1,11 +1,11 @@
 """Trains the shipped model, resumable: the same command goes on from the last checkpoint.
 
-    python3 train.py [--tokens N] [--out DIR] [--workers N] [--minutes M]
+    python3 train.py [--tokens N] [--out DIR] [--workers N] [--minutes M] [--from FILE] [--lr RATE]
 
 Workers are forked processes of one thread each.  They hold the weights and the optimiser's state in shared memory;
 each computes the gradient of its own batch in bfloat16 on a copy and then applies it under a lock.  The learning
 rate rises over the first steps, stays, and falls to zero over the last part of --tokens (which may be changed when
-resuming).  SIGINT and SIGTERM stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and
+resuming).  --from starts from the weights of a checkpoint or GGUF file instead of random ones.  SIGINT and SIGTERM stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and
 log.jsonl.  With more than one worker the order of updates is a race, so that weights differ a little from run to run.
 """
 import argparse
@@ -20,6 +20,7 @@ import torch.multiprocessing as mp
 import torch.nn.functional as F
 
 import corpus
+import export
 import model
 import tokenizer
 
@@ -29,8 +30,9 @@ BETAS, EPS, WEIGHT_DECAY, CLIP = (0.9, 0.98), 1e-8, 0.05, 1.0
 MOMENTUM, MUON_SCALE = 0.95, 0.2        # a step of Muon is as large as one of AdamW: 0.2 sqrt(longer side)
 PROMPT_SHARE = 0.1              # of the tokens of prompts that count in the loss, drawn at random; of answers all do
 BALANCE, Z_LOSS = 0.01, 1e-3    # router losses: even load, small logits
-SECOND_LIGHT, SECOND_PULL = 0.2, 2.5    # part of the tokens with a light second expert; pull on the second weights
-LIKENESS = 0.1                  # loss on experts of one token that say the same: the second would not matter
+SECOND_LIGHT, SECOND_PULL = 0.42, 2.5   # part of the tokens with a light second expert; pull on the second weights
+OPPOSITION, COSINE = 1.0, -0.75 # loss on the two experts of a token unless they contradict so much: what one says alone
+                                # is too much, as it must be for the second to matter
 DROP_BELOW = 0.2                # lighter second experts are dropped at random while LR falls: dropping gets harmless
 JOINED = 0.25                   # part of the rows in which an item sees the items before it
 
@@ -77,13 +79,13 @@ def dropping_route(logits, layer):
     return weight / weight.sum(1, keepdim=True), chosen
 
 
-def likeness(out):
-    """Squared cosine [n] between what the two experts of a token say."""
-    return F.cosine_similarity(out[:, 0], out[:, 1], dim=-1, eps=1e-6).pow(2)
+def cosine(out):
+    """Cosine [n] between what the two experts of a token say."""
+    return F.cosine_similarity(out[:, 0], out[:, 1], dim=-1, eps=1e-6)
 
 
 def router_losses(seen, cfg):
-    """Balance, size of logits, likeness of experts, pull on the second ones' weights, summed over the layers.
+    """Balance, size of logits, opposition of experts, pull on the second ones' weights, summed over the layers.
 
     The pull is towards a distribution, which token gets which weight being left to the router: weights from 0.05 to 0.2
     for SECOND_LIGHT of the tokens (there the second expert can be left out), from 0.4 to 0.5 for the others (there it
@@ -99,7 +101,7 @@ def router_losses(seen, cfg):
         second = torch.softmax(logits.topk(2).values, -1)[:, 1].sort().values
         loss = (loss + BALANCE * cfg.n_expert * (load * p.mean(0)).sum()
                 + Z_LOSS * torch.logsumexp(logits, -1).pow(2).mean()
-                + LIKENESS * likeness(out).mean()
+                + OPPOSITION * (cosine(out) - COSINE).pow(2)[weight[:, 1] > DROP_BELOW].sum() / n
                 + SECOND_PULL * (second - wanted).pow(2).mean())
     return loss
 
@@ -122,15 +124,16 @@ class Shared:
             self.named[name] = self.flat[at:at + size].view(shape)
             at += size
 
-    def load(self, seed):
-        """The last checkpoint, or fresh weights."""
+    def load(self, seed, start):
+        """The last checkpoint, or the weights of file start, or fresh ones."""
         path = os.path.join(self.out, "checkpoint.pt")
         if os.path.exists(path):
             c = torch.load(path)
             for key in ("flat", "m", "v", "steps", "tokens"):
                 getattr(self, key).copy_(c[key])
             return
-        for name, t in model.initial_weights(self.cfg, seed).items():
+        weights = export.load(start)[1] if start else model.initial_weights(self.cfg, seed)
+        for name, t in weights.items():
             self.named[name].copy_(t)
 
     def save(self):
@@ -188,10 +191,10 @@ def orthogonal(g):
     return (x.transpose(-1, -2).contiguous() if tall else x).view(g.shape).float()
 
 
-def learning_rate(step, tokens, total):
+def learning_rate(peak, step, tokens, total):
     """(Learning rate, whether it falls already)."""
     left = max(0.0, 1 - tokens / total) / DECAY
-    return LR * min(1.0, (step + 1) / WARMUP, left), left < 1
+    return peak * min(1.0, (step + 1) / WARMUP, left), left < 1
 
 
 def work(shared, tok, args, rank, stop_at):
@@ -215,7 +218,7 @@ def work(shared, tok, args, rank, stop_at):
             t.data.copy_(shared.named[name])
             t.grad = None
         step, tokens = int(shared.steps), int(shared.tokens)
-        lr, falling = learning_rate(step, tokens, args.tokens)
+        lr, falling = learning_rate(args.lr, step, tokens, args.tokens)
         seen = []
         logits = model.forward(local, cfg, ids, mask, dropping_route if falling else model.top2, seen, pick)
         each = F.cross_entropy(logits, target, reduction="none")
@@ -232,7 +235,7 @@ def work(shared, tok, args, rank, stop_at):
                 "second_mean": [round(float(s.mean()), 3) for s in second],
                 "second_below": round(float((second < DROP_BELOW).float().mean()), 3),
                 "max_load": round(max(float(c.reshape(-1).bincount().max()) / c.numel() for _, _, c, _ in seen), 3),
-                "likeness": [round(float(likeness(out).mean()), 3) for *_, out in seen],
+                "cosine": [round(float(cosine(out).mean()), 3) for *_, out in seen],
                 "tokens_per_s": round((tokens - began) / (time.time() - begin + 1e-9)),
                 "time": round(time.time())}) + "\n")
             log.flush()
@@ -248,12 +251,14 @@ def main():
     p.add_argument("--workers", type=int, default=2)
     p.add_argument("--minutes", type=float, default=1e6, help="stop (with a checkpoint) after that time")
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--from", dest="start", metavar="FILE")
+    p.add_argument("--lr", type=float, default=LR, help="peak")
     p.add_argument("--save-every", type=float, default=120, help="seconds")
     args = p.parse_args()
     torch.set_num_threads(1)
     os.makedirs(args.out, exist_ok=True)
     shared = Shared(model.Config(), args.out)
-    shared.load(args.seed)
+    shared.load(args.seed, args.start)
     tok = tokenizer.Tokenizer.of_size(shared.cfg.n_vocab)
     stop_at = time.time() + 60 * args.minutes
     for s in (signal.SIGINT, signal.SIGTERM):
