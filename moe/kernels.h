@@ -26,9 +26,24 @@ enum kernel_type {
 typedef void kernel_matmul_fn(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y,
                               size_t stride_y);
 
+/* Vectors rounded to eight bits in blocks of 32, x = scale q, for products in integers. Rows are padded with zeros to whole
+ * strides of 64 columns. Made by rounded_fill (rounded.h). */
+struct rounded {
+	size_t n_cols;       /* of the vectors, a multiple of 32 */
+	size_t stride_cols;  /* padded, plus room for a vector load behind the sums */
+	const int8_t *q;     /* [n_x][stride_cols], -127 .. 127 */
+	const float *scale;  /* [n_x][stride_cols / 4]: of each four columns */
+	const int32_t *sums; /* [n_x][stride_cols / 4]: of each four q */
+	const float *totals; /* [n_x][stride_cols / 32]: scale times the sum of a block's q */
+};
+
+typedef void kernel_rounded_fn(const void *w, size_t n_rows, const struct rounded *x, size_t n_x, float *y,
+                               size_t stride_y);
+
 struct kernels {
 	const char *name;
 	kernel_matmul_fn *matmul[KERNEL_TYPES];
+	kernel_rounded_fn *rounded[KERNEL_TYPES]; /* NULL: matmul serves both modes */
 };
 
 extern const struct kernels kernels_avx512, kernels_avx2, kernels_plain;

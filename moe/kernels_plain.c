@@ -1,4 +1,4 @@
 #define LANES_PLAIN
 #include "moe/kernels.inc"
 
-const struct kernels kernels_plain = { "plain", MATMULS };
+const struct kernels kernels_plain = { "plain", MATMULS, ROUNDEDS };

@@ -22,6 +22,18 @@ static inline sixteen sixteen_load(const void *p)
 	return v;
 }
 
+/* Thirty-two of them: a block of weights, of which two make a stride. */
+typedef uint8_t thirty_two __attribute__((vector_size(32), aligned(1), may_alias));
+
+static inline thirty_two thirty_two_load(const void *p)
+{
+	return *(const thirty_two *)p;
+}
+
+/* Of each instruction set: a stride is 64 columns of weights as bytes; stride_dot gives, in lane i, the sum over columns
+ * 4 i .. 4 i + 3 of (w - 2^shift) x, w from 0 to 127 (shift -1: of w x); stride_dot_signed that of w x, w from -128 to 127.
+ * x: from -127 to 127; sums: sixteen sums of four of x. */
+
 #if defined(LANES_AVX512)
 #include <immintrin.h>
 
@@ -76,6 +88,41 @@ static inline float lanes_sum(lanes v)
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	q = _mm_add_ss(q, _mm_shuffle_ps(q, q, 1));
 	return _mm_cvtss_f32(q);
+}
+
+static inline lanes lanes_pair(float lo, float hi)
+{
+	return _mm512_mask_broadcastss_ps(_mm512_set1_ps(lo), 0xff00, _mm_set_ss(hi));
+}
+
+static inline lanes lanes_quad(const float *four)
+{
+	const __m512i each = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+	return _mm512_permutexvar_ps(each, _mm512_castps128_ps512(_mm_loadu_ps(four)));
+}
+
+static inline lanes lanes_mul(lanes a, lanes b)
+{
+	return _mm512_mul_ps(a, b);
+}
+
+typedef __m512i stride;
+
+static inline stride stride_of(thirty_two lo, thirty_two hi)
+{
+	return _mm512_inserti64x4(_mm512_castsi256_si512((__m256i)lo), (__m256i)hi, 1);
+}
+
+static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+{
+	__m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(sums), (unsigned)shift);
+	__m512i start = shift < 0 ? _mm512_setzero_si512() : _mm512_sub_epi32(_mm512_setzero_si512(), offset);
+	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start, w, _mm512_loadu_si512(x)));
+}
+
+static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
+{
+	return stride_dot(_mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)), x, sums, 7);
 }
 
 #elif defined(LANES_AVX2)
@@ -142,6 +189,61 @@ static inline float lanes_sum(lanes v)
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	q = _mm_add_ss(q, _mm_shuffle_ps(q, q, 1));
 	return _mm_cvtss_f32(q);
+}
+
+static inline lanes lanes_pair(float lo, float hi)
+{
+	return (lanes){ _mm256_set1_ps(lo), _mm256_set1_ps(hi) };
+}
+
+static inline lanes lanes_quad(const float *four)
+{
+	return (lanes){ _mm256_set_m128(_mm_set1_ps(four[1]), _mm_set1_ps(four[0])),
+		        _mm256_set_m128(_mm_set1_ps(four[3]), _mm_set1_ps(four[2])) };
+}
+
+static inline lanes lanes_mul(lanes a, lanes b)
+{
+	return (lanes){ _mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi) };
+}
+
+typedef struct {
+	__m256i lo, hi;
+} stride;
+
+static inline stride stride_of(thirty_two lo, thirty_two hi)
+{
+	return (stride){ (__m256i)lo, (__m256i)hi };
+}
+
+/* Of two products of 7 and 8 bits no sum saturates. */
+static inline __m256i four_products(__m256i w, __m256i x)
+{
+	return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
+}
+
+static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+{
+	__m256i lo = four_products(w.lo, _mm256_loadu_si256((const __m256i *)x));
+	__m256i hi = four_products(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)));
+	if (shift >= 0) {
+		lo = _mm256_sub_epi32(lo, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)sums), shift));
+		hi = _mm256_sub_epi32(hi, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(sums + 8)), shift));
+	}
+	return (lanes){ _mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi) };
+}
+
+/* |w| times x with the sign of w: |w| is 128 at most, x between -127 and 127. */
+static inline __m256i four_signed(__m256i w, __m256i x)
+{
+	return four_products(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+}
+
+static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
+{
+	(void)sums;
+	return (lanes){ _mm256_cvtepi32_ps(four_signed(w.lo, _mm256_loadu_si256((const __m256i *)x))),
+		        _mm256_cvtepi32_ps(four_signed(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)))) };
 }
 
 #else
@@ -221,6 +323,64 @@ static inline float lanes_sum(lanes v)
 		for (int i = 0; i < apart; i++)
 			v.v[i] += v.v[i + apart];
 	return v.v[0];
+}
+
+static inline lanes lanes_pair(float lo, float hi)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = i < LANES / 2 ? lo : hi;
+	return r;
+}
+
+static inline lanes lanes_quad(const float *four)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = four[i / 4];
+	return r;
+}
+
+static inline lanes lanes_mul(lanes a, lanes b)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = a.v[i] * b.v[i];
+	return r;
+}
+
+typedef struct {
+	thirty_two half[2];
+} stride;
+
+static inline stride stride_of(thirty_two lo, thirty_two hi)
+{
+	return (stride){ { lo, hi } };
+}
+
+static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++) {
+		int32_t sum = shift < 0 ? 0 : -sums[i] * (1 << shift);
+		for (int k = 4 * i; k < 4 * i + 4; k++)
+			sum += w.half[k / 32][k % 32] * x[k];
+		r.v[i] = (float)sum;
+	}
+	return r;
+}
+
+static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
+{
+	lanes r;
+	(void)sums;
+	for (int i = 0; i < LANES; i++) {
+		int32_t sum = 0;
+		for (int k = 4 * i; k < 4 * i + 4; k++)
+			sum += (int8_t)w.half[k / 32][k % 32] * x[k];
+		r.v[i] = (float)sum;
+	}
+	return r;
 }
 
 #endif

@@ -91,9 +91,9 @@ static const struct tensor_type types[KERNEL_TYPES] = {
 	[KERNEL_Q6_K] = { 14, "Q6_K", QUANT_SUPER, sizeof(struct q6_k_block), q6_k_to_float },
 };
 
-static enum kernel_type kernel_of(const struct tensor *w)
+enum kernel_type tensor_kernel_type(const struct tensor_type *type)
 {
-	return (enum kernel_type)(w->type - types);
+	return (enum kernel_type)(type - types);
 }
 
 const struct tensor_type *tensor_type_by_id(uint32_t id)
@@ -187,7 +187,7 @@ void tensor_row_to_float(const struct tensor *t, size_t row, float *dst)
 
 void tensor_matmul(const struct tensor *w, const float *x, size_t n_x, float *y)
 {
-	kernels_best()->matmul[kernel_of(w)](w->data, w->n_rows, w->n_cols, x, n_x, y, w->n_rows);
+	kernels_best()->matmul[tensor_kernel_type(w->type)](w->data, w->n_rows, w->n_cols, x, n_x, y, w->n_rows);
 }
 
 float tensor_dot(const float *a, const float *b, size_t n)

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "moe/kernels.h"
+
 struct tensor_type {
 	uint32_t id; /* number in GGUF */
 	const char *name;
@@ -31,6 +33,9 @@ const struct tensor_type *tensor_type_by_id(uint32_t id);
 const struct tensor_type *tensor_type_at(size_t i);
 /* Name of a GGUF type number, whether read here or not; "unknown" if nobody knows it. */
 const char *tensor_type_name(uint32_t id);
+
+/* Its column in the tables of kernels.h. */
+enum kernel_type tensor_kernel_type(const struct tensor_type *type);
 
 /* A weight matrix in place: the bytes belong to the mapped file. data NULL: absent (an optional tensor). */
 struct tensor {
