@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SEQUENCES_MAX = 1024 };
+
 /* What may be called next. */
 enum stage {
 	STAGE_IDLE,    /* moe_begin */
@@ -16,32 +18,40 @@ enum stage {
 	STAGE_LOST,    /* moe_rewind */
 };
 
+/* Where a row stands in its sequence. */
+struct place {
+	size_t sequence, position;
+};
+
 struct moe_ctx {
 	const struct moe_model *m;
-	size_t n_ctx, max_rows;
+	struct matmul *matmul;
+	size_t n_ctx, max_rows, n_sequences;
 	enum stage stage;
 	size_t layer;
-	size_t n_past; /* tokens before the chunk, and with it once it is done */
-	size_t start;  /* position of the chunk's first row */
+	size_t *n_past;       /* [n_sequences]: tokens before the chunk, and with it once it is done */
+	struct place *place;  /* [max_rows] */
+	struct moe_row *rows; /* [max_rows]: of moe_begin */
 	size_t n_rows, n_open;
 	bool *open;                 /* [max_rows]: row awaits its experts */
 	struct moe_choice *choices; /* [max_rows][n_expert_used] */
 	size_t *order;              /* [n_expert]: parts in order of probability */
 	struct moe_ctx_stats stats;
-	float *floats;        /* one block for all of the following */
-	float *keys, *values; /* [n_layer][n_ctx][width] */
-	float *rope;          /* [n_ctx][n_rot / 2][cos, sin] */
-	float *residual;      /* [max_rows][n_embd] */
-	float *hidden;        /* [max_rows][n_embd] */
-	float *queries;       /* [max_rows][n_head * head_dim_k] */
-	float *attended;      /* [max_rows][n_head * head_dim_v] */
-	float *projected;     /* [max_rows][n_embd] */
-	float *probs;         /* [max_rows][n_expert] */
-	float *scores;        /* [n_ctx] */
-	float *shared;        /* [max_rows][n_embd]: what the shared expert says */
-	float *gate, *up;     /* [max_rows][n_ff_shared] */
-	float *sum;           /* [n_embd] */
-	float *logits;        /* [n_vocab] */
+	float *floats;                /* one block for all of the following */
+	float *keys, *values;         /* [n_sequences][n_layer][n_ctx][width] */
+	float *new_keys, *new_values; /* [max_rows][width] */
+	float *rope;                  /* [n_ctx][n_rot / 2][cos, sin] */
+	float *residual;              /* [max_rows][n_embd] */
+	float *hidden;                /* [max_rows][n_embd] */
+	float *queries;               /* [max_rows][n_head * head_dim_k] */
+	float *attended;              /* [max_rows][n_head * head_dim_v] */
+	float *projected;             /* [max_rows][n_embd] */
+	float *probs;                 /* [max_rows][n_expert] */
+	float *scores;                /* [n_ctx] */
+	float *shared;                /* [max_rows][n_embd]: what the shared expert says */
+	float *gate, *up;             /* [max_rows][n_ff_shared] */
+	float *sum;                   /* [n_sequences][n_embd] */
+	float *logits;                /* [n_sequences][n_vocab] */
 };
 
 /* --- create, destroy --- */
@@ -49,13 +59,15 @@ struct moe_ctx {
 static int carve_floats(struct moe_ctx *c)
 {
 	const struct moe_shape *s = &c->m->shape;
-	size_t rows = c->max_rows, positions = s->n_layer * c->n_ctx;
+	size_t rows = c->max_rows, positions = c->n_sequences * s->n_layer * c->n_ctx;
 	struct {
 		float **at;
 		size_t n;
 	} parts[] = {
 		{ &c->keys, positions * s->n_head_kv * s->head_dim_k },
 		{ &c->values, positions * s->n_head_kv * s->head_dim_v },
+		{ &c->new_keys, rows * s->n_head_kv * s->head_dim_k },
+		{ &c->new_values, rows * s->n_head_kv * s->head_dim_v },
 		{ &c->rope, c->n_ctx * s->n_rot },
 		{ &c->residual, rows * s->n_embd },
 		{ &c->hidden, rows * s->n_embd },
@@ -67,8 +79,8 @@ static int carve_floats(struct moe_ctx *c)
 		{ &c->shared, s->n_ff_shared ? rows * s->n_embd : 0 },
 		{ &c->gate, rows * s->n_ff_shared },
 		{ &c->up, rows * s->n_ff_shared },
-		{ &c->sum, s->n_embd },
-		{ &c->logits, s->n_vocab },
+		{ &c->sum, c->n_sequences * s->n_embd },
+		{ &c->logits, c->n_sequences * s->n_vocab },
 	};
 	size_t n_parts = sizeof parts / sizeof parts[0], total = 0;
 	for (size_t i = 0; i < n_parts; i++)
@@ -99,9 +111,32 @@ static void fill_rope(struct moe_ctx *c)
 	}
 }
 
-struct moe_ctx *moe_ctx_create(const struct moe_model *m, size_t n_ctx, size_t max_rows)
+/* Columns of the widest matrix of the half. */
+static size_t widest(const struct moe_shape *s)
 {
-	if (!m->has_base || n_ctx < 1 || n_ctx > m->shape.n_ctx || max_rows < 1 || max_rows > n_ctx) {
+	size_t attended = s->n_head * s->head_dim_v, n = s->n_embd > s->n_ff_shared ? s->n_embd : s->n_ff_shared;
+	return n > attended ? n : attended;
+}
+
+static int make_arrays(struct moe_ctx *c, const struct moe_compute *how)
+{
+	size_t logits_rows = c->max_rows > c->n_sequences ? c->max_rows : c->n_sequences;
+	c->matmul = matmul_create(how, logits_rows, widest(&c->m->shape));
+	c->n_past = calloc(c->n_sequences, sizeof *c->n_past);
+	c->place = calloc(c->max_rows, sizeof *c->place);
+	c->rows = calloc(c->max_rows, sizeof *c->rows);
+	c->open = calloc(c->max_rows, sizeof *c->open);
+	c->choices = calloc(c->max_rows * c->m->shape.n_expert_used, sizeof *c->choices);
+	c->order = calloc(c->m->shape.n_expert, sizeof *c->order);
+	return c->matmul && c->n_past && c->place && c->rows && c->open && c->choices && c->order ? carve_floats(c)
+	                                                                                          : -ENOMEM;
+}
+
+struct moe_ctx *moe_ctx_create(const struct moe_model *m, const struct moe_ctx_options *o)
+{
+	size_t n_ctx = o->n_ctx ? o->n_ctx : m->shape.n_ctx, n_sequences = o->n_sequences ? o->n_sequences : 1;
+	if (!m->has_base || n_ctx > m->shape.n_ctx || n_sequences > SEQUENCES_MAX || o->max_rows < 1 ||
+	    o->max_rows > n_ctx * n_sequences) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -110,11 +145,9 @@ struct moe_ctx *moe_ctx_create(const struct moe_model *m, size_t n_ctx, size_t m
 		return NULL;
 	c->m = m;
 	c->n_ctx = n_ctx;
-	c->max_rows = max_rows;
-	c->open = calloc(max_rows, sizeof *c->open);
-	c->choices = calloc(max_rows * m->shape.n_expert_used, sizeof *c->choices);
-	c->order = calloc(m->shape.n_expert, sizeof *c->order);
-	if (!c->open || !c->choices || !c->order || carve_floats(c)) {
+	c->n_sequences = n_sequences;
+	c->max_rows = o->max_rows;
+	if (make_arrays(c, &o->compute)) {
 		moe_ctx_destroy(c);
 		errno = ENOMEM;
 		return NULL;
@@ -131,6 +164,10 @@ void moe_ctx_destroy(struct moe_ctx *c)
 	free(c->order);
 	free(c->choices);
 	free(c->open);
+	free(c->rows);
+	free(c->place);
+	free(c->n_past);
+	matmul_destroy(c->matmul);
 	free(c);
 }
 
@@ -142,19 +179,24 @@ static int out_of_order(struct moe_ctx *c)
 	return -EPROTO;
 }
 
-int moe_rewind(struct moe_ctx *c, size_t n_tokens)
+int moe_rewind(struct moe_ctx *c, size_t sequence, size_t n_tokens)
 {
-	if (n_tokens > c->n_past)
+	if (sequence >= c->n_sequences || n_tokens > c->n_past[sequence])
 		return -EINVAL;
-	c->n_past = n_tokens;
+	c->n_past[sequence] = n_tokens;
 	c->n_rows = c->n_open = 0;
 	c->stage = STAGE_IDLE;
 	return 0;
 }
 
-size_t moe_n_past(const struct moe_ctx *c)
+size_t moe_n_past(const struct moe_ctx *c, size_t sequence)
 {
-	return c->n_past;
+	return c->n_past[sequence];
+}
+
+size_t moe_n_sequences(const struct moe_ctx *c)
+{
+	return c->n_sequences;
 }
 
 size_t moe_n_ctx(const struct moe_ctx *c)
@@ -182,7 +224,24 @@ const struct moe_model *moe_ctx_model(const struct moe_ctx *c)
 	return c->m;
 }
 
-int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n)
+/* Gives the rows their places; -ENOSPC if a sequence has no more. */
+static int place_rows(struct moe_ctx *c, const struct moe_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		size_t position = c->n_past[rows[i].sequence];
+		for (size_t k = i; k-- > 0;)
+			if (rows[k].sequence == rows[i].sequence) {
+				position = c->place[k].position + 1;
+				break;
+			}
+		if (position >= c->n_ctx)
+			return -ENOSPC;
+		c->place[i] = (struct place){ rows[i].sequence, position };
+	}
+	return 0;
+}
+
+int moe_begin_rows(struct moe_ctx *c, const struct moe_row *rows, size_t n)
 {
 	const struct moe_shape *s = &c->m->shape;
 	if (c->stage != STAGE_IDLE && c->stage != STAGE_DONE)
@@ -190,20 +249,29 @@ int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n)
 	if (n < 1 || n > c->max_rows)
 		return -EINVAL;
 	for (size_t i = 0; i < n; i++)
-		if (tokens[i] < 0 || (size_t)tokens[i] >= s->n_vocab)
+		if (rows[i].token < 0 || (size_t)rows[i].token >= s->n_vocab || rows[i].sequence >= c->n_sequences)
 			return -EINVAL;
-	if (n > c->n_ctx - c->n_past)
-		return -ENOSPC;
+	int rc = place_rows(c, rows, n);
+	if (rc)
+		return rc;
 	for (size_t i = 0; i < n; i++)
-		tensor_row_to_float(&c->m->embedding, (size_t)tokens[i], c->residual + i * s->n_embd);
+		tensor_row_to_float(&c->m->embedding, (size_t)rows[i].token, c->residual + i * s->n_embd);
 	for (size_t i = 0; i < n * s->n_embd; i++)
 		c->residual[i] *= s->embedding_scale;
-	c->start = c->n_past;
 	c->n_rows = n;
 	c->layer = 0;
 	c->stage = STAGE_ATTEND;
 	c->stats.tokens += n;
 	return 0;
+}
+
+int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n)
+{
+	if (n < 1 || n > c->max_rows)
+		return c->stage == STAGE_IDLE || c->stage == STAGE_DONE ? -EINVAL : out_of_order(c);
+	for (size_t i = 0; i < n; i++)
+		c->rows[i] = (struct moe_row){ tokens[i], 0 };
+	return moe_begin_rows(c, c->rows, n);
 }
 
 /* --- attention --- */
@@ -238,12 +306,10 @@ static void norm_heads(const struct moe_model *m, const float *weight, size_t n_
 		rms_norm(x + at, weight, n, m->shape.rms_eps, x + at);
 }
 
-/* y: [n_rows][w->n_rows] = W x + bias (NULL: none) */
-static void project(const struct tensor *w, const float *bias, const float *x, size_t n_rows, float *y)
+static void add_bias(const float *bias, size_t n, size_t n_rows, float *y)
 {
-	tensor_matmul(w, x, n_rows, y);
 	for (size_t row = 0; bias && row < n_rows; row++)
-		add_rows(y + row * w->n_rows, bias, w->n_rows);
+		add_rows(y + row * n, bias, n);
 }
 
 /* Turns the rotary pairs of n_heads heads of one position. */
@@ -279,10 +345,11 @@ static void softmax(float *x, size_t n)
 static void attend_head(struct moe_ctx *c, size_t row, size_t head)
 {
 	const struct moe_shape *s = &c->m->shape;
-	size_t kv_head = head / (s->n_head / s->n_head_kv), n = c->start + row + 1;
+	size_t kv_head = head / (s->n_head / s->n_head_kv), n = c->place[row].position + 1;
 	size_t k_width = s->n_head_kv * s->head_dim_k, v_width = s->n_head_kv * s->head_dim_v;
-	const float *keys = c->keys + c->layer * c->n_ctx * k_width + kv_head * s->head_dim_k;
-	const float *values = c->values + c->layer * c->n_ctx * v_width + kv_head * s->head_dim_v;
+	size_t first = (c->place[row].sequence * s->n_layer + c->layer) * c->n_ctx;
+	const float *keys = c->keys + first * k_width + kv_head * s->head_dim_k;
+	const float *values = c->values + first * v_width + kv_head * s->head_dim_v;
 	const float *query = c->queries + (row * s->n_head + head) * s->head_dim_k;
 	float *out = c->attended + (row * s->n_head + head) * s->head_dim_v;
 	cblas_sgemv(CblasRowMajor, CblasNoTrans, (int)n, (int)s->head_dim_k, s->attention_scale, keys, (int)k_width,
@@ -292,29 +359,42 @@ static void attend_head(struct moe_ctx *c, size_t row, size_t head)
 	            out, 1);
 }
 
+/* Queries, keys and values of all rows; the latter two go to the rows' places in the cache. */
+static void project(struct moe_ctx *c, const struct moe_layer *l)
+{
+	const struct moe_shape *s = &c->m->shape;
+	const struct matmul_task tasks[] = { { &l->q, c->queries }, { &l->k, c->new_keys }, { &l->v, c->new_values } };
+	size_t k_width = l->k.n_rows, v_width = l->v.n_rows;
+	matmul_run_all(c->matmul, tasks, 3, c->hidden, c->n_rows);
+	add_bias(l->q_bias, l->q.n_rows, c->n_rows, c->queries);
+	add_bias(l->k_bias, k_width, c->n_rows, c->new_keys);
+	add_bias(l->v_bias, v_width, c->n_rows, c->new_values);
+	for (size_t row = 0; row < c->n_rows; row++) {
+		struct place p = c->place[row];
+		size_t at = (p.sequence * s->n_layer + c->layer) * c->n_ctx + p.position;
+		const float *rope = c->rope + p.position * s->n_rot;
+		float *query = c->queries + row * l->q.n_rows, *key = c->new_keys + row * k_width;
+		norm_heads(c->m, l->q_norm, s->n_head, query);
+		norm_heads(c->m, l->k_norm, s->n_head_kv, key);
+		rotate(c->m, rope, s->n_head, query);
+		rotate(c->m, rope, s->n_head_kv, key);
+		memcpy(c->keys + at * k_width, key, k_width * sizeof *key);
+		memcpy(c->values + at * v_width, c->new_values + row * v_width, v_width * sizeof *key);
+	}
+}
+
 static void attention(struct moe_ctx *c, const struct moe_layer *l)
 {
 	const struct moe_shape *s = &c->m->shape;
-	size_t k_width = s->n_head_kv * s->head_dim_k, v_width = s->n_head_kv * s->head_dim_v;
-	size_t first = c->layer * c->n_ctx + c->start;
-	float *keys = c->keys + first * k_width, *values = c->values + first * v_width;
 	for (size_t row = 0; row < c->n_rows; row++)
 		rms_norm(c->residual + row * s->n_embd, l->attn_norm, s->n_embd, s->rms_eps,
 		         c->hidden + row * s->n_embd);
-	project(&l->q, l->q_bias, c->hidden, c->n_rows, c->queries);
-	project(&l->k, l->k_bias, c->hidden, c->n_rows, keys);
-	project(&l->v, l->v_bias, c->hidden, c->n_rows, values);
-	for (size_t row = 0; row < c->n_rows; row++) {
-		const float *rope = c->rope + (c->start + row) * s->n_rot;
-		norm_heads(c->m, l->q_norm, s->n_head, c->queries + row * s->n_head * s->head_dim_k);
-		norm_heads(c->m, l->k_norm, s->n_head_kv, keys + row * k_width);
-		rotate(c->m, rope, s->n_head, c->queries + row * s->n_head * s->head_dim_k);
-		rotate(c->m, rope, s->n_head_kv, keys + row * k_width);
-	}
+	project(c, l);
 	for (size_t row = 0; row < c->n_rows; row++)
 		for (size_t head = 0; head < s->n_head; head++)
 			attend_head(c, row, head);
-	project(&l->o, l->o_bias, c->attended, c->n_rows, c->projected);
+	matmul_run(c->matmul, &l->o, c->attended, c->n_rows, c->projected);
+	add_bias(l->o_bias, s->n_embd, c->n_rows, c->projected);
 	add_scaled(c->residual, c->projected, c->n_rows * s->n_embd, s->residual_scale);
 }
 
@@ -324,7 +404,7 @@ static void attention(struct moe_ctx *c, const struct moe_layer *l)
 static void run_shared(struct moe_ctx *c, const struct moe_layer *l)
 {
 	size_t n_embd = c->m->shape.n_embd;
-	swiglu_run(&l->shared, c->hidden, c->n_rows, c->gate, c->up, c->shared);
+	swiglu_run(&l->shared, c->matmul, c->hidden, c->n_rows, c->gate, c->up, c->shared);
 	for (size_t row = 0; row < c->n_rows && l->shared_gate; row++) {
 		float gate = tensor_dot(l->shared_gate, c->hidden + row * n_embd, n_embd);
 		float open = 1.0f / (1.0f + tensor_exp(-gate));
@@ -463,7 +543,8 @@ static void close_row(struct moe_ctx *c, size_t row)
 	if (c->layer < c->m->shape.n_layer)
 		return;
 	c->stage = STAGE_DONE;
-	c->n_past += c->n_rows;
+	for (size_t i = 0; i < c->n_rows; i++)
+		c->n_past[c->place[i].sequence]++;
 }
 
 int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_part *parts, size_t n)
@@ -489,25 +570,35 @@ int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_pa
 	return 0;
 }
 
-const float *moe_logits(struct moe_ctx *c, size_t row)
+const float *moe_logits_rows(struct moe_ctx *c, const size_t *rows, size_t n)
 {
 	const struct moe_shape *s = &c->m->shape;
 	if (c->stage != STAGE_DONE) {
 		errno = -out_of_order(c);
 		return NULL;
 	}
-	if (row >= c->n_rows) {
+	bool in_range = n >= 1 && n <= c->n_sequences;
+	for (size_t i = 0; i < n && in_range; i++)
+		in_range = rows[i] < c->n_rows;
+	if (!in_range) {
 		errno = EINVAL;
 		return NULL;
 	}
-	rms_norm(c->residual + row * s->n_embd, c->m->output_norm, s->n_embd, s->rms_eps, c->sum);
-	tensor_matmul(&c->m->output, c->sum, 1, c->logits);
-	for (size_t i = 0; i < s->n_vocab; i++)
+	for (size_t i = 0; i < n; i++)
+		rms_norm(c->residual + rows[i] * s->n_embd, c->m->output_norm, s->n_embd, s->rms_eps,
+		         c->sum + i * s->n_embd);
+	matmul_run(c->matmul, &c->m->output, c->sum, n, c->logits);
+	for (size_t i = 0; i < n * s->n_vocab; i++)
 		c->logits[i] /= s->logit_scale;
-	if (!tensor_all_finite(c->logits, s->n_vocab)) {
+	if (!tensor_all_finite(c->logits, n * s->n_vocab)) {
 		c->stats.non_finite_logits++;
 		errno = EDOM;
 		return NULL;
 	}
 	return c->logits;
+}
+
+const float *moe_logits(struct moe_ctx *c, size_t row)
+{
+	return moe_logits_rows(c, &row, 1);
 }

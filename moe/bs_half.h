@@ -1,9 +1,9 @@
 /* bs_half.h - the base station's half of the model: everything but the experts.
  *
- * A context is one sequence with its KV cache, advanced a chunk of tokens at a time. For each layer it stops where the
- * experts are needed and waits, as long as it takes, for what they computed:
+ * A context is one or several sequences with their KV caches, advanced a chunk of rows at a time. For each layer it stops
+ * where the experts are needed and waits, as long as it takes, for what they computed:
  *
- *     struct moe_ctx *c = moe_ctx_create(model, 256, 64);
+ *     struct moe_ctx *c = moe_ctx_create(model, &(struct moe_ctx_options){ .n_ctx = 256, .max_rows = 64 });
  *     moe_begin(c, tokens, n);                               // embed a chunk of n rows at the end of the sequence
  *     for (size_t layer = 0; layer < n_layer; layer++) {
  *             moe_attend(c, layer);                          // norm, attention, residual, norm, router
@@ -15,6 +15,9 @@
  *             }
  *     }
  *     const float *logits = moe_logits(c, n - 1);            // final norm and output head of a row
+ *
+ * A chunk may have rows of several sequences (moe_begin_rows): prompts of some, single tokens of others. What a sequence
+ * computes does not depend on the others.
  *
  * Calls out of this order return -EPROTO and change nothing. Rows may be combined in any order; moe_attend of the
  * next layer needs all of them. Every row's numbers are the same however the sequence was cut into chunks.
@@ -29,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "moe/matmul.h"
 #include "moe/model.h"
 
 struct moe_ctx;
@@ -56,26 +60,41 @@ struct moe_ctx_stats {
 	uint64_t out_of_order;      /* calls in the wrong state */
 };
 
-/* n_ctx: tokens the KV cache holds, 1 .. shape.n_ctx; max_rows: tokens of the longest chunk, 1 .. n_ctx.
- * NULL with errno EINVAL (range, or a model without its base) or ENOMEM. */
-struct moe_ctx *moe_ctx_create(const struct moe_model *m, size_t n_ctx, size_t max_rows);
+struct moe_ctx_options {
+	size_t n_ctx;       /* tokens that a sequence's KV cache holds, 1 .. shape.n_ctx; 0: shape.n_ctx */
+	size_t max_rows;    /* of the longest chunk, 1 .. n_sequences * n_ctx */
+	size_t n_sequences; /* 0: one */
+	struct moe_compute compute;
+};
+
+/* NULL with errno EINVAL (range, or a model without its base) or ENOMEM. */
+struct moe_ctx *moe_ctx_create(const struct moe_model *m, const struct moe_ctx_options *o);
 void moe_ctx_destroy(struct moe_ctx *c); /* NULL is fine */
 
-/* Forgets all but the first n_tokens of the sequence (0: all of it) and abandons a chunk in progress. n_tokens: at most
- * moe_n_past. Returns 0 or -EINVAL. */
-int moe_rewind(struct moe_ctx *c, size_t n_tokens);
+/* Forgets all but the first n_tokens of a sequence (0: all of it) and abandons a chunk in progress, which leaves the other
+ * sequences as they were before it. n_tokens: at most moe_n_past. Returns 0 or -EINVAL. */
+int moe_rewind(struct moe_ctx *c, size_t sequence, size_t n_tokens);
 
-/* Tokens of the sequence whose chunks are complete. */
-size_t moe_n_past(const struct moe_ctx *c);
+/* Tokens of a sequence whose chunks are complete. */
+size_t moe_n_past(const struct moe_ctx *c, size_t sequence);
 size_t moe_n_ctx(const struct moe_ctx *c);
+size_t moe_n_sequences(const struct moe_ctx *c);
 size_t moe_max_rows(const struct moe_ctx *c);
 /* Rows of the chunk begun last; 0 before the first. */
 size_t moe_n_rows(const struct moe_ctx *c);
 void moe_ctx_get_stats(const struct moe_ctx *c, struct moe_ctx_stats *stats);
 const struct moe_model *moe_ctx_model(const struct moe_ctx *c);
 
-/* Starts a chunk of n tokens, 1 .. max_rows, ids below n_vocab. Returns 0, -EINVAL (range), -ENOSPC (context full),
- * -EPROTO (a chunk is in progress). */
+/* One row of a chunk: the next token of a sequence. */
+struct moe_row {
+	int32_t token;
+	uint32_t sequence;
+};
+
+/* Starts a chunk of n rows, 1 .. max_rows, ids below n_vocab; rows of one sequence follow each other in it. Returns 0,
+ * -EINVAL (range), -ENOSPC (a sequence's context is full: nothing has begun), -EPROTO (a chunk is in progress). */
+int moe_begin_rows(struct moe_ctx *c, const struct moe_row *rows, size_t n);
+/* The same with n tokens of sequence 0. */
 int moe_begin(struct moe_ctx *c, const int32_t *tokens, size_t n);
 
 /* Runs layer `layer` up to its experts for all rows. Returns 0, -EPROTO, or -EDOM if a hidden state is not finite:
@@ -100,5 +119,7 @@ int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_pa
 /* After the last layer of a chunk, until the next one: logits of a row, [n_vocab], valid until the next call of this
  * function. NULL with errno EPROTO, EINVAL or EDOM (not finite). */
 const float *moe_logits(struct moe_ctx *c, size_t row);
+/* Of n rows at once, 1 .. n_sequences: [n][n_vocab]. */
+const float *moe_logits_rows(struct moe_ctx *c, const size_t *rows, size_t n);
 
 #endif

@@ -11,10 +11,11 @@ struct moe_expert_ctx {
 	const struct moe_model *m;
 	size_t max_rows;
 	struct moe_expert_stats stats;
+	struct matmul *matmul;
 	float *gate, *up; /* [max_rows][n_ff] */
 };
 
-struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t max_rows)
+struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t max_rows, const struct moe_compute *how)
 {
 	if (max_rows < 1 || max_rows > ROWS_MAX) {
 		errno = EINVAL;
@@ -25,9 +26,11 @@ struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t m
 		return NULL;
 	s->m = m;
 	s->max_rows = max_rows;
+	size_t max_cols = m->shape.n_ff > m->shape.n_embd ? m->shape.n_ff : m->shape.n_embd;
+	s->matmul = matmul_create(how, max_rows, max_cols);
 	s->gate = calloc(max_rows * m->shape.n_ff, sizeof *s->gate);
 	s->up = calloc(max_rows * m->shape.n_ff, sizeof *s->up);
-	if (!s->gate || !s->up) {
+	if (!s->matmul || !s->gate || !s->up) {
 		moe_expert_ctx_destroy(s);
 		errno = ENOMEM;
 		return NULL;
@@ -41,6 +44,7 @@ void moe_expert_ctx_destroy(struct moe_expert_ctx *s)
 		return;
 	free(s->up);
 	free(s->gate);
+	matmul_destroy(s->matmul);
 	free(s);
 }
 
@@ -53,7 +57,7 @@ static void run_rows(struct moe_expert_ctx *s, size_t layer, size_t expert, cons
 		.up = tensor_rows(&l->up, expert * n_ff, n_ff),
 		.down = tensor_rows(&l->down, expert * n_embd, n_embd),
 	};
-	swiglu_run(&w, x, rows, s->gate, s->up, y);
+	swiglu_run(&w, s->matmul, x, rows, s->gate, s->up, y);
 }
 
 int moe_expert_forward(struct moe_expert_ctx *s, size_t layer, size_t expert, const float *x, size_t rows, float *y)

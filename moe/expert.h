@@ -1,6 +1,6 @@
 /* expert.h - the device's half of the model: one expert of one layer on some rows.
  *
- *     struct moe_expert_ctx *s = moe_expert_ctx_create(model, 16);
+ *     struct moe_expert_ctx *s = moe_expert_ctx_create(model, 16, NULL);
  *     moe_expert_forward(s, layer, expert, x, rows, y);
  *
  * y as in swiglu.h. A row's result depends on that row alone: not on the
@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "moe/matmul.h"
 #include "moe/model.h"
 
 struct moe_expert_ctx;
@@ -24,8 +25,9 @@ struct moe_expert_stats {
 	uint64_t non_finite; /* calls refused: a number in or out was NaN or Inf */
 };
 
-/* max_rows: rows worked on at once, 1 .. 4096; longer calls are done in pieces. NULL with errno EINVAL or ENOMEM. */
-struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t max_rows);
+/* max_rows: rows worked on at once, 1 .. 4096; longer calls are done in pieces. how: matmul.h; NULL: exact, one thread.
+ * NULL with errno EINVAL or ENOMEM. */
+struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t max_rows, const struct moe_compute *how);
 void moe_expert_ctx_destroy(struct moe_expert_ctx *s); /* NULL is fine */
 
 /* x, y: [rows][n_embd], apart from each other. Returns 0; -EINVAL (layer, expert outside the model, no rows);

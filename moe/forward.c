@@ -4,6 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	EXPERT_ROWS = 64, /* worked on at once: their scratch stays in the cache */
+	LOGITS_ROWS = 64,
+};
+
 struct moe_forward {
 	const struct moe_model *m;
 	struct moe_ctx *ctx;
@@ -19,15 +24,16 @@ struct moe_forward {
 	struct moe_part *parts;    /* [n_expert] */
 };
 
-struct moe_forward *moe_forward_create(const struct moe_model *m, size_t n_ctx, size_t max_rows)
+struct moe_forward *moe_forward_create(const struct moe_model *m, const struct moe_ctx_options *o)
 {
-	size_t n_embd = m->shape.n_embd, n_expert = m->shape.n_expert;
+	size_t max_rows = o->max_rows, n_embd = m->shape.n_embd, n_expert = m->shape.n_expert;
 	struct moe_forward *f = calloc(1, sizeof *f);
 	if (!f)
 		return NULL;
 	f->m = m;
-	f->ctx = moe_ctx_create(m, n_ctx, max_rows);
-	f->experts = f->ctx ? moe_expert_ctx_create(m, max_rows < 64 ? max_rows : 64) : NULL;
+	f->ctx = moe_ctx_create(m, o);
+	f->experts =
+	        f->ctx ? moe_expert_ctx_create(m, max_rows < EXPERT_ROWS ? max_rows : EXPERT_ROWS, &o->compute) : NULL;
 	if (!f->experts) {
 		int error = errno;
 		moe_forward_destroy(f);
@@ -144,23 +150,51 @@ static int run_layer(struct moe_forward *f, size_t layer)
 	return rc;
 }
 
-static int run_chunk(struct moe_forward *f, const int32_t *tokens, size_t n)
+/* Tells the logits of all rows, as many at once as there are sequences. */
+static int tell_logits(struct moe_forward *f, size_t start, size_t n)
 {
-	size_t start = moe_n_past(f->ctx);
-	int rc = moe_begin(f->ctx, tokens, n);
-	for (size_t layer = 0; layer < f->m->shape.n_layer && !rc; layer++)
-		rc = run_layer(f, layer);
-	for (size_t row = 0; row < n && f->each && !rc; row++) {
-		const float *logits = moe_logits(f->ctx, row);
-		rc = logits ? f->each(f->each_user, start + row, logits) : -errno;
+	size_t most = moe_n_sequences(f->ctx), rows[LOGITS_ROWS];
+	most = most < LOGITS_ROWS ? most : LOGITS_ROWS;
+	int rc = 0;
+	for (size_t at = 0; at < n && !rc; at += most) {
+		size_t count = n - at < most ? n - at : most;
+		for (size_t i = 0; i < count; i++)
+			rows[i] = at + i;
+		const float *logits = moe_logits_rows(f->ctx, rows, count);
+		rc = logits ? 0 : -errno;
+		for (size_t i = 0; i < count && !rc; i++)
+			rc = f->each(f->each_user, start + at + i, logits + i * f->m->shape.n_vocab);
 	}
 	return rc;
+}
+
+static int run_layers(struct moe_forward *f)
+{
+	int rc = 0;
+	for (size_t layer = 0; layer < f->m->shape.n_layer && !rc; layer++)
+		rc = run_layer(f, layer);
+	return rc;
+}
+
+int moe_forward_rows(struct moe_forward *f, const struct moe_row *rows, size_t n)
+{
+	int rc = moe_begin_rows(f->ctx, rows, n);
+	return rc ? rc : run_layers(f);
+}
+
+static int run_chunk(struct moe_forward *f, const int32_t *tokens, size_t n)
+{
+	size_t start = moe_n_past(f->ctx, 0);
+	int rc = moe_begin(f->ctx, tokens, n);
+	if (!rc)
+		rc = run_layers(f);
+	return rc || !f->each ? rc : tell_logits(f, start, n);
 }
 
 int moe_forward_run(struct moe_forward *f, const int32_t *tokens, size_t n)
 {
 	size_t max_rows = moe_max_rows(f->ctx);
-	if (n > moe_n_ctx(f->ctx) - moe_n_past(f->ctx))
+	if (n > moe_n_ctx(f->ctx) - moe_n_past(f->ctx, 0))
 		return -ENOSPC;
 	int rc = n ? 0 : -EINVAL;
 	for (size_t at = 0; at < n && !rc; at += max_rows)

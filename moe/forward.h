@@ -1,6 +1,6 @@
 /* forward.h - the unsplit model: the base half and the device half wired straight together.
  *
- *     struct moe_forward *f = moe_forward_create(model, n_ctx, 64);
+ *     struct moe_forward *f = moe_forward_create(model, &(struct moe_ctx_options){ .max_rows = 64 });
  *     moe_forward_run(f, tokens, n);                    // any number of tokens, done in chunks
  *     const float *logits = moe_forward_logits(f);      // of the last one
  *     moe_forward_destroy(f);
@@ -29,7 +29,7 @@ typedef size_t moe_select_fn(void *user, size_t layer, size_t row, const float *
 typedef int moe_logits_fn(void *user, size_t position, const float *logits);
 
 /* Arguments as moe_ctx_create; the model must be whole. NULL with errno EINVAL or ENOMEM. */
-struct moe_forward *moe_forward_create(const struct moe_model *m, size_t n_ctx, size_t max_rows);
+struct moe_forward *moe_forward_create(const struct moe_model *m, const struct moe_ctx_options *o);
 void moe_forward_destroy(struct moe_forward *f); /* NULL is fine */
 
 /* select NULL: as routed. */
@@ -37,14 +37,17 @@ void moe_forward_set_select(struct moe_forward *f, moe_select_fn *select, void *
 /* each NULL: logits only of the last token, by moe_forward_logits. */
 void moe_forward_set_logits(struct moe_forward *f, moe_logits_fn *each, void *user);
 
-/* Appends n tokens to the sequence. Returns 0, the errors of moe_begin, moe_attend and moe_combine, or what the logits
+/* Runs one chunk of rows of any sequences, as moe_begin_rows wants them. */
+int moe_forward_rows(struct moe_forward *f, const struct moe_row *rows, size_t n);
+
+/* Appends n tokens to sequence 0. Returns 0, the errors of moe_begin, moe_attend and moe_combine, or what the logits
  * function returned; after an error the sequence must be rewound. */
 int moe_forward_run(struct moe_forward *f, const int32_t *tokens, size_t n);
 
-/* Logits of the last token, [n_vocab], valid until the next run. NULL with errno. */
+/* Logits of the last row, [n_vocab], valid until the next run. NULL with errno. */
 const float *moe_forward_logits(struct moe_forward *f);
 
-/* The sequence: for moe_rewind, moe_n_past and statistics. */
+/* The sequences: for moe_logits_rows, moe_rewind, moe_n_past and statistics. */
 struct moe_ctx *moe_forward_ctx(struct moe_forward *f);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "moe/tensor.h"
+#include "moe/matmul.h"
 
 struct swiglu {
 	struct tensor gate, up; /* [n_ff][n_embd] */
@@ -15,6 +15,7 @@ struct swiglu {
 };
 
 /* x, y: [n_rows][n_embd], apart from each other; gate, up: scratch [n_rows][n_ff]. A row's result depends on that row alone. */
-void swiglu_run(const struct swiglu *w, const float *x, size_t n_rows, float *gate, float *up, float *y);
+void swiglu_run(const struct swiglu *w, struct matmul *m, const float *x, size_t n_rows, float *gate, float *up,
+                float *y);
 
 #endif

@@ -147,7 +147,7 @@ static int score_item(struct eval *e, struct moe_forward *f, const struct moe_mo
 	if (!ids)
 		return -ENOMEM;
 	s.ids = ids;
-	int rc = s.n <= m->shape.n_ctx ? moe_rewind(moe_forward_ctx(f), 0) : -ENOSPC;
+	int rc = s.n <= m->shape.n_ctx ? moe_rewind(moe_forward_ctx(f), 0, 0) : -ENOSPC;
 	if (!rc) {
 		moe_forward_set_logits(f, score_position, &s);
 		rc = moe_forward_run(f, ids, s.n);
@@ -159,7 +159,7 @@ static int score_item(struct eval *e, struct moe_forward *f, const struct moe_mo
 
 static int answer_item(struct moe_forward *f, const struct prompt *p, struct generation *g)
 {
-	int rc = moe_rewind(moe_forward_ctx(f), 0);
+	int rc = moe_rewind(moe_forward_ctx(f), 0, 0);
 	if (!rc)
 		rc = moe_forward_run(f, p->tokens, p->n_tokens);
 	while (!rc) {
@@ -185,8 +185,9 @@ static int eval_here(struct eval *e, char *err, size_t err_len)
 	if (rc)
 		return rc;
 	e->chooser = (struct expert_chooser){ .model = m, .mode = e->mode, .seed = e->seed };
-	struct moe_forward *f =
-	        moe_forward_create(m, m->shape.n_ctx, m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS);
+	struct moe_forward *f = moe_forward_create(
+	        m, &(struct moe_ctx_options){ .n_ctx = m->shape.n_ctx,
+	                                      .max_rows = m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS });
 	if (!f)
 		rc = -errno;
 	else

@@ -68,7 +68,8 @@ static int answer(const struct request *r, const struct moe_model *m, const stru
 	FILE *out = json_out_text(json);
 	size_t n_ctx =
 	        p->n_tokens + r->options.n_tokens < m->shape.n_ctx ? p->n_tokens + r->options.n_tokens : m->shape.n_ctx;
-	struct moe_forward *f = moe_forward_create(m, n_ctx, n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS);
+	struct moe_forward *f = moe_forward_create(
+	        m, &(struct moe_ctx_options){ .n_ctx = n_ctx, .max_rows = n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS });
 	struct generation *g = f ? generation_create(m->tokenizer, p->n_tokens, m->shape.n_ctx, &r->options) : NULL;
 	int status = CLI_DONE;
 	if (!g) {

@@ -29,7 +29,9 @@ static int write_row(void *user, size_t position, const float *logits)
 static int run(const struct moe_model *m, const struct prompt *p, FILE *file)
 {
 	struct writer w = { file, m->shape.n_vocab };
-	struct moe_forward *f = moe_forward_create(m, p->n_tokens, p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS);
+	struct moe_forward *f = moe_forward_create(
+	        m, &(struct moe_ctx_options){ .n_ctx = p->n_tokens,
+	                                      .max_rows = p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS });
 	if (!f)
 		return -errno;
 	moe_forward_set_logits(f, write_row, &w);

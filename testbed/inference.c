@@ -102,7 +102,7 @@ static bool allocate(struct inference *inf)
 	const struct moe_shape *s = inf->shape;
 	size_t places = p->chunk_rows * s->n_expert_used;
 	inf->calls_max = s->n_expert + places / p->call_rows_max;
-	inf->ctx = moe_ctx_create(p->model, s->n_ctx, p->chunk_rows);
+	inf->ctx = moe_ctx_create(p->model, &(struct moe_ctx_options){ .n_ctx = s->n_ctx, .max_rows = p->chunk_rows });
 	inf->device_of = malloc(s->n_layer * s->n_expert);
 	inf->tokens = calloc(s->n_ctx, sizeof *inf->tokens);
 	inf->ids = calloc(places, sizeof *inf->ids);
@@ -224,7 +224,7 @@ int inference_start(struct inference *inf, const int32_t *tokens, size_t n, cons
 	inf->phase = PHASE_BEGIN;
 	inf->ready_s = t_s;
 	inf->status = INFERENCE_RUNNING;
-	return moe_rewind(inf->ctx, 0);
+	return moe_rewind(inf->ctx, 0, 0);
 }
 
 /* ---- base half ---- */
@@ -242,7 +242,7 @@ static void attend(struct inference *inf, double t_s)
 		fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
 		return;
 	}
-	charge(inf, moe_attend_cost(inf->params.model, inf->layer, inf->n_rows, moe_n_past(inf->ctx)), t_s);
+	charge(inf, moe_attend_cost(inf->params.model, inf->layer, inf->n_rows, moe_n_past(inf->ctx, 0)), t_s);
 	inf->phase = PHASE_COMPUTING;
 }
 
@@ -569,7 +569,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.index = inf->n_records,
 		.layer = (uint32_t)inf->layer,
 		.n_tokens = (uint32_t)inf->n_rows,
-		.prompt = inf->n_rows > 1 || inf->n_fed < inf->n_prompt || moe_n_past(inf->ctx) < inf->n_prompt,
+		.prompt = inf->n_rows > 1 || inf->n_fed < inf->n_prompt || moe_n_past(inf->ctx, 0) < inf->n_prompt,
 		.t_start_s = inf->ready_s,
 		.latency_s = t_s - inf->ready_s,
 		.n_calls = (uint32_t)inf->n_calls,

@@ -46,7 +46,7 @@ struct worker *worker_create(const struct worker_params *p)
 	size_t payload_max = p->rows_max * w->n_embd * sizeof(float);
 	w->message_max = MESSAGE_HEADER + (payload_max < MESSAGE_PAYLOAD_MAX ? payload_max : MESSAGE_PAYLOAD_MAX);
 	compute_clock_init(&w->clock, &p->profile, p->seed);
-	w->expert = moe_expert_ctx_create(p->model, p->rows_max);
+	w->expert = moe_expert_ctx_create(p->model, p->rows_max, NULL);
 	w->x = calloc(p->rows_max * w->n_embd, sizeof *w->x);
 	w->y = calloc(p->rows_max * w->n_embd, sizeof *w->y);
 	w->payload = malloc(w->message_max);

@@ -21,7 +21,8 @@ static int keep_row(void *user, size_t position, const float *logits)
 /* Logits of the first n tokens, in chunks of max_rows. */
 static void run_unsplit(const struct fixture *x, size_t n, size_t max_rows, float *logits)
 {
-	struct moe_forward *f = moe_forward_create(x->m, N_CTX, max_rows);
+	struct moe_forward *f =
+	        moe_forward_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = max_rows });
 	assert_non_null(f);
 	moe_forward_set_logits(f, keep_row, logits);
 	assert_int_equal(moe_forward_run(f, x->tokens, n), 0);
@@ -75,7 +76,7 @@ static void chunks_of_any_length_give_the_same_bits(void **state)
 static void a_shorter_context_gives_the_same_bits(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_forward *f = moe_forward_create(x->m, 40, 8);
+	struct moe_forward *f = moe_forward_create(x->m, &(struct moe_ctx_options){ .n_ctx = 40, .max_rows = 8 });
 	assert_int_equal(moe_forward_run(f, x->tokens, 40), 0);
 	assert_memory_equal(moe_forward_logits(f), x->logits + 39 * N_VOCAB, N_VOCAB * sizeof(float));
 	assert_int_equal(moe_forward_run(f, x->tokens, 1), -ENOSPC);
@@ -85,11 +86,11 @@ static void a_shorter_context_gives_the_same_bits(void **state)
 static void going_back_and_on_again_gives_the_same_bits(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_forward *f = moe_forward_create(x->m, N_CTX, 16);
+	struct moe_forward *f = moe_forward_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 16 });
 	const int32_t other[] = { 9, 8, 7 };
 	assert_int_equal(moe_forward_run(f, x->tokens, 30), 0);
 	assert_int_equal(moe_forward_run(f, other, 3), 0);
-	assert_int_equal(moe_rewind(moe_forward_ctx(f), 20), 0);
+	assert_int_equal(moe_rewind(moe_forward_ctx(f), 0, 20), 0);
 	assert_int_equal(moe_forward_run(f, x->tokens + 20, 44), 0);
 	assert_memory_equal(moe_forward_logits(f), x->logits + 63 * N_VOCAB, N_VOCAB * sizeof(float));
 	moe_forward_destroy(f);
@@ -101,7 +102,7 @@ static void an_expert_gives_a_row_the_same_bits_in_any_company(void **state)
 	const struct fixture *f = *state;
 	enum { ROWS = 23, ROUNDS = 50 };
 	static float x[ROWS][N_EMBD], alone[ROWS][N_EMBD], mixed[ROWS][N_EMBD], y[ROWS][N_EMBD];
-	struct moe_expert_ctx *s = moe_expert_ctx_create(f->m, 6); /* longer calls are cut inside too */
+	struct moe_expert_ctx *s = moe_expert_ctx_create(f->m, 6, NULL); /* longer calls are cut inside too */
 	uint64_t seed = 11;
 	fill(x[0], ROWS * N_EMBD, 10);
 	for (size_t r = 0; r < ROWS; r++)
@@ -129,10 +130,10 @@ static void halves_over_four_devices_give_the_bits_of_the_whole(void **state)
 	for (uint32_t e = 0; e < N_EXPERT; e++) {
 		struct moe_expert_id held[N_LAYER] = { { 0, e }, { 1, e } };
 		device[e] = open_model(mini_path, &(struct moe_half){ .held = held, .n_held = N_LAYER });
-		runs[e] = moe_expert_ctx_create(device[e], 1);
+		runs[e] = moe_expert_ctx_create(device[e], 1, NULL);
 	}
 	enum { CHUNK = 13 };
-	struct moe_ctx *c = moe_ctx_create(base, N_CTX, CHUNK);
+	struct moe_ctx *c = moe_ctx_create(base, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = CHUNK });
 	for (size_t at = 0; at < N_TOKENS; at += CHUNK) {
 		size_t n = N_TOKENS - at < CHUNK ? N_TOKENS - at : CHUNK;
 		assert_int_equal(moe_begin(c, x->tokens + at, n), 0);
@@ -166,7 +167,7 @@ static void halves_over_four_devices_give_the_bits_of_the_whole(void **state)
 static void the_router_gives_probabilities_and_picks_the_largest(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_ctx *c = moe_ctx_create(x->m, N_CTX, 16);
+	struct moe_ctx *c = moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 16 });
 	assert_int_equal(moe_begin(c, x->tokens, 16), 0);
 	assert_int_equal(moe_attend(c, 0), 0);
 	for (size_t row = 0; row < 16; row++) {
@@ -224,7 +225,8 @@ static void a_selection_replaces_the_routers_choice(void **state)
 	const struct fixture *x = *state;
 	moe_select_fn *const select[] = { same_as_routed, first_only, none };
 	for (size_t i = 0; i < 3; i++) {
-		struct moe_forward *f = moe_forward_create(x->m, N_CTX, 64);
+		struct moe_forward *f =
+		        moe_forward_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 64 });
 		struct moe_ctx_stats stats;
 		moe_forward_set_select(f, select[i], x->m);
 		assert_int_equal(moe_forward_run(f, x->tokens, N_TOKENS), 0);
@@ -240,7 +242,7 @@ static void a_selection_replaces_the_routers_choice(void **state)
 static void calls_out_of_order_are_refused_and_counted(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_ctx *c = moe_ctx_create(x->m, N_CTX, 4);
+	struct moe_ctx *c = moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 4 });
 	float y[N_EMBD] = { 0 };
 	struct moe_part part = { 0, 1, y };
 	struct moe_ctx_stats stats;
@@ -265,7 +267,7 @@ static void calls_out_of_order_are_refused_and_counted(void **state)
 static void parts_that_cannot_be_are_refused_and_the_row_stays_open(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_ctx *c = moe_ctx_create(x->m, N_CTX, 4);
+	struct moe_ctx *c = moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 4 });
 	float y[N_EMBD] = { 0 }, bad[N_EMBD] = { [7] = NAN };
 	struct moe_ctx_stats stats;
 	assert_int_equal(moe_begin(c, x->tokens, 1), 0);
@@ -283,7 +285,7 @@ static void parts_that_cannot_be_are_refused_and_the_row_stays_open(void **state
 static void numbers_too_large_end_the_chunk_with_edom(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_ctx *c = moe_ctx_create(x->m, N_CTX, 4);
+	struct moe_ctx *c = moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 4 });
 	struct moe_ctx_stats stats;
 	float y[N_EMBD];
 	for (size_t i = 0; i < N_EMBD; i++)
@@ -297,7 +299,7 @@ static void numbers_too_large_end_the_chunk_with_edom(void **state)
 	assert_int_equal(moe_begin(c, x->tokens, 1), -EPROTO);
 	moe_ctx_get_stats(c, &stats);
 	assert_int_equal(stats.non_finite_hidden, 1);
-	assert_int_equal(moe_rewind(c, 0), 0);
+	assert_int_equal(moe_rewind(c, 0, 0), 0);
 	assert_int_equal(moe_begin(c, x->tokens, 1), 0);
 	moe_ctx_destroy(c);
 }
@@ -305,7 +307,7 @@ static void numbers_too_large_end_the_chunk_with_edom(void **state)
 static void an_expert_refuses_what_is_not_finite(void **state)
 {
 	const struct fixture *f = *state;
-	struct moe_expert_ctx *s = moe_expert_ctx_create(f->m, 4);
+	struct moe_expert_ctx *s = moe_expert_ctx_create(f->m, 4, NULL);
 	float x[2 * N_EMBD] = { [40] = INFINITY }, y[2 * N_EMBD];
 	struct moe_expert_stats stats;
 	assert_int_equal(moe_expert_forward(s, 0, 0, x, 2, y), -EDOM);
@@ -321,7 +323,7 @@ static void an_expert_refuses_what_is_not_finite(void **state)
 static void tokens_outside_the_vocabulary_or_context_are_refused(void **state)
 {
 	const struct fixture *x = *state;
-	struct moe_ctx *c = moe_ctx_create(x->m, 4, 3);
+	struct moe_ctx *c = moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = 4, .max_rows = 3 });
 	const int32_t bad[] = { 1, N_VOCAB }, negative = -1;
 	assert_int_equal(moe_begin(c, bad, 2), -EINVAL);
 	assert_int_equal(moe_begin(c, &negative, 1), -EINVAL);
@@ -329,8 +331,8 @@ static void tokens_outside_the_vocabulary_or_context_are_refused(void **state)
 	assert_int_equal(moe_begin(c, x->tokens, 4), -EINVAL);
 	assert_int_equal(moe_begin(c, x->tokens, 3), 0);
 	moe_ctx_destroy(c);
-	assert_null(moe_ctx_create(x->m, N_CTX + 1, 1));
-	assert_null(moe_ctx_create(x->m, 4, 5));
+	assert_null(moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX + 1, .max_rows = 1 }));
+	assert_null(moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = 4, .max_rows = 5 }));
 }
 
 int main(void)

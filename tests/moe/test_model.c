@@ -106,7 +106,8 @@ static void a_half_runs_nothing_but_its_own(void **state)
 	struct moe_model *base = open_model(mini_path, &(struct moe_half){ .base = true });
 	struct moe_model *device = open_model(mini_path, &(struct moe_half){ .held = &held, .n_held = 1 });
 	float x[32] = { 1 }, y[32];
-	struct moe_expert_ctx *on_device = moe_expert_ctx_create(device, 1), *on_base = moe_expert_ctx_create(base, 1);
+	struct moe_expert_ctx *on_device = moe_expert_ctx_create(device, 1, NULL),
+	                      *on_base = moe_expert_ctx_create(base, 1, NULL);
 	for (size_t layer = 0; layer < 2; layer++)
 		for (size_t expert = 0; expert < 4; expert++) {
 			bool is_held = layer == 1 && expert == 3;
@@ -119,7 +120,7 @@ static void a_half_runs_nothing_but_its_own(void **state)
 	assert_int_equal(stats.calls, 1);
 	assert_int_equal(stats.not_held, 7);
 	errno = 0;
-	assert_null(moe_ctx_create(device, 8, 8));
+	assert_null(moe_ctx_create(device, &(struct moe_ctx_options){ .n_ctx = 8, .max_rows = 8 }));
 	assert_int_equal(errno, EINVAL);
 	moe_expert_ctx_destroy(on_base);
 	moe_expert_ctx_destroy(on_device);

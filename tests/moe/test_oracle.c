@@ -51,7 +51,8 @@ static void run_reference(struct reference *r, const char *name)
 	assert_int_equal(read_ids(in_oracle(path, "%s.tokens", name), r->tokens, N_TOKENS), N_TOKENS);
 	r->logits = calloc(N_TOKENS * r->m->shape.n_vocab, sizeof *r->logits);
 	r->choices = calloc(r->m->shape.n_layer * N_TOKENS * r->m->shape.n_expert_used, sizeof *r->choices);
-	struct moe_forward *f = moe_forward_create(r->m, N_TOKENS, N_TOKENS);
+	struct moe_forward *f =
+	        moe_forward_create(r->m, &(struct moe_ctx_options){ .n_ctx = N_TOKENS, .max_rows = N_TOKENS });
 	moe_forward_set_select(f, keep_choices, r);
 	moe_forward_set_logits(f, keep_row, r);
 	assert_int_equal(moe_forward_run(f, r->tokens, N_TOKENS), 0);
@@ -169,7 +170,8 @@ static void check_greedy(const char *name)
 	run_reference(&r, name);
 	FILE *file = fopen(in_oracle(path, "%s.greedy.txt", name), "r");
 	assert_non_null(file);
-	struct moe_forward *f = moe_forward_create(r.m, N_TOKENS, N_PROMPT);
+	struct moe_forward *f =
+	        moe_forward_create(r.m, &(struct moe_ctx_options){ .n_ctx = N_TOKENS, .max_rows = N_PROMPT });
 	assert_int_equal(moe_forward_run(f, r.tokens, N_PROMPT), 0);
 	for (int i = 0; i < N_GREEDY; i++) {
 		int32_t id;

@@ -29,7 +29,8 @@ static void torch_computes_the_same_logits_on_the_shipped_file(void **state)
 	assert_int_equal(read_ids(TEST_DATA_DIR "/tiny-q8.tokens", tokens, N_TOKENS), N_TOKENS);
 	assert_int_equal(n_bytes, N_TOKENS * r.n_vocab * sizeof *torch);
 	r.logits = calloc(N_TOKENS * r.n_vocab, sizeof *r.logits);
-	struct moe_forward *f = moe_forward_create(m, N_TOKENS, N_TOKENS);
+	struct moe_forward *f =
+	        moe_forward_create(m, &(struct moe_ctx_options){ .n_ctx = N_TOKENS, .max_rows = N_TOKENS });
 	moe_forward_set_logits(f, keep_row, &r);
 	assert_int_equal(moe_forward_run(f, tokens, N_TOKENS), 0);
 	for (size_t i = 0; i < N_TOKENS * r.n_vocab; i++)

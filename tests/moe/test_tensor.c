@@ -1,6 +1,6 @@
 /* Tensor types and the row kernel: right against sums in long double, and the same bits however rows are batched. */
-#include "moe/tensor.h"
 #include "matrices.h"
+#include "moe/tensor.h"
 
 static void check_against_long_double(const struct tensor *t)
 {

@@ -100,7 +100,8 @@ static inline void unsplit_hash(size_t n_tokens, const char *experts, char hash[
 	struct generation_options options = greedy(n_tokens);
 	if (moe_model_open(mini_path, NULL, &model, err, sizeof err))
 		fail_msg("%s", err);
-	struct moe_forward *f = moe_forward_create(model, model->shape.n_ctx, 16);
+	struct moe_forward *f =
+	        moe_forward_create(model, &(struct moe_ctx_options){ .n_ctx = model->shape.n_ctx, .max_rows = 16 });
 	struct generation *g = generation_create(model->tokenizer, N_PROMPT, model->shape.n_ctx, &options);
 	struct expert_chooser chooser = { .model = model };
 	const int32_t *next = prompt;

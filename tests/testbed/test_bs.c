@@ -41,7 +41,7 @@ static struct fake *fake_create(void)
 	f->arq = arq_create(1 << 20);
 	for (size_t i = 0; i < PROCESSES; i++)
 		f->soft[i] = tb_soft_create(dl_tb_bytes_max(f->w->layout));
-	f->expert = moe_expert_ctx_create(f->w->half, 8);
+	f->expert = moe_expert_ctx_create(f->w->half, 8, NULL);
 	return f;
 }
 
@@ -404,7 +404,8 @@ static void assert_answer_of_the_unsplit_model(struct fake *f)
 	struct moe_model *m;
 	char err[256], here[LOGITS_HASH_HEX], air[LOGITS_HASH_HEX];
 	assert_int_equal(moe_model_open(mini_path, NULL, &m, err, sizeof err), 0);
-	struct moe_forward *forward = moe_forward_create(m, m->shape.n_ctx, 16);
+	struct moe_forward *forward =
+	        moe_forward_create(m, &(struct moe_ctx_options){ .n_ctx = m->shape.n_ctx, .max_rows = 16 });
 	struct generation *g = generation_create(m->tokenizer, N_PROMPT, m->shape.n_ctx, &options);
 	moe_forward_run(forward, prompt, N_PROMPT);
 	int32_t id = generation_next(g, moe_forward_logits(forward));

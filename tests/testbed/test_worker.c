@@ -99,7 +99,7 @@ static enum message_status status_of(struct fixture *f, const struct message *ca
 static void results_are_those_of_the_expert_to_the_bit(void **state)
 {
 	struct fixture *f = *state;
-	struct moe_expert_ctx *expert = moe_expert_ctx_create(f->whole, ROWS_MAX);
+	struct moe_expert_ctx *expert = moe_expert_ctx_create(f->whole, ROWS_MAX, NULL);
 	float y[ROWS_MAX * N_EMBD_MAX], got[N_EMBD_MAX];
 	const struct codec *c = codec_by_name("f32");
 	const uint8_t *payload;
