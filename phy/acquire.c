@@ -482,8 +482,10 @@ static void check(struct acquire *a)
 	a->best = 0;
 }
 
-/* Appends up to n samples to the history, dropping old ones when it is full; what is not finite counts as silence.
- * Returns how many. */
+#define SAMPLE_MAX 0x1p32f
+
+/* Appends up to n samples to the history, dropping old ones when it is full; what cannot be calculated with (finite.h)
+ * counts as silence. Returns how many. */
 static size_t append(struct acquire *a, const float complex *samples, size_t n)
 {
 	if (a->filled == a->history_len) {
@@ -497,8 +499,9 @@ static size_t append(struct acquire *a, const float complex *samples, size_t n)
 		n = room;
 	float complex *to = a->history + a->filled;
 	for (size_t i = 0; i < n; i++) {
-		float zero = (crealf(samples[i]) - crealf(samples[i])) + (cimagf(samples[i]) - cimagf(samples[i]));
-		to[i] = zero == 0 ? samples[i] : 0; /* inf - inf and nan - nan are no zeros */
+		bool sane = fabsf(crealf(samples[i])) < SAMPLE_MAX &&
+		            fabsf(cimagf(samples[i])) < SAMPLE_MAX; /* NaN is not */
+		to[i] = sane ? samples[i] : 0;
 	}
 	a->filled += n;
 	return n;
