@@ -352,13 +352,26 @@ static void samples_that_are_not_numbers_count_as_silence(void **state)
 	heard[5000] = NAN;
 	heard[20000] = INFINITY * I;
 	heard[40000] = -INFINITY;
-	heard[50000] = 1e25f * I; /* whose square is none */
+	heard[6000] = 1e25f * I; /* its square is none */
 	acquire_reset(a, T_FIRST - s.skipped);
 	assert_true(acquire_feed(a, heard, PIECE));
 	s.skipped = 0;
 	struct acquired lock = *acquire_result(a);
 	lock.slot_start += draw(1000, 5, 7500, false).skipped;
 	assert_true(fabs(start_error(&s, &lock)) < 1 && isfinite(lock.metric));
+	acquire_destroy(a);
+}
+
+static void a_signal_whose_energy_overflows_counts_as_silence(void **state)
+{
+	(void)state;
+	struct acquire *a = acquire_create(&num, CELL, NULL);
+	struct start s = draw(1000, 5, 7500, false);
+	next_piece(&s, 0);
+	for (size_t i = 0; i < PIECE; i++)
+		heard[i] *= 1e19f;
+	assert_false(acquire_feed(a, heard, PIECE));
+	assert_true(acquire_progress(a).metric == 0);
 	acquire_destroy(a);
 }
 
@@ -438,6 +451,7 @@ int main(void)
 		cmocka_unit_test(a_reset_forgets_everything),
 		cmocka_unit_test(the_level_does_not_matter),
 		cmocka_unit_test(samples_that_are_not_numbers_count_as_silence),
+		cmocka_unit_test(a_signal_whose_energy_overflows_counts_as_silence),
 		cmocka_unit_test(every_numerology_locks),
 		cmocka_unit_test(an_impossible_cell_or_range_is_refused),
 	};
