@@ -1,6 +1,8 @@
 /* The commands of wdmoe. A new one: its function in cmd_<name>.c, a line among the declarations, a row in the table. */
+#include "testbed/blas_core.h"
 #include "testbed/cli.h"
 
+int cmd_bench_moe(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
 int cmd_eval_tasks(int argc, char **argv);
@@ -23,6 +25,8 @@ static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
+	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
+	  cmd_bench_moe },
 	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
 	{ "tokenize", "print the token ids of a file", cmd_tokenize },
 	{ "model info", "tell what a model file holds", cmd_model_info },
@@ -41,5 +45,6 @@ static const struct cli_command commands[] = {
 
 int main(int argc, char **argv)
 {
+	blas_core_choose(argv);
 	return cli_main(commands, sizeof commands / sizeof commands[0], argc, argv);
 }

@@ -104,3 +104,8 @@ void pool_run(struct pool *p, void (*work)(void *arg, size_t i), void *arg, size
 		pthread_cond_wait(&p->end, &p->lock);
 	pthread_mutex_unlock(&p->lock);
 }
+
+void pool_run_any(void *pool, void (*work)(void *arg, size_t i), void *arg, size_t n)
+{
+	pool_run(pool, work, arg, n);
+}

@@ -17,5 +17,7 @@ struct pool;
 struct pool *pool_create(size_t n_threads);
 void pool_destroy(struct pool *p); /* NULL is fine */
 void pool_run(struct pool *p, void (*work)(void *arg, size_t i), void *arg, size_t n);
+/* The same for those who know a pool as what they were given (moe/matmul.h). */
+void pool_run_any(void *pool, void (*work)(void *arg, size_t i), void *arg, size_t n);
 
 #endif
