@@ -30,18 +30,25 @@ typedef void kernel_matmul_fn(const void *w, size_t n_rows, size_t n_cols, const
  * strides of 64 columns. Made by rounded_fill (rounded.h). */
 struct rounded {
 	size_t n_cols;       /* of the vectors, a multiple of 32 */
-	size_t stride_cols;  /* padded, plus room for a vector load behind the sums */
+	size_t stride_cols;  /* padded */
 	const int8_t *q;     /* [n_x][stride_cols], -127 .. 127 */
 	const float *scale;  /* [n_x][stride_cols / 4]: of each four columns */
-	const int32_t *sums; /* [n_x][stride_cols / 4]: of each four q */
 	const float *totals; /* [n_x][stride_cols / 32]: scale times the sum of a block's q */
 };
 
 typedef void kernel_rounded_fn(const void *w, size_t n_rows, const struct rounded *x, size_t n_x, float *y,
                                size_t stride_y);
 
+/* Rounds n_cols numbers as rounded.h says. scale: one for each four columns, totals: one for each 32. */
+typedef void kernel_round_fn(const float *x, size_t n_cols, int8_t *q, float *scale, float *totals);
+
+/* gate[i] = silu(gate[i]) up[i]. The same bits in every set. */
+typedef void kernel_gate_fn(float *gate, const float *up, size_t n);
+
 struct kernels {
 	const char *name;
+	kernel_round_fn *round;
+	kernel_gate_fn *gate;
 	kernel_matmul_fn *matmul[KERNEL_TYPES];
 	kernel_rounded_fn *rounded[KERNEL_TYPES]; /* NULL: matmul serves both modes */
 };

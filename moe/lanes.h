@@ -15,12 +15,22 @@ enum { LANES = 16 };
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 
+static inline sixteen sixteen_of_words(const uint32_t w[4])
+{
+	typedef uint32_t four __attribute__((vector_size(16)));
+	return (sixteen)(four){ w[0], w[1], w[2],
+		                w[3] }; /* in registers: bytes written and read as vectors wait for memory */
+}
+
 static inline sixteen sixteen_load(const void *p)
 {
 	sixteen v;
 	memcpy(&v, p, sizeof v);
 	return v;
 }
+
+/* Of each instruction set besides: lanes_pair, eight of one number and eight of another; lanes_quad, four of each of four;
+ * lanes_spread, eight each of lanes i and i + 1, which are below 8; lanes_upper, lanes 8 .. 15 and eight zeros. */
 
 /* Thirty-two of them: a block of weights, of which two make a stride. */
 typedef uint8_t thirty_two __attribute__((vector_size(32), aligned(1), may_alias));
@@ -31,8 +41,8 @@ static inline thirty_two thirty_two_load(const void *p)
 }
 
 /* Of each instruction set: a stride is 64 columns of weights as bytes; stride_dot gives, in lane i, the sum over columns
- * 4 i .. 4 i + 3 of (w - 2^shift) x, w from 0 to 127 (shift -1: of w x); stride_dot_signed that of w x, w from -128 to 127.
- * x: from -127 to 127; sums: sixteen sums of four of x. */
+ * 4 i .. 4 i + 3 of w x, w from 0 to 127; stride_dot_signed the same for w from -128 to 127, given stride_zero(w), which serves
+ * any number of x. x: from -127 to 127. */
 
 #if defined(LANES_AVX512)
 #include <immintrin.h>
@@ -47,6 +57,11 @@ static inline lanes lanes_zero(void)
 static inline lanes lanes_load(const float *p)
 {
 	return _mm512_loadu_ps(p);
+}
+
+static inline void lanes_store(float *p, lanes v)
+{
+	_mm512_storeu_ps(p, v);
 }
 
 static inline lanes lanes_load_f16(const uint16_t *p)
@@ -106,6 +121,17 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return _mm512_mul_ps(a, b);
 }
 
+static inline lanes lanes_spread(lanes v, int i)
+{
+	__m512i lo = _mm512_set1_epi32(i);
+	return _mm512_permutexvar_ps(_mm512_mask_set1_epi32(lo, 0xff00, i + 1), v);
+}
+
+static inline lanes lanes_upper(lanes v)
+{
+	return _mm512_zextps256_ps512(_mm512_extractf32x8_ps(v, 1));
+}
+
 typedef __m512i stride;
 
 static inline stride stride_of(thirty_two lo, thirty_two hi)
@@ -113,16 +139,24 @@ static inline stride stride_of(thirty_two lo, thirty_two hi)
 	return _mm512_inserti64x4(_mm512_castsi256_si512((__m256i)lo), (__m256i)hi, 1);
 }
 
-static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+static inline lanes stride_dot(stride w, const int8_t *x)
 {
-	__m512i offset = _mm512_slli_epi32(_mm512_loadu_si512(sums), (unsigned)shift);
-	__m512i start = shift < 0 ? _mm512_setzero_si512() : _mm512_sub_epi32(_mm512_setzero_si512(), offset);
-	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(start, w, _mm512_loadu_si512(x)));
+	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_loadu_si512(x)));
 }
 
-static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
+/* The instruction multiplies unsigned by signed bytes, so x gets 128 added; this takes it off again. */
+typedef __m512i zero_point;
+
+static inline zero_point stride_zero(stride w)
 {
-	return stride_dot(_mm512_xor_si512(w, _mm512_set1_epi8((char)0x80)), x, sums, 7);
+	__m512i sums = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char)0x80), w);
+	return _mm512_sub_epi32(_mm512_setzero_si512(), sums);
+}
+
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
+{
+	__m512i shifted = _mm512_xor_si512(_mm512_loadu_si512(x), _mm512_set1_epi8((char)0x80));
+	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(zero, shifted, w));
 }
 
 #elif defined(LANES_AVX2)
@@ -140,6 +174,12 @@ static inline lanes lanes_zero(void)
 static inline lanes lanes_load(const float *p)
 {
 	return (lanes){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) };
+}
+
+static inline void lanes_store(float *p, lanes v)
+{
+	_mm256_storeu_ps(p, v.lo);
+	_mm256_storeu_ps(p + 8, v.hi);
 }
 
 static inline lanes lanes_load_f16(const uint16_t *p)
@@ -207,6 +247,17 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return (lanes){ _mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi) };
 }
 
+static inline lanes lanes_spread(lanes v, int i)
+{
+	return (lanes){ _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32(i)),
+		        _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32(i + 1)) };
+}
+
+static inline lanes lanes_upper(lanes v)
+{
+	return (lanes){ v.hi, _mm256_setzero_ps() };
+}
+
 typedef struct {
 	__m256i lo, hi;
 } stride;
@@ -222,15 +273,20 @@ static inline __m256i four_products(__m256i w, __m256i x)
 	return _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1));
 }
 
-static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+static inline lanes stride_dot(stride w, const int8_t *x)
 {
-	__m256i lo = four_products(w.lo, _mm256_loadu_si256((const __m256i *)x));
-	__m256i hi = four_products(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)));
-	if (shift >= 0) {
-		lo = _mm256_sub_epi32(lo, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)sums), shift));
-		hi = _mm256_sub_epi32(hi, _mm256_slli_epi32(_mm256_loadu_si256((const __m256i *)(sums + 8)), shift));
-	}
-	return (lanes){ _mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi) };
+	return (lanes){ _mm256_cvtepi32_ps(four_products(w.lo, _mm256_loadu_si256((const __m256i *)x))),
+		        _mm256_cvtepi32_ps(four_products(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)))) };
+}
+
+typedef struct {
+	char nothing;
+} zero_point;
+
+static inline zero_point stride_zero(stride w)
+{
+	(void)w;
+	return (zero_point){ 0 };
 }
 
 /* |w| times x with the sign of w: |w| is 128 at most, x between -127 and 127. */
@@ -239,9 +295,9 @@ static inline __m256i four_signed(__m256i w, __m256i x)
 	return four_products(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
 }
 
-static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
 {
-	(void)sums;
+	(void)zero;
 	return (lanes){ _mm256_cvtepi32_ps(four_signed(w.lo, _mm256_loadu_si256((const __m256i *)x))),
 		        _mm256_cvtepi32_ps(four_signed(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)))) };
 }
@@ -262,6 +318,11 @@ static inline lanes lanes_load(const float *p)
 	lanes r;
 	memcpy(r.v, p, sizeof r.v);
 	return r;
+}
+
+static inline void lanes_store(float *p, lanes v)
+{
+	memcpy(p, v.v, sizeof v.v);
 }
 
 static inline lanes lanes_load_f16(const uint16_t *p)
@@ -349,6 +410,18 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return r;
 }
 
+static inline lanes lanes_spread(lanes v, int i)
+{
+	return lanes_pair(v.v[i], v.v[i + 1]);
+}
+
+static inline lanes lanes_upper(lanes v)
+{
+	lanes r = lanes_zero();
+	memcpy(r.v, v.v + LANES / 2, sizeof r.v / 2);
+	return r;
+}
+
 typedef struct {
 	thirty_two half[2];
 } stride;
@@ -358,22 +431,9 @@ static inline stride stride_of(thirty_two lo, thirty_two hi)
 	return (stride){ { lo, hi } };
 }
 
-static inline lanes stride_dot(stride w, const int8_t *x, const int32_t *sums, int shift)
+static inline lanes stride_dot(stride w, const int8_t *x)
 {
 	lanes r;
-	for (int i = 0; i < LANES; i++) {
-		int32_t sum = shift < 0 ? 0 : -sums[i] * (1 << shift);
-		for (int k = 4 * i; k < 4 * i + 4; k++)
-			sum += w.half[k / 32][k % 32] * x[k];
-		r.v[i] = (float)sum;
-	}
-	return r;
-}
-
-static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *sums)
-{
-	lanes r;
-	(void)sums;
 	for (int i = 0; i < LANES; i++) {
 		int32_t sum = 0;
 		for (int k = 4 * i; k < 4 * i + 4; k++)
@@ -381,6 +441,22 @@ static inline lanes stride_dot_signed(stride w, const int8_t *x, const int32_t *
 		r.v[i] = (float)sum;
 	}
 	return r;
+}
+
+typedef struct {
+	char nothing;
+} zero_point;
+
+static inline zero_point stride_zero(stride w)
+{
+	(void)w;
+	return (zero_point){ 0 };
+}
+
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
+{
+	(void)zero;
+	return stride_dot(w, x);
 }
 
 #endif

@@ -33,7 +33,7 @@ struct matmul *matmul_create(const struct moe_compute *how, size_t max_rows, siz
 	if (!m->how.kernels)
 		m->how.kernels = kernels_best();
 	if (m->how.mode == MOE_FAST)
-		m->store = rounded_create(max_rows, max_cols);
+		m->store = rounded_create(m->how.kernels, max_rows, max_cols);
 	if (m->how.mode == MOE_FAST && !m->store) {
 		free(m);
 		errno = ENOMEM;
@@ -104,4 +104,9 @@ void matmul_run_all(struct matmul *m, const struct matmul_task *tasks, size_t n,
 void matmul_run(struct matmul *m, const struct tensor *w, const float *x, size_t n_x, float *y)
 {
 	matmul_run_all(m, &(struct matmul_task){ w, y }, 1, x, n_x);
+}
+
+void matmul_gate(struct matmul *m, float *gate, const float *up, size_t n)
+{
+	m->how.kernels->gate(gate, up, n);
 }

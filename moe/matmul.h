@@ -50,4 +50,7 @@ void matmul_run(struct matmul *m, const struct tensor *w, const float *x, size_t
 /* n matrices, one at least, of as many columns. */
 void matmul_run_all(struct matmul *m, const struct matmul_task *tasks, size_t n, const float *x, size_t n_x);
 
+/* gate[i] = silu(gate[i]) up[i], silu(a) = a / (1 + e^-a): what stands between the matrices of an expert. */
+void matmul_gate(struct matmul *m, float *gate, const float *up, size_t n);
+
 #endif

@@ -75,19 +75,15 @@ static inline float bf16_value(uint16_t bits)
 }
 
 /* The eight scales and eight mins of six bits each, out of 12 bytes: four of each whole in the first eight bytes, the
- * other four in halves of the last four bytes and the top bits of the first. */
-static inline void quant_scales(const uint8_t packed[12], uint8_t scale[QUANT_SUBS], uint8_t min[QUANT_SUBS])
+ * other four in halves of the last four bytes and the top bits of the first. Bytes of words: eight scales, eight mins. */
+static inline void quant_scales(const uint8_t packed[12], uint32_t scales_and_mins[4])
 {
 	uint32_t p[3];
 	memcpy(p, packed, sizeof p);
-	const uint32_t words[4] = {
-		p[0] & 0x3f3f3f3f,
-		(p[2] & 0x0f0f0f0f) | (p[0] >> 6 & 0x03030303) << 4,
-		p[1] & 0x3f3f3f3f,
-		(p[2] >> 4 & 0x0f0f0f0f) | (p[1] >> 6 & 0x03030303) << 4,
-	};
-	memcpy(scale, words, QUANT_SUBS);
-	memcpy(min, words + 2, QUANT_SUBS);
+	scales_and_mins[0] = p[0] & 0x3f3f3f3f;
+	scales_and_mins[1] = (p[2] & 0x0f0f0f0f) | (p[0] >> 6 & 0x03030303) << 4;
+	scales_and_mins[2] = p[1] & 0x3f3f3f3f;
+	scales_and_mins[3] = (p[2] >> 4 & 0x0f0f0f0f) | (p[1] >> 6 & 0x03030303) << 4;
 }
 
 #endif

@@ -1,6 +1,6 @@
 /* rounded.h - activations rounded to eight bits, which the kernels multiply as integers (fast mode).
  *
- *     struct rounded_store *s = rounded_create(max_rows, max_cols);
+ *     struct rounded_store *s = rounded_create(kernels, max_rows, max_cols);
  *     const struct rounded *r = rounded_fill(s, x, n_x, n_cols);
  *     kernels->rounded[type](w, n_rows, r, n_x, y, n_rows);
  *
@@ -15,7 +15,7 @@
 struct rounded_store;
 
 /* NULL with errno ENOMEM. */
-struct rounded_store *rounded_create(size_t max_rows, size_t max_cols);
+struct rounded_store *rounded_create(const struct kernels *kernels, size_t max_rows, size_t max_cols);
 void rounded_destroy(struct rounded_store *s); /* NULL is fine */
 
 /* x: [n_x][n_cols], all finite; n_x <= max_rows, n_cols <= max_cols and a multiple of 32. Valid until the next call. */

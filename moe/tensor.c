@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "moe/exp_parts.h"
 #include "moe/kernels.h"
 #include "moe/quants.h"
 
@@ -45,9 +46,11 @@ static void q4_0_to_float(const void *src, float *dst, size_t n)
 
 static void q4_k_to_float(const void *src, float *dst, size_t n)
 {
-	uint8_t scale[QUANT_SUBS], min[QUANT_SUBS];
+	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
+	uint32_t words[4];
 	for (const struct q4_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_scales(p->scales, scale, min);
+		quant_scales(p->scales, words);
+		memcpy(scale, words, sizeof words);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
 				int q = p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
@@ -58,9 +61,11 @@ static void q4_k_to_float(const void *src, float *dst, size_t n)
 
 static void q5_k_to_float(const void *src, float *dst, size_t n)
 {
-	uint8_t scale[QUANT_SUBS], min[QUANT_SUBS];
+	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
+	uint32_t words[4];
 	for (const struct q5_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_scales(p->scales, scale, min);
+		quant_scales(p->scales, words);
+		memcpy(scale, words, sizeof words);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
 				int q = (p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15) | (p->high[i] >> sub & 1) << 4;
@@ -197,30 +202,10 @@ float tensor_dot(const float *a, const float *b, size_t n)
 	return y;
 }
 
-/* exp(x) = 2^k exp(r), |r| <= ln(2) / 2: ln(2) in two parts, then the Taylor sum to r^7 / 7!. */
 float tensor_exp(float x)
 {
-	if (!(x > -87.0f))
-		return isnan(x) ? x : 0;
-	if (x > 88.7f)
-		return INFINITY;
-	float k = rintf(x * 1.44269504f);
-	float r = fmaf(-k, 0.693145752f, x);
-	r = fmaf(-k, 1.42860677e-6f, r);
-	float p = 1.0f / 5040;
-	p = fmaf(p, r, 1.0f / 720);
-	p = fmaf(p, r, 1.0f / 120);
-	p = fmaf(p, r, 1.0f / 24);
-	p = fmaf(p, r, 1.0f / 6);
-	p = fmaf(p, r, 0.5f);
-	p = fmaf(p, r, 1.0f);
-	p = fmaf(p, r, 1.0f);
-	int32_t half = (int32_t)k / 2; /* 2^128 is no float: two factors */
-	int32_t rest = (int32_t)k - half;
-	uint32_t bits[2] = { (uint32_t)(half + 127) << 23, (uint32_t)(rest + 127) << 23 };
-	float scale[2];
-	memcpy(scale, bits, sizeof scale);
-	return p * scale[0] * scale[1];
+	struct exp_parts e = exp_parts(x);
+	return e.mantissa * e.power;
 }
 
 int tensor_all_finite(const float *x, size_t n)
