@@ -15,13 +15,6 @@ enum { LANES = 16 };
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 
-static inline sixteen sixteen_of_words(const uint32_t w[4])
-{
-	typedef uint32_t four __attribute__((vector_size(16)));
-	return (sixteen)(four){ w[0], w[1], w[2],
-		                w[3] }; /* in registers: bytes written and read as vectors wait for memory */
-}
-
 static inline sixteen sixteen_load(const void *p)
 {
 	sixteen v;
@@ -40,7 +33,8 @@ static inline thirty_two thirty_two_load(const void *p)
 	return *(const thirty_two *)p;
 }
 
-/* Of each instruction set: a stride is 64 columns of weights as bytes; stride_dot gives, in lane i, the sum over columns
+/* Of each instruction set: a stride is 64 columns of weights as bytes (stride_of_nibbles: the low halves of
+ * 32 bytes, then the high ones); stride_dot gives, in lane i, the sum over columns
  * 4 i .. 4 i + 3 of w x, w from 0 to 127; stride_dot_signed the same for w from -128 to 127, given stride_zero(w), which serves
  * any number of x. x: from -127 to 127. */
 
@@ -121,6 +115,11 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return _mm512_mul_ps(a, b);
 }
 
+static inline lanes lanes_sub(lanes a, lanes b)
+{
+	return _mm512_sub_ps(a, b);
+}
+
 static inline lanes lanes_spread(lanes v, int i)
 {
 	__m512i lo = _mm512_set1_epi32(i);
@@ -133,6 +132,13 @@ static inline lanes lanes_upper(lanes v)
 }
 
 typedef __m512i stride;
+
+static inline stride stride_of_nibbles(const uint8_t *q)
+{
+	const __m512i shifts = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 1);
+	__m512i twice = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)q));
+	return _mm512_and_si512(_mm512_srlv_epi16(twice, shifts), _mm512_set1_epi8(15));
+}
 
 static inline stride stride_of(thirty_two lo, thirty_two hi)
 {
@@ -247,6 +253,11 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return (lanes){ _mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi) };
 }
 
+static inline lanes lanes_sub(lanes a, lanes b)
+{
+	return (lanes){ _mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi) };
+}
+
 static inline lanes lanes_spread(lanes v, int i)
 {
 	return (lanes){ _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32(i)),
@@ -265,6 +276,11 @@ typedef struct {
 static inline stride stride_of(thirty_two lo, thirty_two hi)
 {
 	return (stride){ (__m256i)lo, (__m256i)hi };
+}
+
+static inline stride stride_of_nibbles(const uint8_t *q)
+{
+	return stride_of(thirty_two_load(q) & 15, thirty_two_load(q) >> 4);
 }
 
 /* Of two products of 7 and 8 bits no sum saturates. */
@@ -410,6 +426,14 @@ static inline lanes lanes_mul(lanes a, lanes b)
 	return r;
 }
 
+static inline lanes lanes_sub(lanes a, lanes b)
+{
+	lanes r;
+	for (int i = 0; i < LANES; i++)
+		r.v[i] = a.v[i] - b.v[i];
+	return r;
+}
+
 static inline lanes lanes_spread(lanes v, int i)
 {
 	return lanes_pair(v.v[i], v.v[i + 1]);
@@ -429,6 +453,11 @@ typedef struct {
 static inline stride stride_of(thirty_two lo, thirty_two hi)
 {
 	return (stride){ { lo, hi } };
+}
+
+static inline stride stride_of_nibbles(const uint8_t *q)
+{
+	return stride_of(thirty_two_load(q) & 15, thirty_two_load(q) >> 4);
 }
 
 static inline lanes stride_dot(stride w, const int8_t *x)

@@ -74,16 +74,21 @@ static inline float bf16_value(uint16_t bits)
 	return x;
 }
 
-/* The eight scales and eight mins of six bits each, out of 12 bytes: four of each whole in the first eight bytes, the
- * other four in halves of the last four bytes and the top bits of the first. Bytes of words: eight scales, eight mins. */
-static inline void quant_scales(const uint8_t packed[12], uint32_t scales_and_mins[4])
+/* Sixteen bytes as the compiler's own vectors, which have all operators. */
+typedef uint8_t quant_bytes __attribute__((vector_size(16)));
+typedef uint32_t quant_words __attribute__((vector_size(16)));
+
+/* Eight scales and eight mins of six bits each, out of 12 bytes: four of each whole in the first eight bytes, the other four
+ * in halves of the last four bytes and the top bits of the first. Sixteen bytes are read: numbers follow the scales. */
+static inline quant_bytes quant_scales(const uint8_t packed[12])
 {
-	uint32_t p[3];
-	memcpy(p, packed, sizeof p);
-	scales_and_mins[0] = p[0] & 0x3f3f3f3f;
-	scales_and_mins[1] = (p[2] & 0x0f0f0f0f) | (p[0] >> 6 & 0x03030303) << 4;
-	scales_and_mins[2] = p[1] & 0x3f3f3f3f;
-	scales_and_mins[3] = (p[2] >> 4 & 0x0f0f0f0f) | (p[1] >> 6 & 0x03030303) << 4;
+	quant_words p;
+	memcpy(&p, packed, sizeof p);
+	quant_words low = __builtin_shufflevector(p, p, 0, 2, 1, 2) >> (quant_words){ 0, 0, 0, 4 };
+	quant_words high = __builtin_shufflevector(p, p, 0, 0, 1, 1) >> 2;
+	low &= (quant_words){ 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f };
+	high &= (quant_words){ 0, 0x30303030, 0, 0x30303030 };
+	return (quant_bytes)(low | high);
 }
 
 #endif

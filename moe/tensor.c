@@ -47,10 +47,9 @@ static void q4_0_to_float(const void *src, float *dst, size_t n)
 static void q4_k_to_float(const void *src, float *dst, size_t n)
 {
 	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
-	uint32_t words[4];
 	for (const struct q4_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_scales(p->scales, words);
-		memcpy(scale, words, sizeof words);
+		quant_bytes both = quant_scales(p->scales);
+		memcpy(scale, &both, sizeof both);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
 				int q = p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15;
@@ -62,10 +61,9 @@ static void q4_k_to_float(const void *src, float *dst, size_t n)
 static void q5_k_to_float(const void *src, float *dst, size_t n)
 {
 	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
-	uint32_t words[4];
 	for (const struct q5_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_scales(p->scales, words);
-		memcpy(scale, words, sizeof words);
+		quant_bytes both = quant_scales(p->scales);
+		memcpy(scale, &both, sizeof both);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
 				int q = (p->q[sub / 2 * 32 + i] >> (sub % 2 * 4) & 15) | (p->high[i] >> sub & 1) << 4;
