@@ -26,7 +26,7 @@ struct place {
 struct moe_ctx {
 	const struct moe_model *m;
 	struct matmul *matmul;
-	size_t n_ctx, max_rows, n_sequences;
+	size_t n_ctx, max_rows, n_sequences, logits_rows;
 	enum stage stage;
 	size_t layer;
 	size_t *n_past;       /* [n_sequences]: tokens before the chunk, and with it once it is done */
@@ -50,8 +50,8 @@ struct moe_ctx {
 	float *scores;                /* [n_ctx] */
 	float *shared;                /* [max_rows][n_embd]: what the shared expert says */
 	float *gate, *up;             /* [max_rows][n_ff_shared] */
-	float *sum;                   /* [n_sequences][n_embd] */
-	float *logits;                /* [n_sequences][n_vocab] */
+	float *sum;                   /* [logits_rows][n_embd] */
+	float *logits;                /* [logits_rows][n_vocab] */
 };
 
 /* --- create, destroy --- */
@@ -79,8 +79,8 @@ static int carve_floats(struct moe_ctx *c)
 		{ &c->shared, s->n_ff_shared ? rows * s->n_embd : 0 },
 		{ &c->gate, rows * s->n_ff_shared },
 		{ &c->up, rows * s->n_ff_shared },
-		{ &c->sum, c->n_sequences * s->n_embd },
-		{ &c->logits, c->n_sequences * s->n_vocab },
+		{ &c->sum, c->logits_rows * s->n_embd },
+		{ &c->logits, c->logits_rows * s->n_vocab },
 	};
 	size_t n_parts = sizeof parts / sizeof parts[0], total = 0;
 	for (size_t i = 0; i < n_parts; i++)
@@ -120,8 +120,8 @@ static size_t widest(const struct moe_shape *s)
 
 static int make_arrays(struct moe_ctx *c, const struct moe_compute *how)
 {
-	size_t logits_rows = c->max_rows > c->n_sequences ? c->max_rows : c->n_sequences;
-	c->matmul = matmul_create(how, logits_rows, widest(&c->m->shape));
+	size_t most = c->max_rows > c->logits_rows ? c->max_rows : c->logits_rows;
+	c->matmul = matmul_create(how, most, widest(&c->m->shape));
 	c->n_past = calloc(c->n_sequences, sizeof *c->n_past);
 	c->place = calloc(c->max_rows, sizeof *c->place);
 	c->rows = calloc(c->max_rows, sizeof *c->rows);
@@ -135,8 +135,8 @@ static int make_arrays(struct moe_ctx *c, const struct moe_compute *how)
 struct moe_ctx *moe_ctx_create(const struct moe_model *m, const struct moe_ctx_options *o)
 {
 	size_t n_ctx = o->n_ctx ? o->n_ctx : m->shape.n_ctx, n_sequences = o->n_sequences ? o->n_sequences : 1;
-	if (!m->has_base || n_ctx > m->shape.n_ctx || n_sequences > SEQUENCES_MAX || o->max_rows < 1 ||
-	    o->max_rows > n_ctx * n_sequences) {
+	if (!m->has_base || n_ctx > m->shape.n_ctx || n_sequences > SEQUENCES_MAX || o->logits_rows > o->max_rows ||
+	    o->max_rows < 1 || o->max_rows > n_ctx * n_sequences) {
 		errno = EINVAL;
 		return NULL;
 	}
@@ -146,6 +146,7 @@ struct moe_ctx *moe_ctx_create(const struct moe_model *m, const struct moe_ctx_o
 	c->m = m;
 	c->n_ctx = n_ctx;
 	c->n_sequences = n_sequences;
+	c->logits_rows = o->logits_rows ? o->logits_rows : n_sequences;
 	c->max_rows = o->max_rows;
 	if (make_arrays(c, &o->compute)) {
 		moe_ctx_destroy(c);
@@ -197,6 +198,11 @@ size_t moe_n_past(const struct moe_ctx *c, size_t sequence)
 size_t moe_n_sequences(const struct moe_ctx *c)
 {
 	return c->n_sequences;
+}
+
+size_t moe_logits_rows_max(const struct moe_ctx *c)
+{
+	return c->logits_rows;
 }
 
 size_t moe_n_ctx(const struct moe_ctx *c)
@@ -577,7 +583,7 @@ const float *moe_logits_rows(struct moe_ctx *c, const size_t *rows, size_t n)
 		errno = -out_of_order(c);
 		return NULL;
 	}
-	bool in_range = n >= 1 && n <= c->n_sequences;
+	bool in_range = n >= 1 && n <= c->logits_rows;
 	for (size_t i = 0; i < n && in_range; i++)
 		in_range = rows[i] < c->n_rows;
 	if (!in_range) {

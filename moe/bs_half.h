@@ -64,6 +64,7 @@ struct moe_ctx_options {
 	size_t n_ctx;       /* tokens that a sequence's KV cache holds, 1 .. shape.n_ctx; 0: shape.n_ctx */
 	size_t max_rows;    /* of the longest chunk, 1 .. n_sequences * n_ctx */
 	size_t n_sequences; /* 0: one */
+	size_t logits_rows; /* rows whose logits are computed at once, at most; 0: n_sequences */
 	struct moe_compute compute;
 };
 
@@ -79,6 +80,7 @@ int moe_rewind(struct moe_ctx *c, size_t sequence, size_t n_tokens);
 size_t moe_n_past(const struct moe_ctx *c, size_t sequence);
 size_t moe_n_ctx(const struct moe_ctx *c);
 size_t moe_n_sequences(const struct moe_ctx *c);
+size_t moe_logits_rows_max(const struct moe_ctx *c);
 size_t moe_max_rows(const struct moe_ctx *c);
 /* Rows of the chunk begun last; 0 before the first. */
 size_t moe_n_rows(const struct moe_ctx *c);
@@ -119,7 +121,7 @@ int moe_combine(struct moe_ctx *c, size_t layer, size_t row, const struct moe_pa
 /* After the last layer of a chunk, until the next one: logits of a row, [n_vocab], valid until the next call of this
  * function. NULL with errno EPROTO, EINVAL or EDOM (not finite). */
 const float *moe_logits(struct moe_ctx *c, size_t row);
-/* Of n rows at once, 1 .. n_sequences: [n][n_vocab]. */
+/* Of n rows at once, 1 .. logits_rows: [n][n_vocab]. */
 const float *moe_logits_rows(struct moe_ctx *c, const size_t *rows, size_t n);
 
 #endif

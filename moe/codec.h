@@ -5,7 +5,7 @@
  *     c->decode(bytes, n_embd, y);
  *
  * f32 is exact. f16 rounds to nearest even. int8 writes blocks of 32 numbers (the last may be shorter) as a scale in
- * f16 and one signed byte each, x = scale * q. All numbers are in network byte order. A row is encoded by itself, so
+ * f16 and one signed byte each, x = scale * q. int4 the same with four bits, -8 to 7, two numbers a byte. All numbers are in network byte order. A row is encoded by itself, so
  * its bytes do not depend on what else is in the message. Numbers that are not finite are refused in both directions.
  */
 #ifndef MOE_CODEC_H
@@ -19,7 +19,7 @@ struct codec {
 	const char *name;
 	size_t block;        /* numbers per block */
 	size_t block_head;   /* bytes in front of each block */
-	size_t number_bytes; /* bytes per number */
+	size_t block_bits;   /* bits of a whole block's numbers */
 	/* x: n numbers, to out: codec_bytes(n). 0; -EDOM (not finite); -ERANGE (too large for the codec). */
 	int (*encode)(const float *x, size_t n, uint8_t *out);
 	/* in: codec_bytes(n), to x: n numbers. 0; -EDOM (a number or scale not finite). */

@@ -150,10 +150,10 @@ static int run_layer(struct moe_forward *f, size_t layer)
 	return rc;
 }
 
-/* Tells the logits of all rows, as many at once as there are sequences. */
+/* Tells the logits of all rows, as many at once as the context has room for. */
 static int tell_logits(struct moe_forward *f, size_t start, size_t n)
 {
-	size_t most = moe_n_sequences(f->ctx), rows[LOGITS_ROWS];
+	size_t most = moe_logits_rows_max(f->ctx), rows[LOGITS_ROWS];
 	most = most < LOGITS_ROWS ? most : LOGITS_ROWS;
 	int rc = 0;
 	for (size_t at = 0; at < n && !rc; at += most) {

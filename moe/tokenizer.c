@@ -308,3 +308,8 @@ int32_t tokenizer_eos(const struct tokenizer *t)
 {
 	return t->eos;
 }
+
+bool tokenizer_adds_bos(const struct tokenizer *t)
+{
+	return t->add_bos;
+}

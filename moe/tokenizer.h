@@ -50,5 +50,7 @@ size_t tokenizer_n_vocab(const struct tokenizer *t);
 /* -1 if the model has none. */
 int32_t tokenizer_bos(const struct tokenizer *t);
 int32_t tokenizer_eos(const struct tokenizer *t);
+/* Does the model want BOS in front of its texts? */
+bool tokenizer_adds_bos(const struct tokenizer *t);
 
 #endif

@@ -11,6 +11,7 @@
 #include "testbed/items.h"
 #include "testbed/prompt.h"
 #include "testbed/report.h"
+#include "testbed/score.h"
 #include "testbed/session.h"
 #include "testbed/stats.h"
 
@@ -102,12 +103,7 @@ static int score_position(void *user, size_t position, const float *logits)
 	struct scorer *s = user;
 	if (position + 1 >= s->n)
 		return 0;
-	double top = -INFINITY, sum = 0;
-	for (size_t i = 0; i < s->n_vocab; i++)
-		top = fmax(top, (double)logits[i]);
-	for (size_t i = 0; i < s->n_vocab; i++)
-		sum += exp((double)logits[i] - top);
-	double nll = log(sum) + top - (double)logits[s->ids[position + 1]];
+	double nll = score_nll(logits, s->n_vocab, s->ids[position + 1]);
 	s->e->nll[1] += nll;
 	s->e->scored[1]++;
 	if (position + 1 >= s->n_prompt) {

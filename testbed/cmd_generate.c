@@ -5,6 +5,7 @@
 #include "moe/forward.h"
 #include "moe/generation.h"
 #include "testbed/cli.h"
+#include "testbed/engine.h"
 #include "testbed/prompt.h"
 
 enum { CHUNK_ROWS = 64 };
@@ -12,6 +13,7 @@ enum { CHUNK_ROWS = 64 };
 struct request {
 	const char *model, *prompt, *tokens, *held_out, *json;
 	struct generation_options options;
+	struct engine engine;
 };
 
 static json_t *ids_json(const int32_t *ids, size_t n)
@@ -29,10 +31,10 @@ static json_t *report(const struct request *r, const struct prompt *p, const str
 	const char *text = generation_text(g, &len);
 	char hash[LOGITS_HASH_HEX];
 	generation_hash_hex(g, hash);
-	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:s, s:s, s:I}", "schema", 1, "version", cli_version(),
+	return json_pack("{s:i, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:I}", "schema", 1, "version", cli_version(),
 	                 "prompt_tokens", ids_json(p->tokens, p->n_tokens), "tokens", ids_json(tokens, n), "text",
 	                 json_text(text, len), "stop", generation_stop_name(generation_stop(g)), "logits_hash", hash,
-	                 "seed", (json_int_t)r->options.seed);
+	                 "mode", r->engine.mode, "seed", (json_int_t)r->options.seed);
 }
 
 /* What came since the last call goes out at once. */
@@ -68,8 +70,10 @@ static int answer(const struct request *r, const struct moe_model *m, const stru
 	FILE *out = json_out_text(json);
 	size_t n_ctx =
 	        p->n_tokens + r->options.n_tokens < m->shape.n_ctx ? p->n_tokens + r->options.n_tokens : m->shape.n_ctx;
-	struct moe_forward *f = moe_forward_create(
-	        m, &(struct moe_ctx_options){ .n_ctx = n_ctx, .max_rows = n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS });
+	struct moe_forward *f =
+	        moe_forward_create(m, &(struct moe_ctx_options){ .n_ctx = n_ctx,
+	                                                         .max_rows = n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS,
+	                                                         .compute = r->engine.how });
 	struct generation *g = f ? generation_create(m->tokenizer, p->n_tokens, m->shape.n_ctx, &r->options) : NULL;
 	int status = CLI_DONE;
 	if (!g) {
@@ -104,7 +108,7 @@ static int ask(const struct request *r, const struct moe_model *m, struct prompt
 	return prompt_from_held_out(p, m->tokenizer, found, r->options.seed, err, err_len);
 }
 
-static int open_and_answer(const struct request *r)
+static int open_and_answer(struct request *r)
 {
 	char found[4096], err[512];
 	struct moe_model *m = NULL;
@@ -119,8 +123,11 @@ static int open_and_answer(const struct request *r)
 	else if (p.n_tokens > m->shape.n_ctx)
 		status = cli_bad_input("the prompt is %zu tokens long, the context of %s holds %zu", p.n_tokens, found,
 		                       m->shape.n_ctx);
+	else if (engine_open(&r->engine))
+		status = cli_failed("--threads: %s", strerror(errno));
 	else
 		status = answer(r, m, &p, &json);
+	engine_close(&r->engine);
 	prompt_free(&p);
 	moe_model_close(m);
 	return status;
@@ -128,7 +135,9 @@ static int open_and_answer(const struct request *r)
 
 int cmd_generate(int argc, char **argv)
 {
-	struct request r = { .model = "moe/models/wdmoe-tiny.gguf", .held_out = "moe/models/heldout.jsonl" };
+	struct request r = { .model = "moe/models/wdmoe-tiny.gguf",
+		             .held_out = "moe/models/heldout.jsonl",
+		             .engine = { .mode = "exact", .threads = 1 } };
 	int64_t n_tokens = 32;
 	double temperature = 0, top_p = 1;
 	uint64_t seed = 1;
@@ -144,6 +153,7 @@ int cmd_generate(int argc, char **argv)
 		  .min = 1e-6, .max = 1 },
 		{ "seed", CLI_UINT64, &seed, "SEED", "of the sampling" },
 		{ "ignore-eos", CLI_FLAG, &ignore_eos, NULL, "go on after the end-of-sequence token" },
+		ENGINE_OPTIONS(r.engine),
 		{ "json", CLI_STRING, &r.json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {

@@ -6,6 +6,7 @@
 
 #include "moe/forward.h"
 #include "testbed/cli.h"
+#include "testbed/engine.h"
 #include "testbed/prompt.h"
 
 enum { CHUNK_ROWS = 64 };
@@ -26,12 +27,13 @@ static int write_row(void *user, size_t position, const float *logits)
 	return fwrite(logits, sizeof *logits, w->n_vocab, w->file) == w->n_vocab ? 0 : -EIO;
 }
 
-static int run(const struct moe_model *m, const struct prompt *p, FILE *file)
+static int run(const struct moe_model *m, const struct prompt *p, const struct engine *e, FILE *file)
 {
 	struct writer w = { file, m->shape.n_vocab };
 	struct moe_forward *f = moe_forward_create(
 	        m, &(struct moe_ctx_options){ .n_ctx = p->n_tokens,
-	                                      .max_rows = p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS });
+	                                      .max_rows = p->n_tokens < CHUNK_ROWS ? p->n_tokens : CHUNK_ROWS,
+	                                      .compute = e->how });
 	if (!f)
 		return -errno;
 	moe_forward_set_logits(f, write_row, &w);
@@ -41,7 +43,7 @@ static int run(const struct moe_model *m, const struct prompt *p, FILE *file)
 }
 
 /* A temporary name first, so that the file is there whole or not at all. */
-static int write_logits(const struct moe_model *m, const struct prompt *p, const char *out)
+static int write_logits(const struct moe_model *m, const struct prompt *p, const struct engine *e, const char *out)
 {
 	char temporary[4096];
 	if ((size_t)snprintf(temporary, sizeof temporary, "%s.part", out) >= sizeof temporary)
@@ -49,7 +51,7 @@ static int write_logits(const struct moe_model *m, const struct prompt *p, const
 	FILE *file = fopen(temporary, "wb");
 	if (!file)
 		return cli_bad_input("--out %s: %s", out, strerror(errno));
-	int rc = run(m, p, file);
+	int rc = run(m, p, e, file);
 	if (fclose(file) && !rc)
 		rc = -errno;
 	if (!rc && rename(temporary, out))
@@ -61,7 +63,7 @@ static int write_logits(const struct moe_model *m, const struct prompt *p, const
 	                   : cli_failed("%s: %s", out, strerror(-rc));
 }
 
-static int logits(const char *model, const char *tokens, const char *out)
+static int logits(const char *model, const char *tokens, struct engine *e, const char *out)
 {
 	char err[512];
 	struct moe_model *m = NULL;
@@ -72,8 +74,11 @@ static int logits(const char *model, const char *tokens, const char *out)
 		status = cli_bad_input("%s", err);
 	else if (p.n_tokens > m->shape.n_ctx)
 		status = cli_bad_input("%s: %zu tokens, the context holds %zu", tokens, p.n_tokens, m->shape.n_ctx);
+	else if (engine_open(e))
+		status = cli_failed("--threads: %s", strerror(errno));
 	else
-		status = write_logits(m, &p, out);
+		status = write_logits(m, &p, e, out);
+	engine_close(e);
 	prompt_free(&p);
 	moe_model_close(m);
 	return status;
@@ -82,13 +87,18 @@ static int logits(const char *model, const char *tokens, const char *out)
 int cmd_logits(int argc, char **argv)
 {
 	const char *model = "moe/models/wdmoe-tiny.gguf", *tokens = NULL, *out = NULL;
+	struct engine engine = { .mode = "exact", .threads = 1 };
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &model, "M", "the model, a GGUF file" },
 		{ "tokens", CLI_STRING, &tokens, "FILE", "token ids in decimal, white space between; no BOS is added" },
 		{ "out", CLI_STRING, &out, "FILE", "where the logits go: little-endian f32 [n_tokens][n_vocab]" },
+		ENGINE_OPTIONS(engine),
 	};
 	const struct cli_syntax syntax = {
-		"", "Writes the logits of every position, computed unsplit and locally.", options, 3, NULL, 0, 0
+		"",      "Writes the logits of every position, computed unsplit and locally.",
+		options, sizeof options / sizeof options[0],
+		NULL,    0,
+		0
 	};
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))
@@ -97,5 +107,5 @@ int cmd_logits(int argc, char **argv)
 		return cli_bad_input("logits: --%s is missing", tokens ? "out" : "tokens");
 	char found[4096];
 	cli_find_file(model, found, sizeof found);
-	return logits(found, tokens, out);
+	return logits(found, tokens, &engine, out);
 }

@@ -17,7 +17,7 @@ static const char *const backends[] = { "ether", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe", NULL };
 static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
-static const char *const codecs[] = { "f32", "f16", "int8", NULL };
+static const char *const codecs[] = { "f32", "f16", "int8", "int4", NULL };
 static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
 	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
 

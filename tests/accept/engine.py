@@ -1,6 +1,7 @@
 """The engine against an outside truth: the reference models (needs $WDMOE_ORACLE) and the torch model that the shipped file came from.
 
-Logits of 64 positions against a float64 reference and against llama.cpp, tokenizer ids, metadata keys of the shipped file.
+Logits of 64 positions against a float64 reference and against llama.cpp, greedy continuations, tokenizer ids, perplexity, metadata keys of
+the shipped file.
 The comparison with torch (F32 export and the file as shipped) needs Debian's python3-torch and is told apart when it is missing.
 """
 import array
@@ -17,7 +18,9 @@ from lib import gate
 ORACLE = os.environ.get("WDMOE_ORACLE", "")
 SHIPPED = "moe/models/wdmoe-tiny.gguf"
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's torch
-TOLERANCE = {"mixtral-f32": 5e-5, "mixtral-f16": 1e-4, "mixtral-q8_0": 1e-4}
+TOLERANCE = {"mixtral-f32": 5e-5, "olmoe-f32": 5e-5, "granitemoe-f32": 5e-5, "qwen2moe-f32": 5e-5, "qwen3moe-f32": 5e-5,
+             "mixtral-f16": 1e-4, "mixtral-q8_0": 1e-4, "mixtral-q4_k": 1e-4}
+PERPLEXITY, PERPLEXITY_TOLERANCE = 7662.62, 0.05  # of eval/text.txt on mixtral-f32 in chunks of 128
 
 
 def floats(path):
@@ -59,14 +62,34 @@ def reference_models():
 
 def tokenizer_files():
     right = total = 0
-    for ids in sorted(glob.glob(f"{ORACLE}/tok/*.mixtral-f32*.ids")):
-        text = os.path.join(ORACLE, "tok", os.path.basename(ids).split(".")[0] + ".txt")
+    for ids in sorted(glob.glob(f"{ORACLE}/tok/*.ids")):
+        which, model = os.path.basename(ids).split(".")[:2]
+        text = os.path.join(ORACLE, "tok", which + ".txt")
         plain = ["--plain"] if ids.endswith(".plain.ids") else []
-        done = subprocess.run([gate.WDMOE, "tokenize", *plain, "--model", f"{ORACLE}/mixtral-f32.gguf", text], capture_output=True, text=True)
+        done = subprocess.run([gate.WDMOE, "tokenize", *plain, "--model", f"{ORACLE}/{model}.gguf", text], capture_output=True, text=True)
         with open(ids) as f:
             right += json.loads(done.stdout) == json.loads(f.read())
         total += 1
     return {"files": total, "equal": right}
+
+
+def greedy_continuations():
+    """Of the first 16 tokens, 32 more: how many models continue as the reference does."""
+    equal = {}
+    for name in (n for n in TOLERANCE if n.endswith("f32")):
+        with open(f"{ORACLE}/{name}.tokens") as f, tempfile.NamedTemporaryFile("w", suffix=".tokens") as prompt:
+            prompt.write(" ".join(f.read().split()[:16]))
+            prompt.flush()
+            said = gate.wdmoe("generate", "--model", f"{ORACLE}/{name}.gguf", "--tokens", prompt.name, "--n-tokens", 32, "--ignore-eos")
+        with open(f"{ORACLE}/{name}.greedy.txt") as f:
+            right = [int(line.split()[0]) for line in f]
+        equal[name] = said["tokens"] == right
+    return equal
+
+
+def perplexity():
+    said = gate.wdmoe("eval", "ppl", "--model", f"{ORACLE}/mixtral-f32.gguf", "--chunk", 128, f"{ORACLE}/eval/text.txt")
+    return {k: said[k] for k in ("perplexity", "stderr", "n_scored")} | {"right": PERPLEXITY, "tolerance": PERPLEXITY_TOLERANCE}
 
 
 def metadata_keys(path):
@@ -121,10 +144,12 @@ if not ORACLE or not os.path.isdir(ORACLE):
     print("skipped: no reference models (set WDMOE_ORACLE)", file=sys.stderr)
     sys.exit(77)
 models, tokenizer, torch = reference_models(), tokenizer_files(), torch_model()
-passed = all(max(m["against_float64"], m["against_llama_cpp"]) <= m["tolerance"] for m in models.values())
+greedy, chunks = greedy_continuations(), perplexity()
+passed_more = all(greedy.values()) and abs(chunks["perplexity"] - PERPLEXITY) <= PERPLEXITY_TOLERANCE
+passed = passed_more and all(max(m["against_float64"], m["against_llama_cpp"]) <= m["tolerance"] for m in models.values())
 passed &= tokenizer["files"] > 0 and tokenizer["equal"] == tokenizer["files"]
 passed &= torch["passed"]
 reference_keys, shipped_keys = metadata_keys(f"{ORACLE}/mixtral-f32.gguf"), metadata_keys(os.path.join(gate.SOURCE, SHIPPED))
 keys = {"missing": sorted(reference_keys - shipped_keys), "more": sorted(shipped_keys - reference_keys)}
 passed &= not keys["missing"]
-gate.finish("engine", {"shipped": SHIPPED}, {"reference_models": models, "tokenizer": tokenizer, "torch": torch, "metadata_keys": keys}, passed)
+gate.finish("engine", {"shipped": SHIPPED}, {"reference_models": models, "greedy_equal": greedy, "perplexity": chunks, "tokenizer": tokenizer, "torch": torch, "metadata_keys": keys}, passed)

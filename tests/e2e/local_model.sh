@@ -35,6 +35,18 @@ test "$(value tokens b.json)" != "$(value tokens d.json)" || fail "another seed 
 succeeds $sample --n-tokens 1000 --json e.json
 test "$(value stop e.json)" = '"context"' || fail "stop is $(value stop e.json)"
 
+# Perplexity of a text, every token once; in chunks half of each; modes and threads are words of their own.
+printf 'the cup is in the bag and the key is not, for a while at least' >text
+succeeds "$WDMOE" eval ppl --model "$MODEL_MINI" text --json f.json
+test "$(value n_scored f.json)" = "$(value n_tokens f.json)" || fail "$(value n_scored f.json) of $(value n_tokens f.json) tokens scored"
+succeeds "$WDMOE" eval ppl --model "$MODEL_MINI" text --threads 2 --json g.json
+test "$(value perplexity f.json)" = "$(value perplexity g.json)" || fail "threads change the perplexity"
+succeeds "$WDMOE" eval ppl --model "$MODEL_MINI" --chunk 8 text --json h.json
+test "$(value n_scored h.json)" = "$((3 * $(value n_windows h.json)))" || fail "$(value n_scored h.json) tokens scored in chunks"
+succeeds "$WDMOE" logits --model "$MODEL_MINI" --tokens "$data/mini.tokens" --out y.f32 --threads 2
+cmp -s x.f32 y.f32 || fail "threads change the logits"
+refuses --chunk "$WDMOE" eval ppl --model "$MODEL_MINI" --chunk 100000 text
+
 succeeds "$WDMOE" model info "$MODEL_MINI"
 says "2 layers"
 

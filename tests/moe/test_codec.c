@@ -92,14 +92,46 @@ static void int8_errs_by_half_a_step_of_its_block(void **state)
 	}
 }
 
-static void int8_of_zeros_is_zeros(void **state)
+static void int4_errs_by_half_a_step_but_at_the_far_end(void **state)
 {
 	(void)state;
-	const struct codec *c = codec_by_name("int8");
-	float x[40] = { 0 }, y[40];
-	assert_int_equal(c->encode(x, 40, bytes), 0);
-	assert_int_equal(c->decode(bytes, 40, y), 0);
-	assert_memory_equal(x, y, sizeof x);
+	const struct codec *c = codec_by_name("int4");
+	float x[MAX_N], y[MAX_N];
+	fill(x, MAX_N, 5);
+	for (size_t i = 0; i < MAX_N; i++)
+		x[i] *= ldexpf(1, (int)(i / 32) - 4);
+	x[MAX_N - 1] = 0.1f;
+	assert_int_equal(codec_bytes(c, MAX_N), MAX_N / 2 + 2 * 10);
+	assert_int_equal(codec_bytes(c, 35), 16 + 2 + 2 + 2); /* three numbers take two bytes */
+	assert_int_equal(c->encode(x, MAX_N, bytes), 0);
+	assert_int_equal(c->decode(bytes, MAX_N, y), 0);
+	for (size_t start = 0; start < MAX_N; start += 32) {
+		size_t len = MAX_N - start < 32 ? MAX_N - start : 32;
+		float largest = 0;
+		for (size_t i = 0; i < len; i++)
+			largest = fabsf(x[start + i]) > fabsf(largest) ? x[start + i] : largest;
+		float step = fabsf(largest) / 8;
+		for (size_t i = 0; i < len; i++) {
+			bool far = x[start + i] * largest < 0 && fabsf(x[start + i]) > 7.5f * step; /* there is no +8 */
+			float bound = step * ((far ? 1 : 0.5f) + 8 * 0x1p-11f) * 1.001f;
+			assert_true(fabsf(x[start + i] - y[start + i]) <= bound);
+			if (x[start + i] == largest)
+				assert_true(fabsf(y[start + i] - largest) <= fabsf(largest) * 0x1p-11f);
+		}
+	}
+}
+
+static void blocks_of_zeros_are_zeros(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "int8", "int4" };
+	for (size_t k = 0; k < 2; k++) {
+		const struct codec *c = codec_by_name(names[k]);
+		float x[41] = { 0 }, y[41];
+		assert_int_equal(c->encode(x, 41, bytes), 0);
+		assert_int_equal(c->decode(bytes, 41, y), 0);
+		assert_memory_equal(x, y, sizeof x);
+	}
 }
 
 /* So that a row's bytes do not depend on what it is sent with, and nothing is written beyond them. */
@@ -132,6 +164,7 @@ static void what_is_not_finite_is_refused_both_ways(void **state)
 	assert_int_equal(codec_by_name("f32")->decode((const uint8_t *)"\x7f\x80\0\0", 1, y), -EDOM);
 	assert_int_equal(codec_by_name("f16")->decode((const uint8_t *)"\xfc\0", 1, y), -EDOM);
 	assert_int_equal(codec_by_name("int8")->decode((const uint8_t *)"\x7e\0\1", 1, y), -EDOM);
+	assert_int_equal(codec_by_name("int4")->decode((const uint8_t *)"\x7e\0\1", 1, y), -EDOM);
 }
 
 static void what_is_too_large_for_the_codec_is_refused(void **state)
@@ -141,6 +174,7 @@ static void what_is_too_large_for_the_codec_is_refused(void **state)
 	assert_int_equal(codec_by_name("f16")->encode(&large, 1, bytes), -ERANGE);
 	assert_int_equal(codec_by_name("f16")->encode(&largest, 1, bytes), 0);
 	assert_int_equal(codec_by_name("int8")->encode(&huge, 1, bytes), -ERANGE);
+	assert_int_equal(codec_by_name("int4")->encode(&huge, 1, bytes), -ERANGE);
 	assert_int_equal(codec_by_name("f32")->encode(&huge, 1, bytes), 0);
 }
 
@@ -152,7 +186,7 @@ static void codecs_are_found_by_name_and_id(void **state)
 		assert_ptr_equal(codec_by_name(codec_at(n)->name), codec_at(n));
 		assert_ptr_equal(codec_by_id(codec_at(n)->id), codec_at(n));
 	}
-	assert_int_equal(n, 3);
+	assert_int_equal(n, 4);
 	assert_null(codec_by_name("f8"));
 	assert_null(codec_by_id(0));
 }
@@ -165,7 +199,8 @@ int main(void)
 		cmocka_unit_test(f16_rounds_ties_to_even),
 		cmocka_unit_test(f16_values_pass_through_f16_unchanged),
 		cmocka_unit_test(int8_errs_by_half_a_step_of_its_block),
-		cmocka_unit_test(int8_of_zeros_is_zeros),
+		cmocka_unit_test(int4_errs_by_half_a_step_but_at_the_far_end),
+		cmocka_unit_test(blocks_of_zeros_are_zeros),
 		cmocka_unit_test(encoding_writes_just_the_bytes_it_announces),
 		cmocka_unit_test(what_is_not_finite_is_refused_both_ways),
 		cmocka_unit_test(what_is_too_large_for_the_codec_is_refused),
