@@ -17,9 +17,9 @@
 struct codec {
 	uint8_t id; /* as in message headers */
 	const char *name;
-	size_t block;        /* numbers per block */
-	size_t block_head;   /* bytes in front of each block */
-	size_t block_bits;   /* bits of a whole block's numbers */
+	size_t block;      /* numbers per block */
+	size_t block_head; /* bytes in front of each block */
+	size_t block_bits; /* bits of a whole block's numbers */
 	/* x: n numbers, to out: codec_bytes(n). 0; -EDOM (not finite); -ERANGE (too large for the codec). */
 	int (*encode)(const float *x, size_t n, uint8_t *out);
 	/* in: codec_bytes(n), to x: n numbers. 0; -EDOM (a number or scale not finite). */

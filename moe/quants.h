@@ -9,6 +9,7 @@
 #ifndef MOE_QUANTS_H
 #define MOE_QUANTS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ struct q5_k_block {
 	uint8_t q[128];
 };
 _Static_assert(sizeof(struct q5_k_block) == 176, "as in the file");
+_Static_assert(offsetof(struct q4_k_block, scales) == offsetof(struct q5_k_block, scales), "read alike");
 
 /* Of each half of 128 numbers: sub-block j of 32 has its low four bits in half j / 2 of bytes 32 (j % 2) .. of low, its
  * upper two in bits 2 j of high. */
@@ -78,12 +80,12 @@ static inline float bf16_value(uint16_t bits)
 typedef uint8_t quant_bytes __attribute__((vector_size(16)));
 typedef uint32_t quant_words __attribute__((vector_size(16)));
 
-/* Eight scales and eight mins of six bits each, out of 12 bytes: four of each whole in the first eight bytes, the other four
+/* Eight scales and eight mins of six bits each, out of 12 bytes of a Q4_K or Q5_K block: four of each whole in the first eight bytes, the other four
  * in halves of the last four bytes and the top bits of the first. Sixteen bytes are read: numbers follow the scales. */
-static inline quant_bytes quant_scales(const uint8_t packed[12])
+static inline quant_bytes quant_scales(const void *block)
 {
 	quant_words p;
-	memcpy(&p, packed, sizeof p);
+	memcpy(&p, (const uint8_t *)block + offsetof(struct q4_k_block, scales), sizeof p);
 	quant_words low = __builtin_shufflevector(p, p, 0, 2, 1, 2) >> (quant_words){ 0, 0, 0, 4 };
 	quant_words high = __builtin_shufflevector(p, p, 0, 0, 1, 1) >> 2;
 	low &= (quant_words){ 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f };

@@ -44,7 +44,7 @@ static vec backwards(vec v)
  * that set the pace. */
 static inline vec held(vec v)
 {
-#ifdef __x86_64__
+#ifdef __AVX__
 	__asm__("" : "+x"(v));
 #endif
 	return v;
