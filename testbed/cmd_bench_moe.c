@@ -153,8 +153,9 @@ static json_t *calls_json(const struct moe_bench_result *r)
 static json_t *result_json(const struct bench_moe *b, const char *mode, size_t threads,
                            const struct moe_bench_result *r)
 {
-	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "mode", mode, "threads",
-	                 (json_int_t)threads, "decode_tokens_s", json_real_or_null(r->decode_tokens_s), "decode_gb_s",
+	return json_pack("{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "mode", mode, "threads",
+	                 (json_int_t)threads, "decode_tokens_s", json_real_or_null(r->decode_tokens_s),
+	                 "decode_mean_tokens_s", json_real_or_null(r->decode_mean_tokens_s), "decode_gb_s",
 	                 json_real_or_null(r->decode_gb_s), "decode_over_read",
 	                 json_real_or_null(r->decode_gb_s / b->read_gb_s), "prompt_tokens_s",
 	                 json_real_or_null(r->prompt_tokens_s), "prompt_gflop_s", json_real_or_null(r->prompt_gflop_s),

@@ -67,11 +67,16 @@ static double shorter(double a, double b)
 	return a > 0 && a < b ? a : b;
 }
 
-/* Every sequence gets one token in each of n steps, logits and all. Seconds a step, the best; negative errno. */
-static double time_steps(struct moe_forward *f, size_t n_sequences, size_t n_steps, size_t first)
+/* Seconds of a step. */
+struct step_time {
+	double best, sum;
+	size_t n;
+};
+
+/* Every sequence gets one token in each of n steps, logits and all. */
+static int time_steps(struct moe_forward *f, size_t n_sequences, size_t n_steps, size_t first, struct step_time *t)
 {
 	const struct moe_model *m = moe_ctx_model(moe_forward_ctx(f));
-	double best = 0;
 	for (size_t i = 0; i < n_steps; i++) {
 		struct moe_row rows[MOE_BENCH_SEQUENCES];
 		size_t all[MOE_BENCH_SEQUENCES];
@@ -85,24 +90,27 @@ static double time_steps(struct moe_forward *f, size_t n_sequences, size_t n_ste
 			rc = -errno;
 		if (rc || cli_interrupted())
 			return rc ? rc : -EINTR;
-		best = shorter(best, now_s() - began);
+		double took = now_s() - began;
+		t->best = shorter(t->best, took);
+		t->sum += took;
+		t->n++;
 	}
-	return best;
+	return 0;
 }
 
 static int time_sequences(const struct moe_model *m, const struct moe_compute *how, size_t n, size_t rounds,
-                          double *step_s)
+                          struct step_time *t)
 {
 	struct moe_ctx_options o = { .n_ctx = CONTEXT, .max_rows = n, .n_sequences = n, .compute = *how };
 	struct moe_forward *f = moe_forward_create(m, &o);
-	double best = 0;
 	int rc = f ? 0 : -errno;
+	*t = (struct step_time){ 0 };
 	for (size_t i = 0; i < rounds && !rc; i++) {
-		double s = time_steps(f, n, DECODE_TOKENS, i * DECODE_TOKENS);
-		rc = s < 0 ? (int)s : 0;
-		best = shorter(best, s);
+		for (size_t k = 0; k < n && !rc; k++)
+			rc = moe_rewind(moe_forward_ctx(f), k, 0);
+		if (!rc)
+			rc = time_steps(f, n, DECODE_TOKENS, i * DECODE_TOKENS, t);
 	}
-	*step_s = best;
 	moe_forward_destroy(f);
 	return rc;
 }
@@ -110,19 +118,20 @@ static int time_sequences(const struct moe_model *m, const struct moe_compute *h
 int moe_bench_decode(const struct moe_model *m, const struct moe_compute *how, size_t rounds,
                      struct moe_bench_result *r)
 {
-	double step_s;
-	int rc = time_sequences(m, how, 1, rounds, &step_s);
-	r->decode_tokens_s = 1 / step_s;
-	r->decode_gb_s = moe_bench_token_bytes(m) / step_s / 1e9;
+	struct step_time t;
+	int rc = time_sequences(m, how, 1, rounds, &t);
+	r->decode_tokens_s = 1 / t.best;
+	r->decode_mean_tokens_s = (double)t.n / t.sum;
+	r->decode_gb_s = moe_bench_token_bytes(m) / t.best / 1e9;
 	return rc;
 }
 
 int moe_bench_sequences(const struct moe_model *m, const struct moe_compute *how, size_t rounds,
                         struct moe_bench_result *r)
 {
-	double step_s;
-	int rc = time_sequences(m, how, MOE_BENCH_SEQUENCES, rounds, &step_s);
-	r->sequences_tokens_s = MOE_BENCH_SEQUENCES / step_s;
+	struct step_time t;
+	int rc = time_sequences(m, how, MOE_BENCH_SEQUENCES, rounds, &t);
+	r->sequences_tokens_s = MOE_BENCH_SEQUENCES / t.best;
 	return rc;
 }
 

@@ -20,6 +20,7 @@ extern const size_t moe_bench_call_rows[MOE_BENCH_CALLS];
 
 struct moe_bench_result {
 	double decode_tokens_s, decode_gb_s;
+	double decode_mean_tokens_s; /* over all tokens, not the best */
 	double prompt_tokens_s, prompt_gflop_s;
 	double sgemm_gflop_s; /* OpenBLAS with f32 weights on the shapes of the prompt */
 	double sequences_tokens_s;
