@@ -215,3 +215,11 @@ size_t codec_bytes(const struct codec *c, size_t n)
 	size_t whole = n / c->block, rest = n % c->block, bits = c->block_bits / c->block;
 	return whole * (c->block_head + c->block_bits / 8) + (rest ? c->block_head + (rest * bits + 7) / 8 : 0);
 }
+
+size_t codec_bytes_max(size_t n)
+{
+	size_t most = 0;
+	for (size_t i = 0; i < N_CODECS; i++)
+		most = codec_bytes(&codecs[i], n) > most ? codec_bytes(&codecs[i], n) : most;
+	return most;
+}

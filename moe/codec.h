@@ -34,5 +34,7 @@ const struct codec *codec_at(size_t i);
 
 /* Bytes of a row of n numbers. */
 size_t codec_bytes(const struct codec *c, size_t n);
+/* The same with the codec that takes most. */
+size_t codec_bytes_max(size_t n);
 
 #endif

@@ -22,6 +22,8 @@ struct moe_forward {
 	float *x, *y;              /* [max_rows][n_embd]: the rows of one expert */
 	float *results;            /* [n_expert][max_rows][n_embd]: of a row's first, second, ... expert */
 	struct moe_part *parts;    /* [n_expert] */
+	const struct codec *down, *up;
+	uint8_t *coded; /* one row, as long as the longest codec makes it */
 };
 
 struct moe_forward *moe_forward_create(const struct moe_model *m, const struct moe_ctx_options *o)
@@ -46,7 +48,8 @@ struct moe_forward *moe_forward_create(const struct moe_model *m, const struct m
 	f->y = calloc(max_rows * n_embd, sizeof *f->y);
 	f->results = calloc(n_expert * max_rows * n_embd, sizeof *f->results);
 	f->parts = calloc(n_expert, sizeof *f->parts);
-	if (!f->chosen || !f->n_chosen || !f->x || !f->y || !f->results || !f->parts) {
+	f->coded = malloc(codec_bytes_max(n_embd));
+	if (!f->chosen || !f->n_chosen || !f->x || !f->y || !f->results || !f->parts || !f->coded) {
 		moe_forward_destroy(f);
 		errno = ENOMEM;
 		return NULL;
@@ -58,6 +61,7 @@ void moe_forward_destroy(struct moe_forward *f)
 {
 	if (!f)
 		return;
+	free(f->coded);
 	free(f->parts);
 	free(f->results);
 	free(f->y);
@@ -79,6 +83,12 @@ void moe_forward_set_logits(struct moe_forward *f, moe_logits_fn *each, void *us
 {
 	f->each = each;
 	f->each_user = user;
+}
+
+void moe_forward_set_codecs(struct moe_forward *f, const struct codec *down, const struct codec *up)
+{
+	f->down = down;
+	f->up = up;
 }
 
 struct moe_ctx *moe_forward_ctx(struct moe_forward *f)
@@ -112,6 +122,19 @@ static float *result(const struct moe_forward *f, size_t slot, size_t row)
 	return f->results + (slot * moe_max_rows(f->ctx) + row) * f->m->shape.n_embd;
 }
 
+/* n rows there and back again through a codec, NULL for none. */
+static int through(const struct moe_forward *f, const struct codec *c, float *rows, size_t n)
+{
+	size_t n_embd = f->m->shape.n_embd;
+	int rc = 0;
+	for (size_t i = 0; i < n && c && !rc; i++) {
+		rc = c->encode(rows + i * n_embd, n_embd, f->coded);
+		if (!rc)
+			rc = c->decode(f->coded, n_embd, rows + i * n_embd);
+	}
+	return rc;
+}
+
 /* All rows of the chunk that go to one expert, in one call. */
 static int run_expert(struct moe_forward *f, size_t layer, size_t expert)
 {
@@ -119,7 +142,11 @@ static int run_expert(struct moe_forward *f, size_t layer, size_t expert)
 	for (size_t row = 0; row < n_rows; row++)
 		if (slot_of(f, row, expert) < f->n_chosen[row])
 			memcpy(f->x + n++ * n_embd, moe_hidden(f->ctx, row), n_embd * sizeof *f->x);
-	int rc = n ? moe_expert_forward(f->experts, layer, expert, f->x, n, f->y) : 0;
+	int rc = through(f, f->down, f->x, n);
+	if (n && !rc)
+		rc = moe_expert_forward(f->experts, layer, expert, f->x, n, f->y);
+	if (!rc)
+		rc = through(f, f->up, f->y, n);
 	n = 0;
 	for (size_t row = 0; row < n_rows && !rc; row++) {
 		size_t slot = slot_of(f, row, expert);

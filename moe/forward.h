@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "moe/bs_half.h"
+#include "moe/codec.h"
 #include "moe/expert.h"
 
 struct moe_forward;
@@ -36,6 +37,10 @@ void moe_forward_destroy(struct moe_forward *f); /* NULL is fine */
 void moe_forward_set_select(struct moe_forward *f, moe_select_fn *select, void *user);
 /* each NULL: logits only of the last token, by moe_forward_logits. */
 void moe_forward_set_logits(struct moe_forward *f, moe_logits_fn *each, void *user);
+
+/* What passes between the halves goes through these codecs, as over the air; NULL: as it is. A row that a codec refuses ends
+ * the run with its error. */
+void moe_forward_set_codecs(struct moe_forward *f, const struct codec *down, const struct codec *up);
 
 /* Runs one chunk of rows of any sequences, as moe_begin_rows wants them. */
 int moe_forward_rows(struct moe_forward *f, const struct moe_row *rows, size_t n);

@@ -47,6 +47,7 @@ struct eval {
 	double nll[2];           /* summed over scored tokens: of answers, of everything */
 	uint64_t scored[2];
 	struct expert_chooser chooser; /* here */
+	const char *codec_down, *codec_up;
 };
 
 static const struct item *item_of(const struct eval *e, size_t i)
@@ -188,6 +189,8 @@ static int eval_here(struct eval *e, char *err, size_t err_len)
 		rc = -errno;
 	else
 		moe_forward_set_select(f, expert_choose, &e->chooser);
+	if (f)
+		moe_forward_set_codecs(f, codec_by_name(e->codec_down), codec_by_name(e->codec_up));
 	for (size_t i = 0; i < e->n && !rc && !cli_interrupted(); i++) {
 		const struct item *item = item_of(e, i);
 		struct prompt p;
@@ -332,6 +335,8 @@ static int report(struct eval *e, struct session *s, const char *experts)
 	json_object_set_new(root, "scored_tokens", json_integer((json_int_t)e->scored[1]));
 	if (!s) {
 		json_object_set_new(root, "experts_routed", json_integer((json_int_t)e->chooser.n_routed));
+		json_object_set_new(root, "codec_down", json_string(e->codec_down));
+		json_object_set_new(root, "codec_up", json_string(e->codec_up));
 		json_object_set_new(root, "experts_left_out", json_integer((json_int_t)e->chooser.n_left_out));
 	}
 	if (e->per_item)
@@ -368,10 +373,14 @@ int cmd_eval_tasks(int argc, char **argv)
 	struct cli_list files = { .n = 0 }, sets = { .n = 0 };
 	const char *json = NULL, *model = NULL, *experts = "", *config = NULL;
 	int64_t n = 0, first = 0, stride = 1;
-	struct eval e = { .seed = 1 };
+	struct eval e = { .seed = 1, .codec_down = "f32", .codec_up = "f32" };
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &model, "FILE", "the model, a GGUF file (model.path)" },
 		{ "experts", CLI_STRING, &experts, "MODE", "top2, top1, drop<W, random, dead:K; empty: as routed" },
+		{ "codec-down", CLI_STRING, &e.codec_down, "CODEC", "hidden states pass through it, without --link",
+		  .choices = "f32|f16|int8|int4" },
+		{ "codec-up", CLI_STRING, &e.codec_up, "CODEC", "the same for what experts answer",
+		  .choices = "f32|f16|int8|int4" },
 		{ "link", CLI_FLAG, &e.link, NULL, "reach the experts over the air, all items in one run" },
 		{ "config", CLI_STRING, &config, "CONFIG",
 		  "the scenario, with --link (testbed/scenarios/default.yaml)" },

@@ -335,6 +335,121 @@ static void tokens_outside_the_vocabulary_or_context_are_refused(void **state)
 	assert_null(moe_ctx_create(x->m, &(struct moe_ctx_options){ .n_ctx = 4, .max_rows = 5 }));
 }
 
+/* Three sequences: the fixture's tokens from places 0, 7 and 19 on, in chunks that mix prompts and single tokens. */
+static void sequences_at_once_give_the_bits_of_each_alone(void **state)
+{
+	const struct fixture *x = *state;
+	enum { SEQUENCES = 3, STEPS = 6, MAX_ROWS = 12 };
+	static const size_t first[SEQUENCES] = { 0, 7, 19 };
+	static const uint8_t rows_in[STEPS][SEQUENCES] = { { 5, 0, 7 }, { 1, 4, 0 }, { 1, 1, 1 },
+		                                           { 1, 8, 3 }, { 0, 1, 1 }, { 4, 4, 4 } };
+	static float together[SEQUENCES][N_TOKENS * N_VOCAB], alone[N_TOKENS * N_VOCAB];
+	struct moe_ctx_options o = { .n_ctx = 40, .max_rows = MAX_ROWS, .n_sequences = SEQUENCES };
+	struct moe_forward *f = moe_forward_create(x->m, &o);
+	size_t n[SEQUENCES] = { 0 };
+	for (size_t step = 0; step < STEPS; step++) {
+		struct moe_row rows[MAX_ROWS];
+		size_t n_rows = 0;
+		for (size_t turn = 0; turn < 8; turn++) /* rows of different sequences take turns */
+			for (uint32_t s = 0; s < SEQUENCES; s++)
+				if (turn < rows_in[step][s])
+					rows[n_rows++] = (struct moe_row){ x->tokens[first[s] + n[s] + turn], s };
+		assert_int_equal(moe_forward_rows(f, rows, n_rows), 0);
+		for (size_t row = 0; row < n_rows; row++) {
+			const float *logits = moe_logits(moe_forward_ctx(f), row);
+			assert_non_null(logits);
+			memcpy(together[rows[row].sequence] + n[rows[row].sequence]++ * N_VOCAB, logits,
+			       N_VOCAB * sizeof *logits);
+		}
+		for (size_t s = 0; s < SEQUENCES; s++)
+			assert_int_equal(moe_n_past(moe_forward_ctx(f), s), n[s]);
+	}
+	moe_forward_destroy(f);
+	for (size_t s = 0; s < SEQUENCES; s++) {
+		struct fixture shifted = *x;
+		memmove(shifted.tokens, x->tokens + first[s], n[s] * sizeof *x->tokens);
+		run_unsplit(&shifted, n[s], 1, alone);
+		assert_memory_equal(alone, together[s], n[s] * N_VOCAB * sizeof(float));
+	}
+}
+
+static void a_sequence_that_is_full_stops_no_other(void **state)
+{
+	const struct fixture *x = *state;
+	struct moe_ctx_options o = { .n_ctx = 3, .max_rows = 4, .n_sequences = 2 };
+	struct moe_forward *f = moe_forward_create(x->m, &o);
+	struct moe_row rows[4] = { { x->tokens[0], 0 }, { x->tokens[1], 0 }, { x->tokens[2], 0 }, { x->tokens[0], 1 } };
+	assert_int_equal(moe_forward_rows(f, rows, 4), 0);
+	assert_int_equal(moe_forward_rows(f, rows + 2, 2), -ENOSPC);
+	assert_int_equal(moe_n_past(moe_forward_ctx(f), 0), 3);
+	assert_int_equal(moe_n_past(moe_forward_ctx(f), 1), 1);
+	rows[3].token = x->tokens[1];
+	assert_int_equal(moe_forward_rows(f, rows + 3, 1), 0);
+	assert_memory_equal(moe_forward_logits(f), x->logits + N_VOCAB, N_VOCAB * sizeof(float));
+	assert_int_equal(moe_rewind(moe_forward_ctx(f), 0, 0), 0);
+	assert_int_equal(moe_forward_rows(f, rows, 1), 0);
+	assert_memory_equal(moe_forward_logits(f), x->logits, N_VOCAB * sizeof(float));
+	rows[0].sequence = 2;
+	assert_int_equal(moe_forward_rows(f, rows, 1), -EINVAL);
+	assert_int_equal(moe_rewind(moe_forward_ctx(f), 2, 0), -EINVAL);
+	moe_forward_destroy(f);
+}
+
+/* Mean of the squared change of the logits over all positions. */
+static double change_by_codec(const struct fixture *x, const char *down, const char *up)
+{
+	static float logits[N_TOKENS * N_VOCAB];
+	double sum = 0;
+	struct moe_forward *f = moe_forward_create(x->m, &(struct moe_ctx_options){ .n_ctx = N_CTX, .max_rows = 16 });
+	moe_forward_set_codecs(f, codec_by_name(down), codec_by_name(up));
+	moe_forward_set_logits(f, keep_row, logits);
+	assert_int_equal(moe_forward_run(f, x->tokens, N_TOKENS), 0);
+	moe_forward_destroy(f);
+	for (size_t i = 0; i < N_TOKENS * N_VOCAB; i++)
+		sum += (double)(logits[i] - x->logits[i]) * (double)(logits[i] - x->logits[i]);
+	return sum / (N_TOKENS * N_VOCAB);
+}
+
+static void codecs_at_the_cut_cost_what_they_round(void **state)
+{
+	const struct fixture *x = *state;
+	assert_true(change_by_codec(x, "f32", "f32") == 0);
+	double f16 = change_by_codec(x, "f16", "f16"), int8 = change_by_codec(x, "int8", "int8"),
+	       int4 = change_by_codec(x, "int4", "int4");
+	print_message("mean squared change of logits: f16 %.1e, int8 %.1e, int4 %.1e\n", f16, int8, int4);
+	assert_true(f16 > 0 && int8 > 10 * f16 && int4 > 10 * int8);
+	assert_true(change_by_codec(x, "int8", "f32") < int8);
+}
+
+/* Rounded activations move the logits about as int8 at the cut does, with the same bits however they are cut. */
+static void fast_mode_is_near_exact_and_does_not_depend_on_chunks(void **state)
+{
+	(void)state;
+	static float exact[N_TOKENS * 512], fast[2][N_TOKENS * 512];
+	struct moe_model *m = open_model(SOURCE_DIR "/moe/models/wdmoe-tiny.gguf", NULL);
+	int32_t tokens[N_TOKENS];
+	assert_int_equal(read_ids(TEST_DATA_DIR "/tiny.tokens", tokens, N_TOKENS), N_TOKENS);
+	for (int k = 0; k < 3; k++) {
+		struct moe_ctx_options o = { .max_rows = k == 2 ? 7 : 64, .compute.mode = k ? MOE_FAST : MOE_EXACT };
+		struct moe_forward *f = moe_forward_create(m, &o);
+		float *to = k ? fast[k - 1] : exact;
+		for (size_t at = 0; at < N_TOKENS; at += o.max_rows) {
+			size_t n = N_TOKENS - at < o.max_rows ? N_TOKENS - at : o.max_rows;
+			assert_int_equal(moe_forward_run(f, tokens + at, n), 0);
+			for (size_t i = 0; i < n; i++)
+				memcpy(to + (at + i) * 512, moe_logits(moe_forward_ctx(f), i), 512 * sizeof *to);
+		}
+		moe_forward_destroy(f);
+	}
+	assert_memory_equal(fast[0], fast[1], sizeof exact);
+	double worst = 0;
+	for (size_t i = 0; i < N_TOKENS * 512; i++)
+		worst = fmax(worst, fabs((double)(fast[0][i] - exact[i])));
+	print_message("fast against exact: %.2e\n", worst);
+	assert_true(worst > 1e-4 && worst < 2);
+	moe_model_close(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -343,6 +458,10 @@ int main(void)
 		cmocka_unit_test(a_shorter_context_gives_the_same_bits),
 		cmocka_unit_test(going_back_and_on_again_gives_the_same_bits),
 		cmocka_unit_test(an_expert_gives_a_row_the_same_bits_in_any_company),
+		cmocka_unit_test(sequences_at_once_give_the_bits_of_each_alone),
+		cmocka_unit_test(a_sequence_that_is_full_stops_no_other),
+		cmocka_unit_test(codecs_at_the_cut_cost_what_they_round),
+		cmocka_unit_test(fast_mode_is_near_exact_and_does_not_depend_on_chunks),
 		cmocka_unit_test(halves_over_four_devices_give_the_bits_of_the_whole),
 		cmocka_unit_test(the_router_gives_probabilities_and_picks_the_largest),
 		cmocka_unit_test(weights_of_the_experts_kept_sum_to_one),
