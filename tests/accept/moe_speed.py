@@ -10,6 +10,7 @@ import sys
 from lib import gate
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+os.environ.pop("OPENBLAS_CORETYPE", None)  # the program chooses, as it does for users
 CORES = os.cpu_count()
 DECODE = {("F16", "fast"): 0.85, ("Q8_0", "fast"): 0.85, ("Q4_K", "fast"): 0.70}
 PROMPT = 0.70
