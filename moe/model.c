@@ -109,6 +109,26 @@ static size_t first_layer_rows(const struct moe_model *m, const char *name)
 	return t ? (size_t)t->ne[1] : 0;
 }
 
+/* A shared expert is what the tensors say; a key that says something else would have it left out in silence. */
+static int check_shared(const struct moe_model *m, const struct complaint *c)
+{
+	static const char *const names[] = { "expert_shared_feed_forward_length", "expert_shared_count" };
+	size_t n_ff = m->shape.n_ff_shared;
+	const size_t right[] = { n_ff, n_ff ? 1 : 0 };
+	char key[NAME_MAX_LEN];
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		uint64_t v = 0;
+		arch_key(m, names[i], key);
+		int rc = gguf_get_u64(m->file, key, &v);
+		if (rc != -ENOENT && (rc || v != right[i]))
+			return complain(c, "key %s does not go with the shared experts in the file, %zu wide", key,
+			                n_ff);
+	}
+	if (m->arch->shared == MOE_SHARED_GATED && !n_ff)
+		return complain(c, "tensor blk.0.ffn_gate_shexp.weight is missing");
+	return 0;
+}
+
 /* Widths of the experts: where no key tells them, files differ in what stands for them, so the tensors do. */
 static int read_expert_widths(struct moe_model *m, const struct complaint *c)
 {
@@ -120,7 +140,7 @@ static int read_expert_widths(struct moe_model *m, const struct complaint *c)
 	int rc = read_size_or(m, c, "expert_feed_forward_length", WIDTH_MAX, n_ff, &s->n_ff);
 	if (m->arch->shared != MOE_SHARED_NONE)
 		s->n_ff_shared = first_layer_rows(m, "ffn_gate_shexp");
-	return rc;
+	return rc ? rc : check_shared(m, c);
 }
 
 /* Factors of 1 but in architectures that have keys for them. */

@@ -1,6 +1,7 @@
 #include "phy/acquire.h"
 
 #include "phy/acquire_fit.h"
+#include "phy/finite.h"
 #include "phy/measure.h"
 #include "phy/sequence.h"
 
@@ -482,8 +483,6 @@ static void check(struct acquire *a)
 	a->best = 0;
 }
 
-#define SAMPLE_MAX 0x1p32f
-
 /* Appends up to n samples to the history, dropping old ones when it is full; what cannot be calculated with (finite.h)
  * counts as silence. Returns how many. */
 static size_t append(struct acquire *a, const float complex *samples, size_t n)
@@ -499,8 +498,8 @@ static size_t append(struct acquire *a, const float complex *samples, size_t n)
 		n = room;
 	float complex *to = a->history + a->filled;
 	for (size_t i = 0; i < n; i++) {
-		bool sane = fabsf(crealf(samples[i])) < SAMPLE_MAX &&
-		            fabsf(cimagf(samples[i])) < SAMPLE_MAX; /* NaN is not */
+		bool sane = fabsf(crealf(samples[i])) < SAMPLE_LIMIT &&
+		            fabsf(cimagf(samples[i])) < SAMPLE_LIMIT; /* NaN is not */
 		to[i] = sane ? samples[i] : 0;
 	}
 	a->filled += n;

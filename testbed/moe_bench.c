@@ -10,7 +10,7 @@
 #include "testbed/cli.h"
 #include "testbed/phy_bench.h"
 
-enum { DECODE_TOKENS = 16, CONTEXT = 512 };
+enum { DECODE_TOKENS = 16 };
 
 const size_t moe_bench_call_rows[MOE_BENCH_CALLS] = { 1, 2, 4, 8, 16, 64 };
 
@@ -46,7 +46,7 @@ double moe_bench_token_bytes(const struct moe_model *m)
 	return bytes;
 }
 
-/* Multiply-adds of n tokens, the attention over earlier ones left out. */
+/* Operations of a prompt of n tokens. */
 static double weights_flop(const struct moe_model *m, size_t n_tokens)
 {
 	double flop = moe_head_cost(m, 1).flop;
@@ -101,7 +101,7 @@ static int time_steps(struct moe_forward *f, size_t n_sequences, size_t n_steps,
 static int time_sequences(const struct moe_model *m, const struct moe_compute *how, size_t n, size_t rounds,
                           struct step_time *t)
 {
-	struct moe_ctx_options o = { .n_ctx = CONTEXT, .max_rows = n, .n_sequences = n, .compute = *how };
+	struct moe_ctx_options o = { .n_ctx = DECODE_TOKENS, .max_rows = n, .n_sequences = n, .compute = *how };
 	struct moe_forward *f = moe_forward_create(m, &o);
 	int rc = f ? 0 : -errno;
 	*t = (struct step_time){ 0 };
@@ -140,7 +140,7 @@ int moe_bench_sequences(const struct moe_model *m, const struct moe_compute *how
 /* Rows that each expert of each layer got in the prompt. */
 struct routed {
 	size_t *rows; /* [n_layer][n_expert] */
-	size_t n_expert;
+	size_t n_expert, n_used;
 };
 
 static size_t count_rows(void *user, size_t layer, size_t row, const float *probs, const struct moe_choice *topk,
@@ -148,11 +148,11 @@ static size_t count_rows(void *user, size_t layer, size_t row, const float *prob
 {
 	struct routed *routed = user;
 	(void)row, (void)probs;
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < routed->n_used; i++) {
 		chosen[i] = topk[i];
 		routed->rows[layer * routed->n_expert + topk[i].expert]++;
 	}
-	return 2;
+	return routed->n_used;
 }
 
 /* y = x W^T, n_x rows. */
@@ -182,8 +182,9 @@ static void sgemm_prompt(const struct moe_model *m, const struct routed *routed,
 	const struct moe_shape *p = &m->shape;
 	for (size_t layer = 0; layer < p->n_layer; layer++) {
 		const struct moe_layer *l = &m->layers[layer];
-		const struct tensor *dense[] = { &l->q, &l->k, &l->v, &l->o, &l->router };
-		for (size_t i = 0; i < 5; i++)
+		const struct tensor *dense[] = { &l->q,      &l->k,           &l->v,         &l->o,
+			                         &l->router, &l->shared.gate, &l->shared.up, &l->shared.down };
+		for (size_t i = 0; i < sizeof dense / sizeof dense[0] && dense[i]->data; i++)
 			sgemm_next(s, dense[i]->n_rows, dense[i]->n_cols, MOE_BENCH_PROMPT);
 		for (size_t e = 0; e < p->n_expert; e++) {
 			size_t n = routed->rows[layer * p->n_expert + e];
@@ -195,11 +196,20 @@ static void sgemm_prompt(const struct moe_model *m, const struct routed *routed,
 	sgemm_next(s, m->output.n_rows, m->output.n_cols, 1);
 }
 
+static size_t larger(size_t a, size_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Room for the widest rows of a prompt, and for weights of one layer's experts: far more than the cache. */
 static int make_room(const struct moe_model *m, struct sgemm_room *s)
 {
 	const struct moe_shape *p = &m->shape;
-	size_t widest = p->n_vocab > p->n_ff * MOE_BENCH_PROMPT ? p->n_vocab : p->n_ff * MOE_BENCH_PROMPT;
-	s->w_len = 3 * p->n_expert * p->n_ff * p->n_embd; /* of one layer's experts: far more than the cache */
+	const struct moe_layer *l = &m->layers[0];
+	size_t heads = larger(l->q.n_rows, l->o.n_cols),
+	       width = larger(larger(p->n_ff, p->n_ff_shared), larger(p->n_embd, heads));
+	size_t widest = larger(p->n_vocab, larger(width, p->n_expert) * MOE_BENCH_PROMPT);
+	s->w_len = larger(3 * p->n_expert * p->n_ff * p->n_embd, larger(p->n_vocab, width) * p->n_embd);
 	s->w = malloc(s->w_len * sizeof *s->w);
 	s->x = malloc(widest * sizeof *s->x);
 	s->y = malloc(widest * sizeof *s->y);
@@ -229,7 +239,8 @@ int moe_bench_prompt(const struct moe_model *m, const struct moe_compute *how, s
 {
 	struct moe_ctx_options o = { .n_ctx = MOE_BENCH_PROMPT, .max_rows = MOE_BENCH_PROMPT, .compute = *how };
 	struct moe_forward *f = moe_forward_create(m, &o);
-	struct routed routed = { calloc(m->shape.n_layer * m->shape.n_expert, sizeof(size_t)), m->shape.n_expert };
+	struct routed routed = { calloc(m->shape.n_layer * m->shape.n_expert, sizeof(size_t)), m->shape.n_expert,
+		                 m->shape.n_expert_used };
 	struct sgemm_room room = { 0 };
 	int32_t ids[MOE_BENCH_PROMPT];
 	double best = 0, sgemm_best = 0;

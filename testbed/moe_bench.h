@@ -1,10 +1,10 @@
 /* moe_bench.h - how fast the model engine is, and what bounds it, side by side in one run.
  *
  *     double gb_s = moe_bench_read_gb_s(map, n);                   what plain reading gives on this thread, now
- *     moe_bench_run(model, &how, &result, ...)
+ *     moe_bench_decode(model, &how, rounds, &result);              and _prompt, _sequences, _calls
  *
  * Everything is the best of several rounds: other programs on the machine only ever slow it down. Bytes of a token: the
- * tensors that one token touches, attention, routers, two experts a layer and the output head.
+ * tensors that one token touches: attention, routers, its experts, shared ones, and the output head.
  */
 #ifndef TESTBED_MOE_BENCH_H
 #define TESTBED_MOE_BENCH_H
@@ -33,7 +33,7 @@ double moe_bench_read_gb_s(const void *bytes, size_t n);
 /* Bytes of weights that one token needs. */
 double moe_bench_token_bytes(const struct moe_model *m);
 
-/* rounds: of each measurement. Returns 0, -ENOMEM, -EINTR, or what the model returned. */
+/* rounds: of each measurement. The model's context: MOE_BENCH_PROMPT at least. Returns 0, -EINVAL, -ENOMEM, -EINTR, or what the model returned. */
 int moe_bench_decode(const struct moe_model *m, const struct moe_compute *how, size_t rounds,
                      struct moe_bench_result *r);
 int moe_bench_prompt(const struct moe_model *m, const struct moe_compute *how, size_t rounds,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "moe/gguf.h"
+#include "testbed/splitmix.h"
 
 enum {
 	VOCAB = 32000,
@@ -31,11 +32,8 @@ enum {
 
 static uint64_t draw(uint64_t *state)
 {
-	uint64_t x = *state; /* xorshift64 (Marsaglia 2003) */
-	x ^= x << 13;
-	x ^= x >> 7;
-	x ^= x << 17;
-	return *state = x;
+	*state += SPLITMIX_STEP;
+	return splitmix(*state);
 }
 
 static uint16_t f16_bits(float x)
@@ -353,7 +351,7 @@ int moe_bench_model_write(const char *path, const struct tensor_type *type, uint
 	int rc = w ? 0 : -ENOMEM;
 	if (w) {
 		w->type = type;
-		w->state = seed * 2 + 1;
+		w->state = seed;
 		w->f = fopen(path, "wb");
 		rc = w->f ? write_all(w, fills[kind].file_type) : -errno;
 		if (w->f && fclose(w->f) && !rc)

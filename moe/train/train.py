@@ -5,8 +5,9 @@
 Workers are forked processes of one thread each.  They hold the weights and the optimiser's state in shared memory;
 each computes the gradient of its own batch in bfloat16 on a copy and then applies it under a lock.  The learning
 rate rises over the first steps, stays, and falls to zero over the last part of --tokens (which may be changed when
-resuming).  --from starts from the weights of a checkpoint or GGUF file instead of random ones.  SIGINT and SIGTERM stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and
-log.jsonl.  With more than one worker the order of updates is a race, so that weights differ a little from run to run.
+resuming).  --from starts from the weights of a checkpoint or GGUF file instead of random ones.  SIGINT and SIGTERM
+stop it after a checkpoint.  DIR gets checkpoint.pt (replaced in one step) and log.jsonl.  With more than one worker
+the order of updates is a race, so that weights differ a little from run to run.
 """
 import argparse
 import json

@@ -177,6 +177,13 @@ static void a_shape_that_does_not_fit_the_keys_is_refused(void **state)
 	assert_refused("llama.block_count\4\0\0\0\2", "llama.block_count\4\0\0\0\1", 22, "not part of");
 }
 
+static void a_shared_expert_that_is_not_there_is_missed(void **state)
+{
+	(void)state;
+	assert_refused("llama.feed_forward_length", "llama.expert_shared_count", 25,
+	               "shared"); /* a key of the same length */
+}
+
 static void costs_count_what_one_call_reads_and_multiplies(void **state)
 {
 	(void)state;
@@ -204,6 +211,7 @@ int main(void)
 		cmocka_unit_test(a_missing_key_is_named),
 		cmocka_unit_test(a_missing_or_foreign_tensor_is_named),
 		cmocka_unit_test(a_shape_that_does_not_fit_the_keys_is_refused),
+		cmocka_unit_test(a_shared_expert_that_is_not_there_is_missed),
 		cmocka_unit_test(costs_count_what_one_call_reads_and_multiplies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
