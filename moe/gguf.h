@@ -14,6 +14,9 @@
  * and shapes that overflow, keys that are empty or occur twice, offsets out of line or past the end. What gguf_open
  * has accepted can be read without further checks.
  *
+ * A model in several files ("NAME-00001-of-00003.gguf", ...) is opened by the first, which holds the keys; tensors are in
+ * any of them.
+ *
  * Format: github.com/ggml-org/ggml, docs/gguf.md. Nested arrays, big-endian files and tensor types that
  * tensor.h does not list are refused. The object is immutable and may be shared between threads.
  */
@@ -41,7 +44,8 @@ struct gguf_tensor {
 	const struct tensor_type *type;
 	uint32_t n_dims;
 	uint64_t ne[GGUF_MAX_DIMS]; /* ne[0] runs fastest; 1 beyond n_dims */
-	uint64_t file_offset;       /* of the data, from the start of the file */
+	size_t part;                /* of a model in several files: which of them */
+	uint64_t file_offset;       /* of the data, from the start of that file */
 	size_t n_bytes;
 	const void *data; /* in the mapping */
 };
@@ -72,12 +76,14 @@ struct gguf_array {
 	const uint8_t *bytes;
 };
 
-/* Opens and checks the file at path. Returns 0 and *out, which the caller frees with gguf_close, or negative errno
+/* Opens and checks the file at path, and with the first file of a split model all its others. Returns 0 and *out, which the caller frees with gguf_close, or negative errno
  * (-ENOENT, -EINVAL for a damaged file, ...) with one line in err (cut to err_len). */
 int gguf_open(const char *path, struct gguf **out, char *err, size_t err_len);
 void gguf_close(struct gguf *g); /* NULL is fine */
 
+/* Of the first file. */
 const char *gguf_path(const struct gguf *g);
+size_t gguf_n_parts(const struct gguf *g);
 
 /* Tensors in order of their names (bytewise), so that the order does not depend on who wrote the file. */
 size_t gguf_n_tensors(const struct gguf *g);
@@ -97,8 +103,8 @@ struct gguf_str gguf_next_str(struct gguf_array *a);
 
 bool gguf_str_is(struct gguf_str s, const char *text);
 
-/* Reads n bytes at offset of the file into buf without touching the mapping (a hash over a file must not
+/* Reads n bytes of a tensor's data, from byte `at`, into buf without touching the mapping (a hash over a file must not
  * make all of it resident). Returns 0 or negative errno. */
-int gguf_pread(const struct gguf *g, uint64_t offset, void *buf, size_t n);
+int gguf_read_tensor(const struct gguf *g, const struct gguf_tensor *t, size_t at, void *buf, size_t n);
 
 #endif

@@ -391,7 +391,7 @@ static int hash_data(crypto_generichash_state *h, const struct gguf *g, const st
 {
 	for (size_t at = 0; at < t->n_bytes;) {
 		size_t n = t->n_bytes - at < buf_len ? t->n_bytes - at : buf_len;
-		int rc = gguf_pread(g, t->file_offset + at, buf, n);
+		int rc = gguf_read_tensor(g, t, at, buf, n);
 		if (rc)
 			return rc;
 		crypto_generichash_update(h, buf, n);

@@ -407,6 +407,153 @@ static void what_is_no_file_is_refused(void **state)
 	assert_one_line(err);
 }
 
+/* --- models split over several files --- */
+
+/* A folder with the parts of a model, each from a draft. */
+struct parts {
+	char folder[64], *names[3];
+	size_t n;
+};
+
+static void open_folder(struct parts *p)
+{
+	p->n = 0;
+	strcpy(p->folder, "/tmp/wdmoe-test-XXXXXX");
+	assert_non_null(mkdtemp(p->folder));
+}
+
+static void add_part(struct parts *p, const char *name, const struct draft *d)
+{
+	char *path;
+	assert_true(asprintf(&path, "%s/%s", p->folder, name) > 0);
+	p->names[p->n++] = path;
+	FILE *f = fopen(path, "wb");
+	assert_non_null(f);
+	assert_int_equal(fwrite(d->bytes, 1, d->n, f), d->n);
+	fclose(f);
+}
+
+static void close_folder(struct parts *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		unlink(p->names[i]);
+		free(p->names[i]);
+	}
+	rmdir(p->folder);
+}
+
+static void put_part(struct draft *d, uint32_t no, uint32_t count, uint32_t n_tensors, const char *tensor)
+{
+	d->n = 0;
+	put_header(d, 1, 3);
+	put_key_u32(d, "split.no", no);
+	put_key_u32(d, "split.count", count);
+	put_key_u32(d, "split.tensors.count", n_tensors);
+	put_tensor(d, tensor, 4, 1, 0, 0);
+	put_data(d, 32);
+}
+
+/* Opens the first of two parts; the second is named `name` and says what it is given. */
+static int open_two(const char *name, uint32_t no, uint32_t count, uint32_t n_tensors, const char *tensor,
+                    struct gguf **g, char err[ERR_LEN])
+{
+	struct parts p;
+	struct draft d;
+	open_folder(&p);
+	put_part(&d, 0, 2, n_tensors, "first");
+	add_part(&p, "m-00001-of-00002.gguf", &d);
+	put_part(&d, no, count, n_tensors, tensor);
+	add_part(&p, name, &d);
+	*g = NULL;
+	int rc = gguf_open(p.names[0], g, err, ERR_LEN);
+	close_folder(&p);
+	return rc;
+}
+
+static void parts_are_found_beside_the_first(void **state)
+{
+	(void)state;
+	struct gguf *g;
+	char err[ERR_LEN];
+	assert_int_equal(open_two("m-00002-of-00002.gguf", 1, 2, 2, "another", &g, err), 0);
+	assert_int_equal(gguf_n_parts(g), 2);
+	assert_int_equal(gguf_n_tensors(g), 2);
+	assert_int_equal(gguf_find(g, "first")->part, 0);
+	assert_int_equal(gguf_find(g, "another")->part, 1);
+	assert_true(gguf_str_is(gguf_tensor_at(g, 0)->name, "another"));
+	gguf_close(g);
+}
+
+static void parts_that_do_not_belong_together_are_refused(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *name;
+		uint32_t no, count, n_tensors;
+		const char *tensor, *word;
+		int rc;
+	} cases[] = {
+		{ "m-00003-of-00002.gguf", 1, 2, 2, "another", "m-00002-of-00002.gguf", -ENOENT },
+		{ "m-00002-of-00002.gguf", 0, 2, 2, "another", "is part 1 of 2, not 2 of 2", -EINVAL },
+		{ "m-00002-of-00002.gguf", 1, 3, 2, "another", "is part 2 of 3, not 2 of 2", -EINVAL },
+		{ "m-00002-of-00002.gguf", 2, 2, 2, "another", "split.no", -EINVAL },
+		{ "m-00002-of-00002.gguf", 0, 0, 2, "another", "split.count", -EINVAL },
+		{ "m-00002-of-00002.gguf", 1, 2, 3, "another", "split.tensors.count", -EINVAL },
+		{ "m-00002-of-00002.gguf", 1, 2, 2, "first", "'first' is in two parts", -EINVAL },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		struct gguf *g;
+		char err[ERR_LEN];
+		assert_int_equal(open_two(cases[i].name, cases[i].no, cases[i].count, cases[i].n_tensors,
+		                          cases[i].tensor, &g, err),
+		                 cases[i].rc);
+		assert_null(g);
+		assert_one_line(err);
+		if (!strstr(err, cases[i].word))
+			fail_msg("\"%s\" does not say \"%s\"", err, cases[i].word);
+	}
+}
+
+static void a_part_by_itself_is_refused(void **state)
+{
+	(void)state;
+	struct draft d;
+	put_part(&d, 0, 2, 2, "first");
+	assert_refused(&d, "not named");
+	put_part(&d, 0, UINT32_MAX, 2, "first");
+	assert_refused(&d, "split.count");
+	struct parts p;
+	struct gguf *g;
+	char err[ERR_LEN];
+	open_folder(&p);
+	put_part(&d, 1, 2, 2, "first");
+	add_part(&p, "m-00002-of-00002.gguf", &d);
+	assert_int_equal(gguf_open(p.names[0], &g, err, sizeof err), -EINVAL);
+	assert_non_null(strstr(err, "open the first"));
+	close_folder(&p);
+}
+
+static void a_damaged_part_is_named(void **state)
+{
+	(void)state;
+	struct draft first, second;
+	put_part(&first, 0, 2, 2, "first");
+	put_part(&second, 1, 2, 2, "second");
+	for (size_t n = 0; n < second.n; n += 3) {
+		struct parts p;
+		struct gguf *g;
+		struct draft cut = second;
+		char err[ERR_LEN];
+		cut.n = n;
+		open_folder(&p);
+		add_part(&p, "m-00001-of-00002.gguf", &first);
+		add_part(&p, "m-00002-of-00002.gguf", &cut);
+		assert_int_equal(gguf_open(p.names[0], &g, err, sizeof err), -EINVAL);
+		assert_non_null(strstr(err, "m-00002-of-00002.gguf"));
+		close_folder(&p);
+	}
+}
+
 /* Headers with random bytes changed: refused or read, never a crash (the sanitizers watch). */
 static void a_model_with_random_damage_is_refused_or_read(void **state)
 {
@@ -456,6 +603,10 @@ int main(void)
 		cmocka_unit_test(an_alignment_that_is_no_power_of_two_is_refused),
 		cmocka_unit_test(a_name_with_line_breaks_stays_on_one_line),
 		cmocka_unit_test(what_is_no_file_is_refused),
+		cmocka_unit_test(parts_are_found_beside_the_first),
+		cmocka_unit_test(parts_that_do_not_belong_together_are_refused),
+		cmocka_unit_test(a_part_by_itself_is_refused),
+		cmocka_unit_test(a_damaged_part_is_named),
 		cmocka_unit_test(a_model_with_random_damage_is_refused_or_read),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

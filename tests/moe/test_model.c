@@ -6,11 +6,12 @@
 
 #include <errno.h>
 
-/* The small model with the first occurrence of `what` replaced by `with`, both n bytes. */
-static int open_changed(const char *what, const char *with, size_t n, struct moe_model **m, char err[ERR_LEN])
+/* A file with the first occurrence of `what` replaced by `with`, both n bytes. */
+static int open_changed(const char *file, const char *what, const char *with, size_t n, struct moe_model **m,
+                        char err[ERR_LEN])
 {
 	size_t len;
-	uint8_t *bytes = read_bytes(mini_path, &len);
+	uint8_t *bytes = read_bytes(file, &len);
 	uint8_t *at = memmem(bytes, len, what, n);
 	if (!at)
 		fail_msg("\"%s\" is not in the file", what);
@@ -24,15 +25,21 @@ static int open_changed(const char *what, const char *with, size_t n, struct moe
 	return rc;
 }
 
-static void assert_refused(const char *what, const char *with, size_t n, const char *word)
+static void assert_file_refused(const char *file, const char *what, const char *with, size_t n, const char *word)
 {
 	struct moe_model *m;
 	char err[ERR_LEN];
-	assert_int_equal(open_changed(what, with, n, &m, err), -EINVAL);
+	assert_int_equal(open_changed(file, what, with, n, &m, err), -EINVAL);
 	assert_null(m);
 	assert_one_line(err);
 	if (!strstr(err, word))
 		fail_msg("\"%s\" does not say \"%s\"", err, word);
+}
+
+/* The small model with `what` replaced. */
+static void assert_refused(const char *what, const char *with, size_t n, const char *word)
+{
+	assert_file_refused(mini_path, what, with, n, word);
 }
 
 static void the_shape_is_what_the_file_says(void **state)
@@ -184,6 +191,25 @@ static void a_shared_expert_that_is_not_there_is_missed(void **state)
 	               "shared"); /* a key of the same length */
 }
 
+/* Key, type f32, value: scales that are zero, negative, infinite or no number. */
+static void a_scale_that_is_not_a_positive_number_is_refused(void **state)
+{
+	(void)state;
+	static const char *const keys[] = { "embedding_scale", "residual_scale", "attention.scale", "logit_scale" };
+	static const float right[] = { 3.0f, 0.25f, 0.0625f, 0.375f };
+	const float wrong[] = { 0.0f, -1.0f, INFINITY, NAN };
+	for (size_t i = 0; i < 4; i++)
+		for (size_t k = 0; k < 4; k++) {
+			char what[64], with[64];
+			int n = snprintf(what, sizeof what - 8, "granitemoe.%s", keys[i]);
+			memcpy(what + n, "\6\0\0", 4);
+			memcpy(with, what, (size_t)n + 4);
+			memcpy(what + n + 4, &right[i], 4);
+			memcpy(with + n + 4, &wrong[k], 4);
+			assert_file_refused(TEST_DATA_DIR "/granitemoe.gguf", what, with, (size_t)n + 8, keys[i]);
+		}
+}
+
 static void costs_count_what_one_call_reads_and_multiplies(void **state)
 {
 	(void)state;
@@ -212,6 +238,7 @@ int main(void)
 		cmocka_unit_test(a_missing_or_foreign_tensor_is_named),
 		cmocka_unit_test(a_shape_that_does_not_fit_the_keys_is_refused),
 		cmocka_unit_test(a_shared_expert_that_is_not_there_is_missed),
+		cmocka_unit_test(a_scale_that_is_not_a_positive_number_is_refused),
 		cmocka_unit_test(costs_count_what_one_call_reads_and_multiplies),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
