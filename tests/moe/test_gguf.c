@@ -450,7 +450,7 @@ static void put_part(struct draft *d, uint32_t no, uint32_t count, uint32_t n_te
 	put_key_u32(d, "split.count", count);
 	put_key_u32(d, "split.tensors.count", n_tensors);
 	put_tensor(d, tensor, 4, 1, 0, 0);
-	put_data(d, 32);
+	put_data(d, 16);
 }
 
 /* Opens the first of two parts; the second is named `name` and says what it is given. */
