@@ -425,15 +425,10 @@ const struct config_profile *config_profile(const struct config *c, const char *
 	return NULL;
 }
 
-bool config_holds(const struct config *c, size_t d, size_t expert)
+bool config_combines(const struct config_moe *m)
 {
-	const struct config_device *device = &c->devices[d];
-	if (device->experts_auto)
-		return expert % c->n_devices == d;
-	for (int64_t i = 0; i < device->n_experts; i++)
-		if ((size_t)device->experts[i] == expert)
-			return true;
-	return false;
+	bool is_auto = strcmp(m->combine, "auto") == 0;
+	return is_auto ? strcmp(m->mode, "fast") == 0 : strcmp(m->combine, "device") == 0;
 }
 
 int config_numerology(const struct config_radio *r, struct numerology *num, char *err, size_t err_len)

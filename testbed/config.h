@@ -74,6 +74,12 @@ struct config_channel {
 	double outage_ms;    /* how long it then stays dark */
 };
 
+/* Experts of layers, all of the bounds included. */
+struct config_experts {
+	int64_t layer_first, layer_last; /* layer_last -1: to the last one */
+	int64_t expert_first, expert_last;
+};
+
 struct config_device {
 	double snr_db;       /* mean downlink SNR of a data RE; gives the path loss */
 	double tx_power_dbm; /* most that the device can send */
@@ -82,9 +88,10 @@ struct config_device {
 	double distance_m; /* propagation delay */
 	char profile[CONFIG_NAME_MAX];
 	double call_us;    /* added to the fixed part of its profile */
-	bool experts_auto; /* expert e on device e % number of devices */
-	int64_t n_experts; /* otherwise: these experts of every layer */
-	int64_t experts[CONFIG_EXPERTS_MAX];
+	double memory_mb;  /* of experts at most; 0: as many as it is given */
+	bool experts_auto; /* as moe.placement says; otherwise these: */
+	int64_t n_experts;
+	struct config_experts experts[CONFIG_EXPERTS_MAX];
 };
 
 /* What a computation costs in time: see compute.h. */
@@ -107,10 +114,14 @@ struct config_scheduler {
 };
 
 struct config_moe {
-	const char *codec_down, *codec_up; /* f32, f16, int8 */
+	const char *codec_down, *codec_up; /* f32, f16, int8, int4 */
 	int64_t call_rows_max;             /* rows of one expert call */
 	int64_t chunk_rows;                /* prompt tokens worked on at once */
 	char experts[CONFIG_NAME_MAX];     /* override of the selection: "" or top2, top1, drop<W, random, dead:K */
+	const char *mode;                  /* exact, fast */
+	const char *combine;               /* auto, each, device */
+	const char *placement;             /* modulo, balanced */
+	int64_t replicas;
 };
 
 struct config_timers {
@@ -160,8 +171,8 @@ int config_numerology(const struct config_radio *r, struct numerology *num, char
 /* Profile by name, NULL if there is none. */
 const struct config_profile *config_profile(const struct config *c, const char *name);
 
-/* Does device d hold expert e (of every layer)? */
-bool config_holds(const struct config *c, size_t d, size_t expert);
+/* Do devices add up their experts' outputs? moe.combine, auto being what moe.mode asks for. */
+bool config_combines(const struct config_moe *m);
 
 /* The whole effective configuration as an object nested like the YAML. Keys that tell where things lie or how fast they
  * go but not what comes out (paths, threads) only if `local`: journals and comparable reports leave them out. */

@@ -18,6 +18,9 @@ static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe", NULL };
 static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", "int4", NULL };
+static const char *const modes[] = { "exact", "fast", NULL };
+static const char *const combinations[] = { "auto", "each", "device", NULL };
+static const char *const placements[] = { "modulo", "balanced", NULL };
 static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
 	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
 
@@ -105,6 +108,17 @@ const struct config_key config_root_keys[] = {
 	{ "moe.chunk_rows", INTEGER, AT(moe.chunk_rows), "64", 1, 1024, "tokens of the prompt worked on at once" },
 	{ "moe.experts", NAME, AT(moe.experts), "", 0, 0,
 	  "wrong or fewer experts on purpose: top1, top2, drop<W, random, dead:K; empty: as the policy says" },
+	{ "moe.mode", WORD, AT(moe.mode), "exact", 0, 0,
+	  "arithmetic of all nodes: exact, or fast with activations rounded to 8 bits", modes },
+	{ "moe.combine", WORD, AT(moe.combine), "auto", 0, 0,
+	  "each: a device returns each expert's output; device: their weighted sum; auto: device where moe.mode is "
+	  "fast",
+	  combinations },
+	{ "moe.placement", WORD, AT(moe.placement), "modulo", 0, 0,
+	  "where experts: auto puts them: expert e on device e modulo their number, or balanced by memory and speed",
+	  placements },
+	{ "moe.replicas", INTEGER, AT(moe.replicas), "1", 1, CONFIG_DEVICES_MAX,
+	  "devices that experts: auto puts each expert on" },
 
 	{ "timers.call_timeout_ms", REAL, AT(timers.call_timeout_ms), "2000", 1, 1e6,
 	  "ms: an expert call unanswered for so long ends the run" },
@@ -125,8 +139,9 @@ static const struct config_key device_keys[] = {
 	{ "distance_m", REAL, AT(distance_m), "10", 0, 10000, "m: propagation delay" },
 	{ "profile", NAME, AT(profile), "board", 0, 0, "compute profile of its experts" },
 	{ "call_us", REAL, AT(call_us), "0", 0, 1e6, "us: added to the time of every expert call" },
+	{ "memory_mb", REAL, AT(memory_mb), "0", 0, 1e6, "MB: expert weights that it holds at most; 0: no limit" },
 	{ "experts", EXPERTS, AT(experts_auto), "auto", 0, 0,
-	  "experts held, of every layer: [0, 5], or auto: expert e on device e modulo their number" },
+	  "experts held: [0, 5] or [2-4] of every layer, [\"0-3:5\"] of some; auto: as moe.placement says" },
 };
 #undef AT
 
@@ -253,9 +268,42 @@ static bool store_text(const struct config_key *k, void *at, const char *text, c
 	return store_chars(at, CONFIG_TEXT_MAX, text, why);
 }
 
+/* What stands between and around the items of a list. */
+static const char list_marks[] = "[], \"'";
+
 static struct config_device *device_of(void *at)
 {
 	return (void *)((char *)at - offsetof(struct config_device, experts_auto));
+}
+
+/* "3" or "2-5" at *text, which is moved behind it. */
+static bool read_range(const char **text, int64_t *first, int64_t *last)
+{
+	enum { LARGEST = 65535 };
+	char *end;
+	if (!isdigit((unsigned char)**text))
+		return false;
+	*first = *last = strtoll(*text, &end, 10);
+	if (*end == '-' && isdigit((unsigned char)end[1]))
+		*last = strtoll(end + 1, &end, 10);
+	*text = end;
+	return *first <= *last && *last <= LARGEST;
+}
+
+/* "5": of every layer; "0-3:5": of those. */
+static bool read_experts(const char **text, struct config_experts *x)
+{
+	*x = (struct config_experts){ .layer_last = -1 };
+	if (!read_range(text, &x->expert_first, &x->expert_last))
+		return false;
+	if (**text == ':') {
+		++*text;
+		x->layer_first = x->expert_first;
+		x->layer_last = x->expert_last;
+		if (!read_range(text, &x->expert_first, &x->expert_last))
+			return false;
+	}
+	return !**text || strchr(list_marks, **text);
 }
 
 static bool store_experts(const struct config_key *k, void *at, const char *text, char *why)
@@ -266,16 +314,11 @@ static bool store_experts(const struct config_key *k, void *at, const char *text
 	d->n_experts = 0;
 	if (d->experts_auto)
 		return true;
-	for (const char *p = text + strspn(text, "[ "); *p && *p != ']';) {
-		char *end;
-		errno = 0;
-		long long e = strtoll(p, &end, 10);
-		if (end == p || errno || e < 0 || e > 65535)
-			return config_refuse(why, "\"%s\" is neither auto nor a list of experts", text);
+	for (const char *p = text + strspn(text, list_marks); *p; p += strspn(p, list_marks)) {
 		if (d->n_experts == CONFIG_EXPERTS_MAX)
-			return config_refuse(why, "more than %d experts", CONFIG_EXPERTS_MAX);
-		d->experts[d->n_experts++] = e;
-		p = end + strspn(end, ", ");
+			return config_refuse(why, "more than %d items", CONFIG_EXPERTS_MAX);
+		if (!read_experts(&p, &d->experts[d->n_experts++]))
+			return config_refuse(why, "\"%s\" is neither auto nor a list of experts", text);
 	}
 	return true;
 }
@@ -348,6 +391,26 @@ static json_t *dump_chars(const void *at)
 	return json_text(at, strlen(at));
 }
 
+static size_t put_range(char *text, size_t size, int64_t first, int64_t last)
+{
+	return (size_t)snprintf(text, size, first == last ? "%lld" : "%lld-%lld", (long long)first, (long long)last);
+}
+
+/* A number where it is one expert of every layer, text otherwise. */
+static json_t *dump_range(const struct config_experts *x)
+{
+	char text[96];
+	size_t n = 0;
+	if (x->layer_last < 0 && x->expert_first == x->expert_last)
+		return json_integer(x->expert_first);
+	if (x->layer_last >= 0) {
+		n = put_range(text, sizeof text, x->layer_first, x->layer_last);
+		text[n++] = ':';
+	}
+	put_range(text + n, sizeof text - n, x->expert_first, x->expert_last);
+	return json_string(text);
+}
+
 static json_t *dump_experts(const void *at)
 {
 	const struct config_device *d = device_of((void *)(uintptr_t)at);
@@ -355,7 +418,7 @@ static json_t *dump_experts(const void *at)
 		return json_string("auto");
 	json_t *list = json_array();
 	for (int64_t i = 0; i < d->n_experts; i++)
-		json_array_append_new(list, json_integer(d->experts[i]));
+		json_array_append_new(list, dump_range(&d->experts[i]));
 	return list;
 }
 

@@ -96,7 +96,8 @@ static bool allocate(struct device *d)
 	                                                   .profile = p->profile,
 	                                                   .seed = p->seed,
 	                                                   .rows_max = p->call_rows_max,
-	                                                   .calls_max = CALLS_MAX });
+	                                                   .calls_max = CALLS_MAX,
+	                                                   .mode = p->mode });
 	d->block = malloc(d->tb_max);
 	d->block_memory = malloc(HARQ_PROCESSES_MAX * d->tb_max);
 	bool soft = true;

@@ -70,6 +70,7 @@ struct device_params {
 	struct compute_profile profile;
 	uint64_t seed;
 	size_t call_rows_max;
+	enum moe_mode mode; /* of its experts' arithmetic */
 	unsigned lost_after_slots, welcome_slots;
 };
 

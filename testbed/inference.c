@@ -9,8 +9,11 @@
 
 #include "moe/bs_half.h"
 #include "scheduler/predict.h"
+#include "scheduler/replica.h"
+#include "testbed/call.h"
+#include "testbed/plan.h"
 
-enum { RECORDS = 64, NO_DEVICE = 0xff };
+enum { RECORDS = 64 };
 
 enum phase {
 	PHASE_BEGIN,     /* the next chunk is to be embedded */
@@ -22,22 +25,14 @@ enum phase {
 enum call_state { CALL_UNSENT, CALL_SENT, CALL_DONE };
 
 struct call {
+	struct plan_call plan;
 	enum call_state state;
 	uint32_t seq;
-	uint32_t expert;
-	unsigned device;
-	size_t first, n_rows;  /* its places in the layer's list of served choices */
 	uint32_t stream_begin; /* where the message starts in the device's stream */
 	bool started;
 	double started_s; /* start of the first downlink slot with a byte of it */
 	double done_s;
 	double downlink_end_s, compute_s, uplink_start_s; /* from the result */
-};
-
-/* A served choice of a row: which expert output goes where. */
-struct served {
-	uint32_t row;
-	struct moe_choice choice;
 };
 
 struct inference {
@@ -48,7 +43,7 @@ struct inference {
 	struct compute_clock clock;
 	const struct predict_config *predict_config;
 	struct expert_chooser chooser;
-	uint8_t *device_of; /* [n_layer][n_expert], NO_DEVICE where nobody ever said that it holds it */
+	uint32_t *holders; /* [n_layer][n_expert] bit d: device d ever said that it holds it */
 
 	enum inference_status status;
 	char error[256];
@@ -66,11 +61,14 @@ struct inference {
 	float *weights; /* the same */
 	float *probs;   /* [chunk_rows][n_expert] */
 	bool *keep;
-	struct served *served; /* by expert, then row */
-	size_t n_served;
-	float *y; /* [served][n_embd] */
+	uint8_t device_of[SELECT_EXPERTS_MAX];
+	struct place *places, *scratch; /* [chunk_rows * n_used], the served choices by call */
+	size_t n_places;
+	float *y; /* [places][n_embd]; combined: a row's sum where its first place is */
+	struct plan_call *plans;
 	struct call *calls;
-	size_t n_calls, calls_max, n_done;
+	size_t n_calls, n_done;
+	struct call_choice *choices; /* of a message */
 	uint8_t *payload;
 	uint32_t seq;
 	uint32_t dropped_by_mode;
@@ -96,25 +94,34 @@ static double slot_s(const struct inference *inf)
 
 /* ---- life ---- */
 
+static size_t payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices)
+{
+	return call_table_bytes(n_rows, n_choices, p->combine) + n_rows * codec_bytes(p->codec_down, n_embd);
+}
+
 static bool allocate(struct inference *inf)
 {
 	const struct inference_params *p = &inf->params;
 	const struct moe_shape *s = inf->shape;
-	size_t places = p->chunk_rows * s->n_expert_used;
-	inf->calls_max = s->n_expert + places / p->call_rows_max;
-	inf->ctx = moe_ctx_create(p->model, &(struct moe_ctx_options){ .n_ctx = s->n_ctx, .max_rows = p->chunk_rows });
-	inf->device_of = malloc(s->n_layer * s->n_expert);
+	size_t places = p->chunk_rows * s->n_expert_used, choices = p->call_rows_max * s->n_expert_used;
+	inf->ctx = moe_ctx_create(p->model, &(struct moe_ctx_options){ .n_ctx = s->n_ctx,
+	                                                               .max_rows = p->chunk_rows,
+	                                                               .compute = { .mode = p->mode } });
+	inf->holders = calloc(s->n_layer * s->n_expert, sizeof *inf->holders);
 	inf->tokens = calloc(s->n_ctx, sizeof *inf->tokens);
 	inf->ids = calloc(places, sizeof *inf->ids);
 	inf->weights = calloc(places, sizeof *inf->weights);
 	inf->probs = calloc(p->chunk_rows * s->n_expert, sizeof *inf->probs);
 	inf->keep = calloc(places, sizeof *inf->keep);
-	inf->served = calloc(places, sizeof *inf->served);
+	inf->places = calloc(places, sizeof *inf->places);
+	inf->scratch = calloc(places, sizeof *inf->scratch);
 	inf->y = calloc(places * s->n_embd, sizeof *inf->y);
-	inf->calls = calloc(inf->calls_max, sizeof *inf->calls);
-	inf->payload = malloc(p->call_rows_max * codec_bytes(p->codec_down, s->n_embd));
-	return inf->ctx && inf->device_of && inf->tokens && inf->ids && inf->weights && inf->probs && inf->keep &&
-	       inf->served && inf->y && inf->calls && inf->payload;
+	inf->plans = calloc(places, sizeof *inf->plans);
+	inf->calls = calloc(places, sizeof *inf->calls);
+	inf->choices = calloc(choices, sizeof *inf->choices);
+	inf->payload = malloc(payload_bytes(p, s->n_embd, p->call_rows_max, choices));
+	return inf->ctx && inf->holders && inf->tokens && inf->ids && inf->weights && inf->probs && inf->keep &&
+	       inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices && inf->payload;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -122,11 +129,12 @@ static size_t smaller(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Rows of a call that fit a message both ways. */
-static size_t rows_in_message(const struct inference_params *p, size_t n_embd)
+/* Rows of a call that fit a message both ways, whatever they ask for. */
+static size_t rows_in_message(const struct inference_params *p, const struct moe_shape *s)
 {
-	return smaller(MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_down, n_embd),
-	               MESSAGE_PAYLOAD_MAX / codec_bytes(p->codec_up, n_embd));
+	size_t n = s->n_expert_used;
+	return smaller(MESSAGE_PAYLOAD_MAX / payload_bytes(p, s->n_embd, 1, n),
+	               MESSAGE_PAYLOAD_MAX / (codec_bytes(p->codec_up, s->n_embd) * (p->combine ? 1 : n)));
 }
 
 struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len)
@@ -139,7 +147,7 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->params = *p;
 	inf->shape = &p->model->shape;
 	inf->params.chunk_rows = smaller(p->chunk_rows, inf->shape->n_ctx);
-	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape->n_embd));
+	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape));
 	inf->policy = select_policy_find(p->policy);
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
 	inf->predict_config = cell_predict_config(p->cell);
@@ -157,7 +165,6 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 		snprintf(err, err_len, "model: a hidden state of %zu numbers is more than a message can carry",
 		         inf->shape->n_embd);
 	} else if (allocate(inf)) {
-		memset(inf->device_of, NO_DEVICE, inf->shape->n_layer * inf->shape->n_expert);
 		return inf;
 	} else {
 		snprintf(err, err_len, "inference: %s", strerror(errno));
@@ -172,37 +179,59 @@ void inference_destroy(struct inference *inf)
 		return;
 	generation_destroy(inf->generation);
 	free(inf->payload);
+	free(inf->choices);
 	free(inf->calls);
+	free(inf->plans);
 	free(inf->y);
-	free(inf->served);
+	free(inf->scratch);
+	free(inf->places);
 	free(inf->keep);
 	free(inf->probs);
 	free(inf->weights);
 	free(inf->ids);
 	free(inf->tokens);
-	free(inf->device_of);
+	free(inf->holders);
 	moe_ctx_destroy(inf->ctx);
 	free(inf);
 }
 
+static size_t n_experts_in_all(const struct inference *inf)
+{
+	return inf->shape->n_layer * inf->shape->n_expert;
+}
+
 void inference_device_holds(struct inference *inf, unsigned device, const struct hello *h)
 {
-	for (size_t layer = 0; layer < inf->shape->n_layer; layer++)
-		for (size_t e = 0; e < inf->shape->n_expert; e++) {
-			uint8_t *holder = &inf->device_of[layer * inf->shape->n_expert + e];
-			if (*holder == device && inf->status != INFERENCE_RUNNING)
-				*holder = NO_DEVICE;
-			if (*holder == NO_DEVICE && hello_holds(h, layer, e))
-				*holder = (uint8_t)device;
-		}
+	for (size_t i = 0; i < n_experts_in_all(inf); i++) {
+		if (hello_holds(h, i / inf->shape->n_expert, i % inf->shape->n_expert))
+			inf->holders[i] |= 1u << device;
+		else if (inf->status != INFERENCE_RUNNING)
+			inf->holders[i] &= ~(1u << device);
+	}
+}
+
+/* Bit d: device d is attached. */
+static uint32_t attached(const struct inference *inf)
+{
+	uint32_t mask = 0;
+	for (unsigned d = 0; d < inf->params.n_devices; d++)
+		if (cell_state(inf->params.cell, d) == CELL_ATTACHED)
+			mask |= 1u << d;
+	return mask;
+}
+
+/* Has every expert a holder among these? */
+static bool all_held(const struct inference *inf, uint32_t devices)
+{
+	for (size_t i = 0; i < n_experts_in_all(inf); i++)
+		if (!(inf->holders[i] & devices))
+			return false;
+	return true;
 }
 
 bool inference_ready(const struct inference *inf)
 {
-	for (size_t i = 0; i < inf->shape->n_layer * inf->shape->n_expert; i++)
-		if (inf->device_of[i] == NO_DEVICE || cell_state(inf->params.cell, inf->device_of[i]) != CELL_ATTACHED)
-			return false;
-	return true;
+	return all_held(inf, attached(inf));
 }
 
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
@@ -212,7 +241,7 @@ int inference_start(struct inference *inf, const int32_t *tokens, size_t n, cons
 		return -EBUSY;
 	if (n > inf->shape->n_ctx)
 		return -ENOSPC;
-	if (memchr(inf->device_of, NO_DEVICE, inf->shape->n_layer * inf->shape->n_expert))
+	if (!all_held(inf, UINT32_MAX))
 		return -ENOTCONN;
 	generation_destroy(inf->generation);
 	inf->generation = generation_create(inf->params.model->tokenizer, n, inf->shape->n_ctx, options);
@@ -283,11 +312,6 @@ static void pick_token(struct inference *inf)
 
 /* ---- choosing experts ---- */
 
-static uint8_t *devices_of_layer(struct inference *inf)
-{
-	return inf->device_of + inf->layer * inf->shape->n_expert;
-}
-
 /* Router output of the layer as the policies want it, after a deliberate override of the experts. */
 static void collect_choices(struct inference *inf)
 {
@@ -306,13 +330,20 @@ static void collect_choices(struct inference *inf)
 	}
 }
 
-static unsigned devices_in_demand(const struct inference *inf, const uint8_t *device_of)
+/* Rows that want each expert; returns how many devices they may go to at most, at once. */
+static unsigned count_demand(const struct inference *inf, uint32_t rows[SELECT_EXPERTS_MAX])
 {
+	const uint32_t *holders = inf->holders + inf->layer * inf->shape->n_expert;
 	uint32_t mask = 0;
+	unsigned n_wanted = 0;
+	memset(rows, 0, inf->shape->n_expert * sizeof *rows);
 	for (size_t i = 0; i < inf->n_rows * inf->shape->n_expert_used; i++)
-		if (inf->weights[i] > 0)
-			mask |= 1u << device_of[inf->ids[i]];
-	return (unsigned)__builtin_popcount(mask);
+		if (inf->weights[i] > 0) {
+			n_wanted += !rows[inf->ids[i]]++;
+			mask |= holders[inf->ids[i]];
+		}
+	unsigned n_devices = (unsigned)__builtin_popcount(mask);
+	return n_devices < n_wanted ? n_devices : n_wanted;
 }
 
 /* Latency of q rows on device d as a line, with an even share of the band among the devices in demand. */
@@ -337,10 +368,24 @@ static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing
 	             &inf->select_in.fixed_s[d], &inf->select_in.per_token_s[d]);
 }
 
+/* Which of its holders serves each expert that rows want: attached ones, as predicted last. */
+static void assign_devices(const struct inference *inf, const uint32_t *rows, uint32_t able, uint8_t *device_of)
+{
+	struct replica_input in = { .n_experts = inf->shape->n_expert,
+		                    .n_devices = inf->params.n_devices,
+		                    .holders = inf->holders + inf->layer * inf->shape->n_expert,
+		                    .able = able,
+		                    .rows = rows };
+	memcpy(in.fixed_s, inf->select_in.fixed_s, sizeof in.fixed_s);
+	memcpy(in.per_token_s, inf->select_in.per_token_s, sizeof in.per_token_s);
+	replica_assign(&in, device_of);
+}
+
 static bool select_experts(struct inference *inf)
 {
+	uint32_t rows[SELECT_EXPERTS_MAX];
 	collect_choices(inf);
-	unsigned n_sharing = devices_in_demand(inf, devices_of_layer(inf));
+	unsigned n_sharing = count_demand(inf, rows);
 	inf->select_in = (struct select_input){
 		.n_tokens = inf->n_rows,
 		.n_experts = inf->shape->n_expert,
@@ -349,11 +394,12 @@ static bool select_experts(struct inference *inf)
 		.ids = inf->ids,
 		.weights = inf->weights,
 		.probs = inf->probs,
-		.device_of = devices_of_layer(inf),
+		.device_of = inf->device_of,
 		.params = inf->params.select,
 	};
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
 		predict_device(inf, d, n_sharing);
+	assign_devices(inf, rows, attached(inf), inf->device_of);
 	int rc = inf->policy->select(&inf->select_in, inf->keep, &inf->select_out);
 	if (rc)
 		fail(inf, "layer %zu: policy %s refused its input", inf->layer, inf->policy->name);
@@ -362,53 +408,91 @@ static bool select_experts(struct inference *inf)
 
 /* ---- calls ---- */
 
-/* Lists what is served, grouped by expert, rows in order. */
-static void list_served(struct inference *inf)
+/* The served choices of a row with the weights they are combined with; returns how many. */
+static size_t served_choices(const struct inference *inf, size_t row, struct moe_choice *choices)
 {
-	size_t k = inf->shape->n_expert_used;
-	inf->n_served = 0;
-	for (uint32_t e = 0; e < inf->shape->n_expert; e++)
-		for (uint32_t row = 0; row < inf->n_rows; row++)
-			for (size_t i = row * k; i < (row + 1) * k; i++)
-				if (inf->ids[i] == e && inf->keep[i] && inf->weights[i] > 0)
-					inf->served[inf->n_served++] = (struct served){
-						row, { e, inf->probs[row * inf->shape->n_expert + e], inf->weights[i] }
-					};
+	size_t n = 0, k = inf->shape->n_expert_used;
+	for (size_t i = row * k; i < (row + 1) * k; i++)
+		if (inf->keep[i] && inf->weights[i] > 0)
+			choices[n++] =
+			        (struct moe_choice){ inf->ids[i], inf->probs[row * inf->shape->n_expert + inf->ids[i]],
+				                     inf->weights[i] };
+	if (n && n < k)
+		moe_renormalise(inf->params.model, choices, n);
+	return n;
 }
 
-static void make_calls(struct inference *inf)
+static void list_places(struct inference *inf)
 {
-	inf->n_calls = inf->n_done = 0;
-	for (size_t i = 0; i < inf->n_served;) {
-		uint32_t e = inf->served[i].choice.expert;
-		struct call *c = &inf->calls[inf->n_calls++];
-		*c = (struct call){ .expert = e, .device = devices_of_layer(inf)[e], .first = i };
-		while (i < inf->n_served && inf->served[i].choice.expert == e && c->n_rows < inf->params.call_rows_max)
-			c->n_rows++, i++;
+	struct moe_choice choices[SELECT_USED_MAX];
+	inf->n_places = 0;
+	for (uint32_t row = 0; row < inf->n_rows; row++) {
+		size_t n = served_choices(inf, row, choices);
+		for (size_t i = 0; i < n; i++)
+			inf->places[inf->n_places++] = (struct place){ .row = row,
+				                                       .choice = choices[i],
+				                                       .device = inf->device_of[choices[i].expert] };
 	}
+}
+
+/* Calls for n places from `first` on; the first of them goes where *at stands, the others behind all there are. */
+static void make_calls(struct inference *inf, size_t first, size_t n, struct call *at)
+{
+	size_t n_new = plan_calls(inf->places + first, inf->scratch, n, inf->params.call_rows_max, inf->plans);
+	for (size_t i = 0; i < n_new; i++) {
+		struct call *c = i ? &inf->calls[inf->n_calls++] : at;
+		*c = (struct call){ .plan = inf->plans[i] };
+		c->plan.first += first;
+	}
+}
+
+/* Writes table and hidden states; 0, or what the codec said. */
+static int write_payload(struct inference *inf, const struct call *c, size_t *n)
+{
+	const struct codec *codec = inf->params.codec_down;
+	size_t n_embd = inf->shape->n_embd, row = 0;
+	uint8_t *states = inf->payload + call_table_bytes(c->plan.n_rows, c->plan.n_choices, inf->params.combine);
+	for (size_t i = 0; i < c->plan.n_choices; i++) {
+		const struct place *p = &inf->places[c->plan.first + i];
+		if (p->first_of_row) {
+			int rc = codec->encode(moe_hidden(inf->ctx, p->row), n_embd,
+			                       states + row++ * codec_bytes(codec, n_embd));
+			if (rc)
+				return rc;
+		}
+		inf->choices[i] =
+		        (struct call_choice){ (uint16_t)(row - 1), (uint16_t)p->choice.expert, p->choice.weight };
+	}
+	call_encode(inf->choices, c->plan.n_choices, c->plan.n_rows, inf->params.combine, inf->payload);
+	*n = payload_bytes(&inf->params, n_embd, c->plan.n_rows, c->plan.n_choices);
+	return 0;
+}
+
+/* For messages: the first expert that a call asks for. */
+static unsigned expert_of(const struct inference *inf, const struct call *c)
+{
+	return inf->places[c->plan.first].choice.expert;
 }
 
 static void send_call(struct inference *inf, struct call *c)
 {
-	const struct codec *codec = inf->params.codec_down;
-	size_t n_embd = inf->shape->n_embd, row_bytes = codec_bytes(codec, n_embd);
-	for (size_t i = 0; i < c->n_rows; i++)
-		if (codec->encode(moe_hidden(inf->ctx, inf->served[c->first + i].row), n_embd,
-		                  inf->payload + i * row_bytes)) {
-			fail(inf, "layer %zu expert %u: a hidden state does not fit codec %s", inf->layer, c->expert,
-			     codec->name);
-			return;
-		}
+	size_t n_payload;
+	if (write_payload(inf, c, &n_payload)) {
+		fail(inf, "layer %zu expert %u: a hidden state does not fit codec %s", inf->layer, expert_of(inf, c),
+		     inf->params.codec_down->name);
+		return;
+	}
 	struct message m = { .type = MESSAGE_CALL,
-		             .codec = codec->id,
+		             .codec = inf->params.codec_down->id,
 		             .reply_codec = inf->params.codec_up->id,
+		             .combined = inf->params.combine,
 		             .seq = inf->seq + 1,
 		             .layer = (uint16_t)inf->layer,
-		             .expert = (uint16_t)c->expert,
-		             .rows = (uint16_t)c->n_rows,
-		             .n_payload = (uint32_t)(c->n_rows * row_bytes) };
-	uint32_t begin = cell_queued(inf->params.cell, c->device);
-	if (cell_send(inf->params.cell, c->device, &m, inf->payload))
+		             .rows = (uint16_t)c->plan.n_rows,
+		             .choices = (uint16_t)c->plan.n_choices,
+		             .n_payload = (uint32_t)n_payload };
+	uint32_t begin = cell_queued(inf->params.cell, c->plan.device);
+	if (cell_send(inf->params.cell, c->plan.device, &m, inf->payload))
 		return; /* no room now, or just lost: it stays unsent, and the timer runs */
 	c->seq = ++inf->seq;
 	c->stream_begin = begin;
@@ -421,9 +505,20 @@ static void send_calls(struct inference *inf)
 {
 	for (size_t i = 0; i < inf->n_calls && inf->status == INFERENCE_RUNNING; i++) {
 		struct call *c = &inf->calls[i];
-		if (c->state == CALL_UNSENT && cell_state(inf->params.cell, c->device) == CELL_ATTACHED)
+		if (c->state == CALL_UNSENT && cell_state(inf->params.cell, c->plan.device) == CELL_ATTACHED)
 			send_call(inf, c);
 	}
+}
+
+/* Rows that come back for a call: one a choice, or one a row of sums. */
+static size_t result_rows(const struct inference *inf, const struct call *c)
+{
+	return inf->params.combine ? c->plan.n_rows : c->plan.n_choices;
+}
+
+static size_t result_bytes(const struct inference *inf, const struct call *c)
+{
+	return result_rows(inf, c) * codec_bytes(inf->params.codec_up, inf->shape->n_embd);
 }
 
 /* What is left of the layer on each device, for the allocators. */
@@ -431,16 +526,15 @@ static void update_loads(struct inference *inf)
 {
 	struct cell_load load[PHY_DEVICES_MAX] = { 0 };
 	double rows[PHY_DEVICES_MAX] = { 0 };
-	double row_bytes = (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd);
 	bool calling = inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING;
 	for (size_t i = 0; calling && i < inf->n_calls; i++) {
 		const struct call *c = &inf->calls[i];
 		if (c->state == CALL_DONE)
 			continue;
-		load[c->device].loaded = true;
-		load[c->device].remaining_bytes[CELL_UL] +=
-		        (double)c->n_rows * row_bytes + MESSAGE_HEADER + ARQ_DATA_HEADER;
-		rows[c->device] += (double)c->n_rows;
+		load[c->plan.device].loaded = true;
+		load[c->plan.device].remaining_bytes[CELL_UL] +=
+		        (double)result_bytes(inf, c) + MESSAGE_HEADER + ARQ_DATA_HEADER;
+		rows[c->plan.device] += (double)c->plan.n_choices;
 	}
 	for (unsigned d = 0; d < inf->params.n_devices; d++) {
 		if (load[d].loaded) {
@@ -459,13 +553,17 @@ static void start_layer(struct inference *inf)
 {
 	if (!select_experts(inf))
 		return;
-	list_served(inf);
-	make_calls(inf);
+	list_places(inf);
+	inf->n_calls = inf->n_done = 0;
+	if (inf->n_places) {
+		inf->n_calls = 1;
+		make_calls(inf, 0, inf->n_places, inf->calls);
+	}
 	cell_next_layer(inf->params.cell);
 	inf->phase = PHASE_CALLING;
 	inf->stats.layers++;
 	inf->stats.calls += inf->n_calls;
-	inf->stats.rows += inf->n_served;
+	inf->stats.rows += inf->n_places;
 	inf->stats.dropped += inf->select_out.n_dropped + inf->dropped_by_mode;
 }
 
@@ -475,7 +573,7 @@ static struct call *find_call(struct inference *inf, unsigned device, uint32_t s
 {
 	for (size_t i = 0; i < inf->n_calls; i++)
 		if (inf->calls[i].state == CALL_SENT && inf->calls[i].started && inf->calls[i].seq == seq &&
-		    inf->calls[i].device == device)
+		    inf->calls[i].plan.device == device)
 			return &inf->calls[i];
 	return NULL;
 }
@@ -484,12 +582,16 @@ static bool decode_result(struct inference *inf, const struct call *c, const str
 {
 	const struct codec *codec = inf->params.codec_up;
 	size_t n_embd = inf->shape->n_embd, row_bytes = codec_bytes(codec, n_embd);
-	if (m->layer != inf->layer || m->expert != c->expert || m->rows != c->n_rows || m->codec != codec->id ||
-	    m->n_payload != c->n_rows * row_bytes)
+	if (m->layer != inf->layer || m->rows != c->plan.n_rows || m->choices != c->plan.n_choices ||
+	    m->combined != inf->params.combine || m->codec != codec->id || m->n_payload != result_bytes(inf, c))
 		return false;
-	for (size_t i = 0; i < c->n_rows; i++)
-		if (codec->decode(payload + i * row_bytes, n_embd, inf->y + (c->first + i) * n_embd))
+	for (size_t i = c->plan.first; i < c->plan.first + c->plan.n_choices; i++) {
+		if (inf->params.combine && !inf->places[i].first_of_row)
+			continue;
+		if (codec->decode(payload, n_embd, inf->y + i * n_embd))
 			return false;
+		payload += row_bytes;
+	}
 	return true;
 }
 
@@ -503,12 +605,12 @@ static void time_call(struct inference *inf, struct call *c, const struct messag
 	double result_s = fmin(c->downlink_end_s + 1e-6 * m->queue_us + c->compute_s, now_s);
 	c->compute_s = fmin(c->compute_s, result_s - c->downlink_end_s);
 	uint64_t grant =
-	        cell_ul_grant_after(inf->params.cell, c->device, (uint64_t)ceil(result_s / slot_s(inf) - 1e-6));
+	        cell_ul_grant_after(inf->params.cell, c->plan.device, (uint64_t)ceil(result_s / slot_s(inf) - 1e-6));
 	c->uplink_start_s = fmin(fmax((double)grant * slot_s(inf), result_s), now_s - slot_s(inf));
 	c->uplink_start_s = fmax(c->uplink_start_s, result_s);
 	c->done_s = now_s;
-	struct predict_state *p = cell_predict_state(inf->params.cell, c->device);
-	predict_observe_compute(p, inf->predict_config, m->rows, c->compute_s);
+	struct predict_state *p = cell_predict_state(inf->params.cell, c->plan.device);
+	predict_observe_compute(p, inf->predict_config, m->choices, c->compute_s);
 	predict_observe_wait(p, inf->predict_config, PREDICT_DOWN, fmax(c->started_s - inf->ready_s, 0));
 	predict_observe_wait(p, inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
 }
@@ -524,7 +626,7 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 	}
 	if (m->status != MESSAGE_OK) {
 		inf->stats.refused++;
-		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, c->expert, device,
+		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, expert_of(inf, c), device,
 		     message_status_name(m->status));
 		return;
 	}
@@ -538,15 +640,37 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 	inf->stats.bytes_up += MESSAGE_HEADER + m->n_payload;
 }
 
+/* Deals an unanswered call anew among the devices that can be reached; what only a lost one holds waits for it. */
+static void deal_again(struct inference *inf, struct call *c, uint32_t able)
+{
+	uint32_t rows[SELECT_EXPERTS_MAX] = { 0 };
+	uint8_t device_of[SELECT_EXPERTS_MAX];
+	unsigned was = c->plan.device;
+	bool moved = false, sent = c->state == CALL_SENT;
+	struct place *places = inf->places + c->plan.first;
+	for (size_t i = 0; i < c->plan.n_choices; i++)
+		rows[places[i].choice.expert]++;
+	assign_devices(inf, rows, able, device_of);
+	for (size_t i = 0; i < c->plan.n_choices; i++) {
+		unsigned e = places[i].choice.expert;
+		if (able & 1u << device_of[e])
+			places[i].device = device_of[e];
+		moved |= places[i].device != was;
+	}
+	inf->stats.calls_moved += moved;
+	inf->stats.calls_sent_again += sent && !moved;
+	make_calls(inf, c->plan.first, c->plan.n_choices, c);
+}
+
 void inference_lost(struct inference *inf, unsigned device)
 {
 	if (inf->status != INFERENCE_RUNNING || inf->phase != PHASE_CALLING)
 		return;
-	for (size_t i = 0; i < inf->n_calls; i++)
-		if (inf->calls[i].device == device && inf->calls[i].state == CALL_SENT) {
-			inf->calls[i].state = CALL_UNSENT;
-			inf->stats.calls_sent_again++;
-		}
+	uint32_t able = attached(inf) & ~(1u << device);
+	size_t n = inf->n_calls;
+	for (size_t i = 0; i < n; i++)
+		if (inf->calls[i].plan.device == device && inf->calls[i].state != CALL_DONE)
+			deal_again(inf, &inf->calls[i], able);
 }
 
 void inference_sent(struct inference *inf, uint64_t slot)
@@ -554,7 +678,7 @@ void inference_sent(struct inference *inf, uint64_t slot)
 	for (size_t i = 0; i < inf->n_calls && inf->phase == PHASE_CALLING; i++) {
 		struct call *c = &inf->calls[i];
 		if (c->state == CALL_SENT && !c->started &&
-		    (int32_t)(cell_sent(inf->params.cell, c->device) - c->stream_begin) > 0) {
+		    (int32_t)(cell_sent(inf->params.cell, c->plan.device) - c->stream_begin) > 0) {
 			c->started = true;
 			c->started_s = (double)slot * slot_s(inf);
 		}
@@ -573,7 +697,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.t_start_s = inf->ready_s,
 		.latency_s = t_s - inf->ready_s,
 		.n_calls = (uint32_t)inf->n_calls,
-		.n_rows = (uint32_t)inf->n_served,
+		.n_rows = (uint32_t)inf->n_places,
 		.n_dropped = inf->select_out.n_dropped + inf->dropped_by_mode,
 		.predicted_s = inf->select_out.latency_after_s,
 		.theta = inf->select_out.theta,
@@ -587,11 +711,11 @@ static void record_layer(struct inference *inf, double t_s)
 		const struct call *c = &inf->calls[i];
 		if (!last || c->done_s >= last->done_s)
 			last = c;
-		r.rows_on[c->device] += (uint32_t)c->n_rows;
-		device_end_s[c->device] = fmax(device_end_s[c->device], c->done_s);
+		r.rows_on[c->plan.device] += (uint32_t)c->plan.n_choices;
+		device_end_s[c->plan.device] = fmax(device_end_s[c->plan.device], c->done_s);
 	}
 	if (last) {
-		r.last_device = last->device;
+		r.last_device = last->plan.device;
 		r.downlink_s = last->downlink_end_s - last->started_s;
 		r.compute_s = last->compute_s;
 		r.uplink_s = t_s - last->uplink_start_s;
@@ -607,19 +731,15 @@ static void record_layer(struct inference *inf, double t_s)
 
 static bool combine_row(struct inference *inf, uint32_t row)
 {
-	struct moe_choice choices[SELECT_EXPERTS_MAX];
-	struct moe_part parts[SELECT_EXPERTS_MAX];
+	struct moe_part parts[SELECT_USED_MAX];
 	size_t n = 0;
-	for (size_t i = 0; i < inf->n_served; i++)
-		if (inf->served[i].row == row) {
-			choices[n] = inf->served[i].choice;
-			parts[n++].y = inf->y + i * inf->shape->n_embd;
-		}
-	if (n && n < inf->shape->n_expert_used)
-		moe_renormalise(inf->params.model, choices, n);
-	for (size_t i = 0; i < n; i++) {
-		parts[i].expert = choices[i].expert;
-		parts[i].weight = choices[i].weight;
+	for (size_t i = 0; i < inf->n_places; i++) {
+		const struct place *p = &inf->places[i];
+		if (p->row != row || (inf->params.combine && !p->first_of_row))
+			continue;
+		parts[n++] = (struct moe_part){ .expert = p->choice.expert,
+			                        .weight = inf->params.combine ? 1 : p->choice.weight,
+			                        .y = inf->y + i * inf->shape->n_embd };
 	}
 	int rc = moe_combine(inf->ctx, inf->layer, row, parts, n);
 	if (rc)
@@ -651,7 +771,8 @@ static void check_timeout(struct inference *inf, double t_s)
 	for (size_t i = 0; i < inf->n_calls; i++)
 		if (inf->calls[i].state != CALL_DONE) {
 			fail(inf, "layer %zu expert %u on device %u: no answer in %.0f ms", inf->layer,
-			     inf->calls[i].expert, inf->calls[i].device, 1e3 * inf->params.call_timeout_s);
+			     expert_of(inf, &inf->calls[i]), inf->calls[i].plan.device,
+			     1e3 * inf->params.call_timeout_s);
 			return;
 		}
 }

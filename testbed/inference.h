@@ -9,9 +9,12 @@
  *     until inference_status(inf) != INFERENCE_RUNNING
  *
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
- * latency predicted for each device; hidden states coded and sent as calls of at most call_rows_max rows; results
- * combined in router order when all are there. A call whose device is away waits for it to come back, until
- * call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and
+ * latency predicted for each device; where several devices hold an expert, one of them picked (scheduler/replica.h); hidden
+ * states coded and sent as calls of at most call_rows_max rows, each once to a device, for all of its experts that want it;
+ * results combined in router order when all are there. With `combine` a device answers with the weighted sum of its
+ * experts' outputs instead of each of them: fewer bytes, but sums in another order.
+ * When a device is lost its calls go to others that hold the same experts; where there are none they wait for it to come
+ * back, until call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and
  * device. Time is virtual: of the base station's clock, its own computing charged from a profile.
  *
  * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished
@@ -48,6 +51,8 @@ struct inference_params {
 	const char *policy;
 	struct select_params select;
 	struct expert_mode experts;
+	enum moe_mode mode;
+	bool combine;
 	struct compute_profile profile; /* of the base station */
 	uint64_t seed;
 	double call_timeout_s;
@@ -69,7 +74,8 @@ struct layer_record {
 
 struct inference_stats {
 	uint64_t layers, calls, rows, dropped;
-	uint64_t calls_sent_again; /* after a device was lost */
+	uint64_t calls_sent_again; /* after a device was lost: to it, */
+	uint64_t calls_moved;      /* or to others that hold the same experts */
 	uint64_t stale;            /* results that no call waits for */
 	uint64_t refused; /* results that contradict their call or are not finite, and calls answered with a status */
 	uint64_t bytes_down, bytes_up; /* of messages */
@@ -82,7 +88,7 @@ struct inference;
 struct inference *inference_create(const struct inference_params *p, char *err, size_t err_len);
 void inference_destroy(struct inference *inf); /* NULL is fine */
 
-/* A device says which experts it holds. It keeps them when it is lost: calls wait for it to come back. */
+/* A device says which experts it holds. It keeps them when it is lost: calls may wait for it to come back. */
 void inference_device_holds(struct inference *inf, unsigned device, const struct hello *h);
 /* Is every expert of every layer on an attached device? */
 bool inference_ready(const struct inference *inf);

@@ -32,6 +32,7 @@ struct lockstep {
 	struct numerology num;
 	struct layout *layout;
 	struct moe_model *model;
+	struct placement placement;
 	struct ether *ether;
 	struct bs *bs;
 	struct radio *bs_radio;
@@ -131,6 +132,11 @@ static uint8_t comb_boost(const struct config_ul *ul, size_t n_rb)
 	return (uint8_t)(atoi(ul->comb_boost_db) / 3);
 }
 
+static enum moe_mode mode(const struct config *c)
+{
+	return strcmp(c->moe.mode, "fast") == 0 ? MOE_FAST : MOE_EXACT;
+}
+
 static int create_bs(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -157,6 +163,8 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .codec_up = codec_by_name(c->moe.codec_up),
 		               .call_rows_max = (size_t)c->moe.call_rows_max,
 		               .chunk_rows = (size_t)c->moe.chunk_rows,
+		               .mode = mode(c),
+		               .combine = config_combines(&c->moe),
 		               .policy = c->scheduler.policy,
 		               .select = select_params_default(),
 		               .profile = profile(l, c->bs.profile, 0),
@@ -188,7 +196,7 @@ static int open_device_half(struct lockstep *l, size_t k, const char *path, char
 		return -ENOMEM;
 	for (size_t layer = 0; layer < s->n_layer; layer++)
 		for (size_t e = 0; e < s->n_expert; e++)
-			if (config_holds(l->config, k, e))
+			if (placement_holds(&l->placement, k, layer, e))
 				held[n++] = (struct moe_expert_id){ (uint32_t)layer, (uint32_t)e };
 	int rc = moe_model_open(path, &(struct moe_half){ .held = held, .n_held = n }, &l->station[k].model, err,
 	                        err_len);
@@ -221,6 +229,7 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 		.profile = profile(l, dev->profile, dev->call_us),
 		.seed = mix(c->seed, STREAM_DEVICE + k),
 		.call_rows_max = (size_t)c->moe.call_rows_max,
+		.mode = mode(c),
 		.lost_after_slots = slots(l, c->timers.lost_after_ms),
 		.welcome_slots = slots(l, c->timers.lost_after_ms),
 	};
@@ -238,6 +247,9 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	if (rc)
 		return rc;
 	rc = moe_model_open(path, &(struct moe_half){ .base = true }, &l->model, err, err_len);
+	if (rc)
+		return rc;
+	rc = placement_create(&l->placement, c, l->model, err, err_len);
 	if (rc)
 		return rc;
 	l->layout = layout_create(&l->num, err, err_len);
@@ -296,6 +308,7 @@ void lockstep_destroy(struct lockstep *l)
 	free(l->rx);
 	ether_destroy(l->ether);
 	layout_destroy(l->layout);
+	placement_free(&l->placement);
 	moe_model_close(l->model);
 	free(l);
 }
@@ -381,6 +394,11 @@ struct ether *lockstep_ether(struct lockstep *l)
 const struct layout *lockstep_layout(const struct lockstep *l)
 {
 	return l->layout;
+}
+
+const struct placement *lockstep_placement(const struct lockstep *l)
+{
+	return &l->placement;
 }
 
 const struct moe_model *lockstep_model(const struct lockstep *l)

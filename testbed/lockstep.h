@@ -24,6 +24,7 @@
 #include "testbed/config.h"
 #include "testbed/device.h"
 #include "testbed/journal.h"
+#include "testbed/placement.h"
 
 struct lockstep;
 
@@ -47,5 +48,6 @@ size_t lockstep_n_devices(const struct lockstep *l);
 struct ether *lockstep_ether(struct lockstep *l); /* for tests and reports: truth */
 const struct layout *lockstep_layout(const struct lockstep *l);
 const struct moe_model *lockstep_model(const struct lockstep *l); /* base half */
+const struct placement *lockstep_placement(const struct lockstep *l);
 
 #endif

@@ -57,7 +57,8 @@ size_t message_encode(const struct message *m, const void *payload, uint8_t *out
 	put32(out + 4, m->seq);
 	put16(out + 8, m->layer);
 	out[10] = m->reply_codec;
-	put16(out + 12, m->expert);
+	out[11] = m->combined;
+	put16(out + 12, m->choices);
 	put16(out + 14, m->rows);
 	put32(out + 16, m->slot);
 	put32(out + 20, m->compute_us);
@@ -88,7 +89,7 @@ ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uin
 	if (n < MESSAGE_HEADER)
 		return 0;
 	uint32_t n_payload = get32(in + 28);
-	if (n_payload > MESSAGE_PAYLOAD_MAX || !in[1] || in[1] >= MESSAGE_TYPES)
+	if (n_payload > MESSAGE_PAYLOAD_MAX || !in[1] || in[1] >= MESSAGE_TYPES || in[11] > 1)
 		return -EBADMSG;
 	size_t size = MESSAGE_HEADER + (size_t)n_payload;
 	if (n < size)
@@ -103,7 +104,8 @@ ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uin
 		.status = in[3],
 		.seq = get32(in + 4),
 		.layer = get16(in + 8),
-		.expert = get16(in + 12),
+		.combined = in[11],
+		.choices = get16(in + 12),
 		.rows = get16(in + 14),
 		.slot = get32(in + 16),
 		.compute_us = get32(in + 20),

@@ -5,20 +5,21 @@
  *     size_t n = message_encode(&head, payload, buf, sizeof buf);
  *     ssize_t used = message_decode(stream, n_stream, &head, &payload);   0: not all there yet
  *
- *      0 u8  version     12 u16 expert          24 u32 queue_us
+ *      0 u8  version     12 u16 choices         24 u32 queue_us
  *      1 u8  type        14 u16 rows            28 u32 payload bytes
  *      2 u8  codec       16 u32 slot            32 u32 CRC32C of header (this field zero) and payload
  *      3 u8  status      20 u32 compute_us      36 payload
  *      4 u32 seq
- *      8 u16 layer                           10 u8 codec of the reply (call), u8 reserved (zero)
+ *      8 u16 layer                           10 u8 codec of the reply (call), u8 combined (0 or 1)
  *
  * hello    device -> BS  first of all: what the device is (struct hello)
  * welcome  BS -> device  the device is taken in
  * refuse   BS -> device  it is not: status says why
- * call     BS -> device  run expert (layer, expert) on `rows` hidden states, coded as `codec`
- * result   device -> BS  of the call with the same seq, layer, expert, rows; slot: in which the call was complete at
- *                        the device; queue_us, compute_us: how long it waited there and was worked on; status not 0:
- *                        no payload, it failed
+ * call     BS -> device  run experts of a layer on `rows` hidden states, coded as `codec`: payload in call.h
+ * result   device -> BS  of the call with the same seq, layer, choices, rows: for each choice what its expert gave, or,
+ *                        combined, one weighted sum a row; slot: in which the call was complete at the device;
+ *                        queue_us, compute_us: how long it waited there and was worked on; status not 0: no payload,
+ *                        it failed
  *
  * Sizes are checked before anything is used. A header that does not parse means that the streams no longer agree: the
  * caller drops the connection.
@@ -32,11 +33,11 @@
 #include <sys/types.h>
 
 enum {
-	MESSAGE_VERSION = 1,
+	MESSAGE_VERSION = 2,
 	MESSAGE_HEADER = 36,
 	MESSAGE_PAYLOAD_MAX = 1 << 20,
 	MESSAGE_HASH_BYTES = 32,
-	MESSAGE_EXPERTS_MAX = 4096, /* (layer, expert) pairs a hello can name */
+	MESSAGE_EXPERTS_MAX = 1 << 14, /* (layer, expert) pairs a hello can name */
 };
 
 enum message_type { MESSAGE_HELLO = 1, MESSAGE_WELCOME, MESSAGE_REFUSE, MESSAGE_CALL, MESSAGE_RESULT, MESSAGE_TYPES };
@@ -45,7 +46,7 @@ enum message_status {
 	MESSAGE_OK,
 	MESSAGE_OTHER_VERSION,
 	MESSAGE_OTHER_MODEL,
-	MESSAGE_BAD_CALL,   /* layer, expert, rows or codec that the receiver does not have */
+	MESSAGE_BAD_CALL,   /* layer, experts, rows or codec that the receiver does not have */
 	MESSAGE_NON_FINITE, /* NaN or Inf in the activations, coming or going */
 	MESSAGE_STATUSES
 };
@@ -54,7 +55,8 @@ struct message {
 	uint8_t version; /* set by message_encode */
 	uint8_t type, codec, reply_codec, status;
 	uint32_t seq;
-	uint16_t layer, expert, rows;
+	bool combined;                 /* the device adds up its experts' outputs, row by row */
+	uint16_t layer, rows, choices; /* choices: expert outputs that the rows ask for, in all */
 	uint32_t slot;
 	uint32_t compute_us, queue_us;
 	uint32_t n_payload;

@@ -135,13 +135,39 @@ static json_t *direction_json(const struct device_row *r, int dir)
 	                 (json_int_t)r->bytes[dir]);
 }
 
-static json_t *experts_json(const struct moe_model *m, const struct config *c, size_t k)
+static json_t *experts_of_layer(const struct placement *p, size_t k, size_t layer)
 {
 	json_t *list = json_array();
-	for (size_t e = 0; e < m->shape.n_expert; e++)
-		if (config_holds(c, k, e))
+	for (size_t e = 0; e < p->n_expert; e++)
+		if (placement_holds(p, k, layer, e))
 			json_array_append_new(list, json_integer((json_int_t)e));
 	return list;
+}
+
+/* Those that it holds in every layer. */
+static json_t *experts_json(const struct placement *p, size_t k)
+{
+	json_t *list = json_array();
+	for (size_t e = 0; e < p->n_expert; e++) {
+		size_t n = 0;
+		for (size_t layer = 0; layer < p->n_layer; layer++)
+			n += placement_holds(p, k, layer, e);
+		if (n == p->n_layer)
+			json_array_append_new(list, json_integer((json_int_t)e));
+	}
+	return list;
+}
+
+static void put_experts(json_t *device, struct lockstep *l, size_t k)
+{
+	const struct placement *p = lockstep_placement(l);
+	json_t *by_layer = json_array();
+	for (size_t layer = 0; layer < p->n_layer; layer++)
+		json_array_append_new(by_layer, experts_of_layer(p, k, layer));
+	json_object_set_new(device, "experts", experts_json(p, k));
+	json_object_set_new(device, "experts_by_layer", by_layer);
+	json_object_set_new(device, "expert_weight_bytes",
+	                    json_integer((json_int_t)placement_bytes(p, lockstep_model(l), k)));
 }
 
 /* Where a device's uplink arrives, and what it was told about it. */
@@ -164,19 +190,21 @@ static json_t *control_json(struct lockstep *l)
 	                 "commands_rationed", (json_int_t)c.rationed_commands);
 }
 
-static json_t *device_json(struct lockstep *l, const struct config *c, size_t k)
+static json_t *device_json(struct lockstep *l, size_t k)
 {
 	struct device_row r = device_row(l, k);
 	struct device_stats d = device_stats(lockstep_device(l, k));
 	struct cell_device_stats b = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
 	json_t *uplink = direction_json(&r, CELL_UL);
 	put_uplink_place(uplink, &b);
-	return json_pack("{s:I, s:s, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
-	                 device_state_name(device_state(lockstep_device(l, k))), "experts",
-	                 experts_json(lockstep_model(l), c, k), "expert_calls", (json_int_t)r.calls, "expert_rows",
-	                 (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
-	                 (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite",
-	                 (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink", uplink);
+	json_t *device =
+	        json_pack("{s:I, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
+	                  device_state_name(device_state(lockstep_device(l, k))), "expert_calls", (json_int_t)r.calls,
+	                  "expert_rows", (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
+	                  (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite",
+	                  (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink", uplink);
+	put_experts(device, l, k);
+	return device;
 }
 
 /* What was dropped instead of being believed; results: with the losses. */
@@ -216,14 +244,15 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 	for (int which = 0; which < KINDS; which++)
 		json_object_set_new(latency, kind_names[which], report_latency_json(layers, n, which));
 	for (size_t k = 0; k < lockstep_n_devices(l); k++)
-		json_array_append_new(devices, device_json(l, c, k));
-	json_t *losses = json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "first_transmissions",
+		json_array_append_new(devices, device_json(l, k));
+	json_t *losses = json_pack("{s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "first_transmissions",
 	                           (json_int_t)x.first_transmissions, "first_transmissions_lost",
 	                           (json_int_t)x.first_lost, "first_transmission_loss",
 	                           json_real_or_null(per((double)x.first_lost, x.first_transmissions)), "blocks_lost",
 	                           (json_int_t)x.blocks_lost, "grants_lost", (json_int_t)x.grants_lost, "acks_lost",
 	                           (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
-	                           (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again);
+	                           (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again,
+	                           "calls_moved", (json_int_t)inf.calls_moved);
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
 	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
 	                 "schema", 2, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed,

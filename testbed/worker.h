@@ -4,8 +4,9 @@
  *     while ((n = worker_poll(w, t_s, &result)))              results that are ready by now, as messages
  *             arq_send(arq, result, n);
  *
- * Calls are worked on one after another, in the order of arrival. The arithmetic is real; the time it takes is
- * charged from the device's compute profile (compute.h), so a result appears when that device would have had it.
+ * Calls are worked on one after another, in the order of arrival, and the experts of a call one after another. The
+ * arithmetic is real; the time it takes is charged from the device's compute profile (compute.h), so a result appears
+ * when that device would have had it.
  * Times are seconds of virtual time of the device's own clock. A call with a sequence number not above the last one's
  * is dropped; one that cannot be served is answered with a status. One thread at a time.
  */
@@ -26,13 +27,14 @@ struct worker_params {
 	uint64_t seed;
 	size_t rows_max;  /* rows of the largest call, 1 .. 1024 */
 	size_t calls_max; /* calls waiting or worked on at once */
+	enum moe_mode mode;
 };
 
 struct worker_stats {
-	uint64_t calls, rows;
-	uint64_t dropped;    /* stale or repeated */
-	uint64_t refused;    /* answered with a status: not held, malformed */
-	uint64_t non_finite; /* answered so */
+	uint64_t calls, rows; /* rows: one for each expert that worked on it */
+	uint64_t dropped;     /* stale or repeated */
+	uint64_t refused;     /* answered with a status: not held, malformed */
+	uint64_t non_finite;  /* answered so */
 	double busy_s;
 };
 

@@ -5,6 +5,7 @@
 #include "moe/expert.h"
 #include "moe/forward.h"
 #include "phy/tb.h"
+#include "testbed/call.h"
 #include "testbed/crc32c.h"
 
 enum { PROCESSES = 16, BLOCK_MAX = 1 << 14 };
@@ -356,23 +357,31 @@ static void blocks_of_nonsense_do_no_harm(void **state)
 /* ---- results ---- */
 
 static const int32_t prompt[] = { 1, 276, 277, 298, 279 };
-enum { N_PROMPT = sizeof prompt / sizeof prompt[0], N_TOKENS = 2, RESULT_MAX = 8 * 512 * 4 };
+enum {
+	N_PROMPT = sizeof prompt / sizeof prompt[0],
+	N_TOKENS = 2,
+	CHOICES_MAX = 16,
+	RESULT_MAX = CHOICES_MAX * 512 * 4
+};
 
-/* The right answer to a call, payload and all. */
+/* The right answer to a call, payload and all: each choice by itself. */
 static struct message right_answer(struct fake *f, const struct message *call, const uint8_t *payload, uint8_t *result)
 {
 	const struct codec *c = codec_by_id(call->codec);
 	size_t n_embd = f->w->half->shape.n_embd, bytes = codec_bytes(c, n_embd);
-	float x[8 * 512], y[8 * 512];
-	for (size_t r = 0; r < call->rows; r++)
-		assert_int_equal(c->decode(payload + r * bytes, n_embd, x + r * n_embd), 0);
-	assert_int_equal(moe_expert_forward(f->expert, call->layer, call->expert, x, call->rows, y), 0);
-	for (size_t r = 0; r < call->rows; r++)
-		assert_int_equal(c->encode(y + r * n_embd, n_embd, result + r * bytes), 0);
+	struct call_choice choices[CHOICES_MAX];
+	float x[512], y[512];
+	ssize_t table = call_decode(payload, call->n_payload, call, choices, CHOICES_MAX);
+	assert_true(table > 0);
+	for (size_t i = 0; i < call->choices; i++) {
+		assert_int_equal(c->decode(payload + (size_t)table + choices[i].row * bytes, n_embd, x), 0);
+		assert_int_equal(moe_expert_forward(f->expert, call->layer, choices[i].expert, x, 1, y), 0);
+		assert_int_equal(c->encode(y, n_embd, result + i * bytes), 0);
+	}
 	struct message m = *call;
 	m.type = MESSAGE_RESULT;
 	m.slot = (uint32_t)f->w->n;
-	m.n_payload = (uint32_t)(call->rows * bytes);
+	m.n_payload = (uint32_t)(call->choices * bytes);
 	return m;
 }
 
@@ -437,17 +446,18 @@ static void answer_with_noise_around(struct fake *f, const struct message *call,
 {
 	uint8_t result[RESULT_MAX];
 	struct message good = right_answer(f, call, payload, result);
-	struct message wrong[7];
-	for (size_t i = 0; i < 7; i++)
+	struct message wrong[8];
+	for (size_t i = 0; i < 8; i++)
 		wrong[i] = good;
 	wrong[0].seq--;       /* stale */
 	wrong[1].seq += 1000; /* never asked */
 	wrong[2].layer ^= 1;
-	wrong[3].expert ^= 1;
+	wrong[3].choices ^= 1;
 	wrong[4].rows++;
 	wrong[5].codec = codec_by_name("f16")->id;
 	wrong[6].n_payload -= 4;
-	for (size_t i = 0; i < 7; i++)
+	wrong[7].combined = true;
+	for (size_t i = 0; i < 8; i++)
 		fake_say(f, &wrong[i], result);
 	static const uint8_t not_finite[2][4] = { { 0x7f, 0xc0, 0, 0 }, { 0x7f, 0x80, 0, 0 } };
 	uint8_t kept[4];
@@ -474,7 +484,7 @@ static void wrong_results_are_counted_dropped_and_change_no_bit(void **state)
 	assert_answer_of_the_unsplit_model(f);
 	struct inference_stats s = inference_stats(bs_inference(f->w->bs));
 	assert_int_equal(s.stale, 3 * f->answered);   /* of two sequence numbers, and the repetition */
-	assert_int_equal(s.refused, 7 * f->answered); /* five that contradict the call, two not finite */
+	assert_int_equal(s.refused, 8 * f->answered); /* six that contradict the call, two not finite */
 	fake_destroy(f);
 }
 

@@ -87,8 +87,7 @@ static void the_shipped_default_scenario_is_the_yardstick_of_the_issue(void **st
 		least = fmin(least, config.devices[d].call_us);
 		most = fmax(most, config.devices[d].call_us);
 		alike = alike && (d == 0 || config.devices[d].call_us > config.devices[d - 1].call_us);
-		for (size_t e = 0; e < 8; e++)
-			assert_int_equal(config_holds(&config, d, e), d == e);
+		assert_true(config.devices[d].experts_auto);
 	}
 	assert_true(least == 200 && most == 3000 && !alike);
 }
@@ -209,9 +208,63 @@ static void set_reaches_one_device_all_devices_and_a_profile(void **state)
 	assert_int_equal(load_with(yaml, "profiles.mine.fixed_us=9"), 0);
 	assert_true(config_profile(&config, "mine")->fixed_us == 9);
 	assert_int_equal(load_with(yaml, "devices[1].experts=[0, 5]"), 0);
-	assert_true(config_holds(&config, 1, 5) && !config_holds(&config, 1, 1) && config_holds(&config, 2, 5));
+	assert_false(config.devices[1].experts_auto);
+	assert_int_equal(config.devices[1].n_experts, 2);
+	assert_int_equal(config.devices[1].experts[1].expert_first, 5);
 	assert_int_equal(load_with(yaml, "model.prompt=a = b: [c]"), 0);
 	assert_string_equal(config.model.prompt, "a = b: [c]");
+}
+
+static void experts_are_listed_by_number_by_range_and_by_layer(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		struct config_experts experts;
+	} good[] = {
+		{ "5", { 0, -1, 5, 5 } },
+		{ "[2-4]", { 0, -1, 2, 4 } },
+		{ "3:5", { 3, 3, 5, 5 } },
+		{ "[\"0-3:4-7\"]", { 0, 3, 4, 7 } },
+	};
+	for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+		char set[64];
+		snprintf(set, sizeof set, "devices.experts=%s", good[i].text);
+		assert_int_equal(load_with("", set), 0);
+		assert_int_equal(config.devices[0].n_experts, 1);
+		assert_memory_equal(&config.devices[0].experts[0], &good[i].experts, sizeof good[i].experts);
+	}
+	assert_int_equal(load("devices:\n  - experts: [1, \"0-1:2\", 4-6]\n"), 0);
+	assert_int_equal(config.devices[0].n_experts, 3);
+	assert_int_equal(load_with("", "devices.experts=[]"), 0);
+	assert_int_equal(config.devices[0].n_experts, 0);
+	static const char *const bad[] = { "x",  "-1",    "3-",    "3-2", "1:",
+		                           ":1", "1:2:3", "65536", "1;2", "99999999999999999999" };
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+		char set[64];
+		snprintf(set, sizeof set, "devices.experts=%s", bad[i]);
+		assert_int_equal(load_with("", set), -EINVAL);
+		assert_non_null(strstr(err, "neither auto nor a list"));
+	}
+}
+
+static void devices_combine_in_fast_mode_or_when_told(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *mode, *combine;
+		bool combines;
+	} cases[] = { { "exact", "auto", false },
+		      { "fast", "auto", true },
+		      { "exact", "device", true },
+		      { "exact", "each", false },
+		      { "fast", "each", false } };
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		char yaml[64];
+		snprintf(yaml, sizeof yaml, "moe: { mode: %s, combine: %s }\n", cases[i].mode, cases[i].combine);
+		assert_int_equal(load(yaml), 0);
+		assert_int_equal(config_combines(&config.moe), cases[i].combines);
+	}
 }
 
 static void set_refuses_what_is_not_there_and_names_it(void **state)
@@ -264,7 +317,7 @@ static void the_dump_loads_to_itself(void **state)
 	(void)state;
 	assert_int_equal(config_load(&config, SOURCE_DIR "/testbed/scenarios/default.yaml", NULL, 0, err, sizeof err),
 	                 0);
-	assert_int_equal(config_set(&config, "devices[3].experts=1 2", err, sizeof err), 0);
+	assert_int_equal(config_set(&config, "devices[3].experts=1 2-4 3:5 0-1:6-7", err, sizeof err), 0);
 	assert_int_equal(config_set(&config, "model.prompt=say \"no\"\tand: \\", err, sizeof err), 0);
 	json_t *first = config_json(&config, true);
 	json_object_del(first, "name");
@@ -325,6 +378,8 @@ int main(void)
 		cmocka_unit_test(a_radio_profile_sets_the_shape_and_keys_beside_it_change_it),
 		cmocka_unit_test(what_is_not_yaml_is_refused),
 		cmocka_unit_test(set_reaches_one_device_all_devices_and_a_profile),
+		cmocka_unit_test(experts_are_listed_by_number_by_range_and_by_layer),
+		cmocka_unit_test(devices_combine_in_fast_mode_or_when_told),
 		cmocka_unit_test(set_refuses_what_is_not_there_and_names_it),
 		cmocka_unit_test(a_file_s_profile_builds_on_the_one_of_its_name),
 		cmocka_unit_test(csi_log_is_full_off_or_every_n_slots),

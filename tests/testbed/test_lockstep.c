@@ -51,6 +51,47 @@ static void the_cut_into_chunks_and_calls_changes_no_bit(void **state)
 	}
 }
 
+/* Any map of experts to devices, with several of a row on one device, and with replicas. */
+static void the_expert_map_changes_no_bit(void **state)
+{
+	(void)state;
+	static const char *const maps[][5] = {
+		{ "devices[0].experts=0:0-3 1:1", "devices[1].experts=1:0 1:2-3" },
+		{ "devices[0].experts=0-1", "devices[1].experts=1-3" },
+		{ "moe.replicas=2", "moe.placement=balanced" },
+		{ "devices[0].experts=0-1:0-3", "devices[1].experts=[]" },
+		{ "devices[0].experts=0-3", "devices[1].experts=0:0-2 1:3", "moe.call_rows_max=5" },
+	};
+	for (size_t i = 0; i < sizeof maps / sizeof maps[0]; i++) {
+		struct scene *s = scene_open(two_devices, maps[i]);
+		scene_attach(s);
+		assert_int_equal(scene_prompt(s, 4), 0);
+		assert_same_as_unsplit(s, 4);
+		scene_close(s);
+	}
+}
+
+/* A hidden state goes down once for all of a device's experts, and comes back once where they are combined. */
+static void rows_travel_once_for_all_experts_of_a_device(void **state)
+{
+	(void)state;
+	enum { N_EMBD = 32, N_LAYER = 2, N_USED = 2 };
+	static const char *const modes[] = { "moe.combine=each", "moe.combine=device" };
+	for (size_t i = 0; i < 2; i++) {
+		const char *sets[] = { modes[i], NULL };
+		struct scene *s = scene_open(one_device, sets);
+		scene_attach(s);
+		assert_int_equal(scene_prompt(s, 1), 0);
+		struct inference_stats stats = inference_stats(scene_inference(s));
+		size_t rows = N_LAYER * N_PROMPT, table = rows + rows * N_USED * (i ? 6 : 2);
+		assert_int_equal(stats.calls, N_LAYER);
+		assert_int_equal(stats.rows, rows * N_USED);
+		assert_int_equal(stats.bytes_down, N_LAYER * MESSAGE_HEADER + table + rows * N_EMBD * 4);
+		assert_int_equal(stats.bytes_up, N_LAYER * MESSAGE_HEADER + rows * (i ? 1 : N_USED) * N_EMBD * 4);
+		scene_close(s);
+	}
+}
+
 /* Fewer experts than the router chose, down to none for some rows: the same rows get the same over the air. */
 static void experts_left_out_on_purpose_are_left_out_alike(void **state)
 {
@@ -244,6 +285,26 @@ static void a_lost_device_comes_back_through_access(void **state)
 	assert_int_equal(c.attaches, c.losses + 1);
 	assert_true(inference_stats(scene_inference(s)).calls_sent_again >= 1);
 	assert_int_equal(cell_device_stats(scene_cell(s), 1).losses, 0);
+	scene_close(s);
+}
+
+/* Both devices hold everything: the other one takes over what the lost one was asked for. */
+static void replicas_take_over_from_a_device_that_dies(void **state)
+{
+	(void)state;
+	static const char *const sets[] = { "moe.replicas=2", "timers.lost_after_ms=20", "timers.call_timeout_ms=150",
+		                            NULL };
+	struct scene *s = scene_open(two_devices, sets);
+	scene_attach(s);
+	double dies = (double)lockstep_n_slots(scene_lockstep(s)) + 20;
+	darken(s, 0, ETHER_DL, dies, for_ever);
+	darken(s, 0, ETHER_UL, dies, for_ever);
+	if (scene_prompt(s, 10))
+		fail_msg("%s", s->err);
+	assert_same_as_unsplit(s, 10);
+	assert_int_equal(cell_state(scene_cell(s), 0), CELL_ABSENT);
+	assert_true(inference_ready(scene_inference(s)));
+	assert_true(inference_stats(scene_inference(s)).calls_moved >= 1);
 	scene_close(s);
 }
 
@@ -486,6 +547,8 @@ int main(void)
 		cmocka_unit_test(one_device_answers_as_the_unsplit_model),
 		cmocka_unit_test(two_devices_over_fading_channels_answer_as_the_unsplit_model),
 		cmocka_unit_test(the_cut_into_chunks_and_calls_changes_no_bit),
+		cmocka_unit_test(the_expert_map_changes_no_bit),
+		cmocka_unit_test(rows_travel_once_for_all_experts_of_a_device),
 		cmocka_unit_test(experts_left_out_on_purpose_are_left_out_alike),
 		cmocka_unit_test(a_second_prompt_starts_afresh),
 		cmocka_unit_test(prompts_that_cannot_be_run_are_refused_and_the_next_one_runs),
@@ -496,6 +559,7 @@ int main(void)
 		cmocka_unit_test(without_uplink_service_stops),
 		cmocka_unit_test(a_device_that_dies_in_a_run_ends_it_with_one_line),
 		cmocka_unit_test(a_lost_device_comes_back_through_access),
+		cmocka_unit_test(replicas_take_over_from_a_device_that_dies),
 		cmocka_unit_test(a_device_dark_for_long_comes_back_through_search),
 		cmocka_unit_test(so_does_one_whose_clock_is_20_ppm_off),
 		cmocka_unit_test(a_short_fade_costs_time_but_no_connection),

@@ -21,7 +21,8 @@ static const struct message sample = {
 	.status = MESSAGE_OK,
 	.seq = 0x01020304,
 	.layer = 0x0506,
-	.expert = 0x0708,
+	.combined = true,
+	.choices = 0x0708,
 	.rows = 0x090a,
 	.slot = 0x0b0c0d0e,
 	.compute_us = 0x0f101112,
@@ -68,7 +69,8 @@ static void every_field_comes_back(void **state)
 	assert_int_equal(m.status, sample.status);
 	assert_int_equal(m.seq, sample.seq);
 	assert_int_equal(m.layer, sample.layer);
-	assert_int_equal(m.expert, sample.expert);
+	assert_int_equal(m.combined, sample.combined);
+	assert_int_equal(m.choices, sample.choices);
 	assert_int_equal(m.rows, sample.rows);
 	assert_int_equal(m.slot, sample.slot);
 	assert_int_equal(m.compute_us, sample.compute_us);
@@ -84,7 +86,7 @@ static void the_header_is_in_network_byte_order(void **state)
 	(void)state;
 	uint8_t bytes[N_MESSAGE];
 	static const uint8_t expected[32] = {
-		1,    5,    2,    0,    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3,    0,    0x07, 0x08, 0x09, 0x0a,
+		2,    5,    2,    0,    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3,    1,    0x07, 0x08, 0x09, 0x0a,
 		0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0,    0,    0,    N_PAYLOAD,
 	};
 	encode_sample(bytes);
@@ -189,6 +191,18 @@ static void an_unknown_type_is_refused_whatever_its_crc(void **state)
 	}
 }
 
+static void combined_is_0_or_1(void **state)
+{
+	(void)state;
+	uint8_t bytes[N_MESSAGE];
+	for (unsigned v = 0; v < 256; v++) {
+		encode_sample(bytes);
+		bytes[11] = (uint8_t)v;
+		seal(bytes, sizeof bytes);
+		assert_int_equal(decode(bytes, sizeof bytes), v < 2 ? N_MESSAGE : -EBADMSG);
+	}
+}
+
 static void a_size_beyond_the_limit_is_refused_at_once(void **state)
 {
 	(void)state;
@@ -267,8 +281,8 @@ static void a_hello_of_another_length_is_refused(void **state)
 static void a_hello_of_more_pairs_than_fit_is_refused(void **state)
 {
 	(void)state;
-	static const uint16_t sizes[][2] = { { 65535, 65535 }, { 4097, 1 }, { 64, 65 }, { 32768, 2 } };
-	uint8_t bytes[1024] = { 0 };
+	static const uint16_t sizes[][2] = { { 65535, 65535 }, { 16385, 1 }, { 128, 129 }, { 32768, 2 } };
+	uint8_t bytes[4096] = { 0 };
 	for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		struct hello h = { .n_layer = sizes[i][0], .n_expert = sizes[i][1] };
 		assert_int_equal(hello_encode(&h, bytes, sizeof bytes), 0);
@@ -279,12 +293,12 @@ static void a_hello_of_more_pairs_than_fit_is_refused(void **state)
 		for (size_t n = 0; n <= sizeof bytes; n++)
 			assert_int_equal(hello_decode(bytes, n, &h), -EBADMSG);
 	}
-	struct hello largest = { .n_layer = 64, .n_expert = 64 }, out;
-	hello_hold(&largest, 63, 63);
+	struct hello largest = { .n_layer = 128, .n_expert = 128 }, out;
+	hello_hold(&largest, 127, 127);
 	size_t n = hello_encode(&largest, bytes, sizeof bytes);
-	assert_int_equal(n, 38 + 512);
+	assert_int_equal(n, 38 + 2048);
 	assert_int_equal(hello_decode(bytes, n, &out), 0);
-	assert_true(hello_holds(&out, 63, 63));
+	assert_true(hello_holds(&out, 127, 127));
 }
 
 static void names_exist_for_all_and_for_unknown_ones(void **state)
@@ -309,6 +323,7 @@ int main(void)
 		cmocka_unit_test(what_follows_a_message_is_left_alone),
 		cmocka_unit_test(another_version_is_told_apart_from_damage),
 		cmocka_unit_test(an_unknown_type_is_refused_whatever_its_crc),
+		cmocka_unit_test(combined_is_0_or_1),
 		cmocka_unit_test(a_size_beyond_the_limit_is_refused_at_once),
 		cmocka_unit_test(the_largest_payload_passes),
 		cmocka_unit_test(a_hello_names_the_pairs_it_holds_and_no_others),

@@ -13,6 +13,7 @@
 
 #include "moe/codec.h"
 #include "moe/expert.h"
+#include "testbed/call.h"
 #include "testbed/worker.h"
 
 enum { ROWS_MAX = 4, CALLS_MAX = 3, N_EMBD_MAX = 512 };
@@ -20,21 +21,21 @@ enum { ROWS_MAX = 4, CALLS_MAX = 3, N_EMBD_MAX = 512 };
 static const struct compute_profile steady = { .fixed_s = 0.002, .bytes_per_s = 1e12, .flops_per_s = 1e15 };
 
 struct fixture {
-	struct moe_model *whole, *half; /* half: expert 1 of layer 0, expert 2 of layer 1 */
+	struct moe_model *whole, *half; /* half: experts 1 and 3 of layer 0, expert 2 of layer 1 */
 	struct worker *w;
 	size_t n_embd;
-	uint8_t payload[ROWS_MAX * N_EMBD_MAX * 4];
+	uint8_t payload[256 + ROWS_MAX * N_EMBD_MAX * 4];
 	float x[ROWS_MAX * N_EMBD_MAX];
 };
 
 static int set_up(void **state)
 {
-	static const struct moe_expert_id held[] = { { 0, 1 }, { 1, 2 } };
+	static const struct moe_expert_id held[] = { { 0, 1 }, { 1, 2 }, { 0, 3 } };
 	static const char path[] = SOURCE_DIR "/tests/moe/data/mini.gguf";
 	struct fixture *f = calloc(1, sizeof *f);
 	char err[256];
 	if (moe_model_open(path, NULL, &f->whole, err, sizeof err) ||
-	    moe_model_open(path, &(struct moe_half){ .held = held, .n_held = 2 }, &f->half, err, sizeof err))
+	    moe_model_open(path, &(struct moe_half){ .held = held, .n_held = 3 }, &f->half, err, sizeof err))
 		return -1;
 	f->n_embd = f->whole->shape.n_embd;
 	f->w = worker_create(&(struct worker_params){
@@ -55,22 +56,33 @@ static int tear_down(void **state)
 	return 0;
 }
 
-/* A call on the first rows of x. */
-static struct message make_call(struct fixture *f, uint32_t seq, unsigned layer, unsigned expert, unsigned rows,
-                                const char *codec)
+/* A call of n choices on the first rows of x. */
+static struct message make_choices(struct fixture *f, uint32_t seq, unsigned layer, const struct call_choice *choices,
+                                   size_t n, bool combined, const char *codec)
 {
 	const struct codec *c = codec_by_name(codec);
-	for (unsigned r = 0; r < rows; r++)
-		assert_int_equal(c->encode(f->x + r * f->n_embd, f->n_embd, f->payload + r * codec_bytes(c, f->n_embd)),
-		                 0);
+	size_t rows = choices[n - 1].row + 1u, at = call_encode(choices, n, rows, combined, f->payload);
+	for (size_t r = 0; r < rows; r++, at += codec_bytes(c, f->n_embd))
+		assert_int_equal(c->encode(f->x + r * f->n_embd, f->n_embd, f->payload + at), 0);
 	return (struct message){ .type = MESSAGE_CALL,
 		                 .codec = c->id,
 		                 .reply_codec = c->id,
+		                 .combined = combined,
 		                 .seq = seq,
 		                 .layer = (uint16_t)layer,
-		                 .expert = (uint16_t)expert,
 		                 .rows = (uint16_t)rows,
-		                 .n_payload = (uint32_t)(rows * codec_bytes(c, f->n_embd)) };
+		                 .choices = (uint16_t)n,
+		                 .n_payload = (uint32_t)at };
+}
+
+/* All rows want the same expert. */
+static struct message make_call(struct fixture *f, uint32_t seq, unsigned layer, unsigned expert, unsigned rows,
+                                const char *codec)
+{
+	struct call_choice choices[ROWS_MAX];
+	for (unsigned r = 0; r < rows; r++)
+		choices[r] = (struct call_choice){ (uint16_t)r, (uint16_t)expert, 1 };
+	return make_choices(f, seq, layer, choices, rows, false, codec);
 }
 
 /* The answer that is there at t_s. */
@@ -112,7 +124,7 @@ static void results_are_those_of_the_expert_to_the_bit(void **state)
 			assert_int_equal(m.slot, 77);
 			assert_int_equal(m.rows, rows);
 			assert_int_equal(m.layer, layer);
-			assert_int_equal(m.expert, 1 + layer);
+			assert_int_equal(m.choices, rows);
 			assert_int_equal(moe_expert_forward(expert, layer, 1 + layer, f->x, rows, y), 0);
 			for (unsigned r = 0; r < rows; r++) {
 				assert_int_equal(c->decode(payload + r * codec_bytes(c, f->n_embd), f->n_embd, got), 0);
@@ -201,11 +213,10 @@ static void calls_queue_one_behind_the_other(void **state)
 static void a_refusal_does_not_overtake_what_came_before(void **state)
 {
 	struct fixture *f = *state;
-	struct message good = make_call(f, 1, 0, 1, 1, "f32"), bad = good;
+	struct message good = make_call(f, 1, 0, 1, 1, "f32"), bad;
 	const uint8_t *payload;
-	bad.seq = 2;
-	bad.expert = 0;
 	assert_int_equal(worker_take(f->w, &good, f->payload, 0, 0), 0);
+	bad = make_call(f, 2, 0, 0, 1, "f32");
 	assert_int_equal(worker_take(f->w, &bad, f->payload, 0, 0), 0);
 	assert_int_equal(worker_poll(f->w, 0, &payload), 0);
 	assert_int_equal(answer_at(f, 1, &payload).seq, 1);
@@ -236,8 +247,8 @@ static void calls_that_cannot_be_served_are_answered_so(void **state)
 	struct fixture *f = *state;
 	uint32_t seq = 0;
 	const struct message good = make_call(f, 0, 0, 1, 2, "f32");
-	struct message bad[10];
-	for (size_t i = 0; i < 10; i++) {
+	struct message bad[11];
+	for (size_t i = 0; i < 11; i++) {
 		bad[i] = good;
 		bad[i].seq = ++seq;
 	}
@@ -248,15 +259,81 @@ static void calls_that_cannot_be_served_are_answered_so(void **state)
 	bad[4].rows = ROWS_MAX + 1;
 	bad[5].rows = 1; /* and two rows of payload */
 	bad[6].n_payload--;
-	bad[7].expert = 2; /* not held in layer 0 */
-	bad[8].expert = 65535;
-	bad[9].layer = 65535;
-	for (size_t i = 0; i < 10; i++)
+	bad[7].choices = 1;
+	bad[8].choices = 65535;
+	bad[9].combined = true; /* and no weights */
+	bad[10].layer = 65535;
+	for (size_t i = 0; i < 11; i++)
 		assert_int_equal(status_of(f, &bad[i]), MESSAGE_BAD_CALL);
+	static const unsigned not_held[] = { 2, 4, 65535 };
+	for (size_t i = 0; i < 3; i++) {
+		struct message m = make_call(f, ++seq, 0, not_held[i], 2, "f32");
+		assert_int_equal(status_of(f, &m), MESSAGE_BAD_CALL);
+	}
 	struct worker_stats s = worker_stats(f->w);
-	assert_int_equal(s.refused, 10);
+	assert_int_equal(s.refused, 14);
 	assert_int_equal(s.rows, 0);
 	assert_true(s.busy_s == 0);
+}
+
+/* Three rows: the first wants both experts of layer 0, the others one each. */
+static const struct call_choice mixed[] = { { 0, 3, 0.75f }, { 0, 1, 0.25f }, { 1, 1, 1.0f }, { 2, 3, 0.5f } };
+enum { N_MIXED = 4, N_MIXED_ROWS = 3 };
+
+/* Row by row what each choice gives. */
+static void run_mixed(struct fixture *f, float *y)
+{
+	struct moe_expert_ctx *expert = moe_expert_ctx_create(f->whole, 1, NULL);
+	for (size_t i = 0; i < N_MIXED; i++)
+		assert_int_equal(moe_expert_forward(expert, 0, mixed[i].expert, f->x + mixed[i].row * f->n_embd, 1,
+		                                    y + i * f->n_embd),
+		                 0);
+	moe_expert_ctx_destroy(expert);
+}
+
+static void a_call_of_several_experts_returns_each_to_the_bit(void **state)
+{
+	struct fixture *f = *state;
+	float y[N_MIXED * N_EMBD_MAX], got[N_EMBD_MAX];
+	const struct codec *c = codec_by_name("f32");
+	const uint8_t *payload;
+	struct message call = make_choices(f, 1, 0, mixed, N_MIXED, false, "f32");
+	run_mixed(f, y);
+	assert_int_equal(worker_take(f->w, &call, f->payload, 0, 0), 0);
+	struct message m = answer_at(f, 1e9, &payload);
+	assert_int_equal(m.status, MESSAGE_OK);
+	assert_int_equal(m.rows, N_MIXED_ROWS);
+	assert_int_equal(m.choices, N_MIXED);
+	assert_int_equal(m.n_payload, N_MIXED * codec_bytes(c, f->n_embd));
+	assert_in_range(m.compute_us, 4000, 4002); /* two experts */
+	for (size_t i = 0; i < N_MIXED; i++) {
+		assert_int_equal(c->decode(payload + i * codec_bytes(c, f->n_embd), f->n_embd, got), 0);
+		assert_memory_equal(got, y + i * f->n_embd, f->n_embd * sizeof *got);
+	}
+	assert_int_equal(worker_stats(f->w).rows, N_MIXED);
+}
+
+static void combined_it_returns_one_weighted_sum_a_row(void **state)
+{
+	struct fixture *f = *state;
+	float y[N_MIXED * N_EMBD_MAX], got[N_EMBD_MAX];
+	const struct codec *c = codec_by_name("f32");
+	const uint8_t *payload;
+	struct message call = make_choices(f, 1, 0, mixed, N_MIXED, true, "f32");
+	run_mixed(f, y);
+	assert_int_equal(worker_take(f->w, &call, f->payload, 0, 0), 0);
+	struct message m = answer_at(f, 1e9, &payload);
+	assert_int_equal(m.status, MESSAGE_OK);
+	assert_int_equal(m.n_payload, N_MIXED_ROWS * codec_bytes(c, f->n_embd));
+	for (size_t row = 0; row < N_MIXED_ROWS; row++) {
+		assert_int_equal(c->decode(payload + row * codec_bytes(c, f->n_embd), f->n_embd, got), 0);
+		for (size_t k = 0; k < f->n_embd; k++) {
+			double sum = 0;
+			for (size_t i = 0; i < N_MIXED; i++)
+				sum += mixed[i].row == row ? (double)mixed[i].weight * (double)y[i * f->n_embd + k] : 0;
+			assert_true(fabs((double)got[k] - sum) <= 1e-6 * fmax(1, fabs(sum)));
+		}
+	}
 }
 
 static void activations_that_are_not_finite_are_refused(void **state)
@@ -264,10 +341,11 @@ static void activations_that_are_not_finite_are_refused(void **state)
 	struct fixture *f = *state;
 	static const uint8_t nan_be[4] = { 0x7f, 0xc0, 0, 0 }, inf_be[4] = { 0xff, 0x80, 0, 0 };
 	struct message call = make_call(f, 1, 0, 1, 2, "f32");
-	memcpy(f->payload + 4 * (f->n_embd + 3), nan_be, 4);
+	size_t table = call_table_bytes(2, 2, false);
+	memcpy(f->payload + table + 4 * (f->n_embd + 3), nan_be, 4);
 	assert_int_equal(status_of(f, &call), MESSAGE_NON_FINITE);
 	call = make_call(f, 2, 0, 1, 2, "f32");
-	memcpy(f->payload, inf_be, 4);
+	memcpy(f->payload + table, inf_be, 4);
 	assert_int_equal(status_of(f, &call), MESSAGE_NON_FINITE);
 	assert_int_equal(worker_stats(f->w).non_finite, 2);
 }
@@ -345,6 +423,8 @@ int main(void)
 		WITH_WORKER(a_refusal_does_not_overtake_what_came_before),
 		WITH_WORKER(old_and_repeated_sequence_numbers_are_dropped),
 		WITH_WORKER(calls_that_cannot_be_served_are_answered_so),
+		WITH_WORKER(a_call_of_several_experts_returns_each_to_the_bit),
+		WITH_WORKER(combined_it_returns_one_weighted_sum_a_row),
 		WITH_WORKER(activations_that_are_not_finite_are_refused),
 		WITH_WORKER(an_output_that_overflows_is_refused),
 		WITH_WORKER(a_full_queue_takes_no_more_until_there_is_room),
