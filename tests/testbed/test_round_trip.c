@@ -1,5 +1,6 @@
 /* However far ahead the nodes transmit, one device alone fills every slot of both directions: there are processes for
  * the whole round trip, and acknowledgements and grants find their slots. */
+#include "testbed/call.h"
 #include "tests/testbed/wire.h"
 
 enum { SLOTS = 200, WARM_UP = 150, CALLS = 1600, ROWS = 8 };
@@ -14,16 +15,22 @@ static const struct wire_options calm = {
 static void queue_calls(struct wire *w)
 {
 	const struct codec *down = codec_by_name("f16");
-	size_t n_payload = ROWS * codec_bytes(down, w->base->shape.n_embd);
-	uint8_t *rows = calloc(1, n_payload);
+	struct call_choice choices[ROWS];
+	size_t table = call_table_bytes(ROWS, ROWS, false),
+	       n_payload = table + ROWS * codec_bytes(down, w->base->shape.n_embd);
+	uint8_t *payload = calloc(1, n_payload);
+	for (uint16_t row = 0; row < ROWS; row++)
+		choices[row] = (struct call_choice){ .row = row, .expert = 0 };
+	call_encode(choices, ROWS, ROWS, false, payload);
 	struct message call = { .type = MESSAGE_CALL,
 		                .codec = down->id,
 		                .reply_codec = codec_by_name("f32")->id,
 		                .rows = ROWS,
+		                .choices = ROWS,
 		                .n_payload = (uint32_t)n_payload };
 	for (call.seq = 1; call.seq <= CALLS; call.seq++)
-		assert_int_equal(cell_send(bs_cell(w->bs), 0, &call, rows), 0);
-	free(rows);
+		assert_int_equal(cell_send(bs_cell(w->bs), 0, &call, payload), 0);
+	free(payload);
 }
 
 static void every_slot_is_filled(unsigned tx_ahead)
