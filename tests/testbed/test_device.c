@@ -1,4 +1,5 @@
 /* A device on a wire: its states from cold start on, what it sends and when it is silent, what it refuses. */
+#include "testbed/call.h"
 #include "tests/testbed/wire.h"
 
 #include "phy/ofdm.h"
@@ -483,17 +484,21 @@ static void a_flood_of_calls_waits_and_is_served(void **state)
 	struct wire *w = wire_create(true, mini_path);
 	const struct codec *f32 = codec_by_name("f32");
 	size_t n_embd = w->base->shape.n_embd;
-	uint8_t *row = calloc(1, codec_bytes(f32, n_embd));
+	size_t n_payload = call_table_bytes(1, 1, false) + codec_bytes(f32, n_embd);
+	uint8_t *row = calloc(1, n_payload);
+	call_encode(&(struct call_choice){ 0 }, 1, 1, false, row);
 	struct message call = { .type = MESSAGE_CALL,
 		                .codec = f32->id,
 		                .reply_codec = codec_by_name("int8")->id,
 		                .rows = 1,
-		                .n_payload = (uint32_t)codec_bytes(f32, n_embd) };
+		                .choices = 1,
+		                .n_payload = (uint32_t)n_payload };
 	wire_attach(w);
 	for (call.seq = 1; call.seq <= FLOOD; call.seq++)
 		assert_int_equal(cell_send(bs_cell(w->bs), 0, &call, row), 0);
 	wire_run(w, 1200);
 	assert_int_equal(device_worker_stats(w->device).calls, FLOOD);
+	assert_int_equal(device_worker_stats(w->device).rows, FLOOD);
 	assert_int_equal(inference_stats(bs_inference(w->bs)).stale, FLOOD);
 	assert_int_equal(device_stats(w->device).transitions[DEVICE_ACCESS], 1);
 	free(row);
