@@ -5,6 +5,7 @@
 int cmd_bench_moe(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
+int cmd_eval_mc(int argc, char **argv);
 int cmd_eval_ppl(int argc, char **argv);
 int cmd_eval_tasks(int argc, char **argv);
 int cmd_run(int argc, char **argv);
@@ -29,6 +30,7 @@ static const struct cli_command commands[] = {
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
 	{ "eval ppl", "the perplexity of a text", cmd_eval_ppl },
+	{ "eval mc", "multiple-choice questions, each choice judged by its likelihood", cmd_eval_mc },
 	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
 	{ "tokenize", "print the token ids of a file", cmd_tokenize },
 	{ "model info", "tell what a model file holds", cmd_model_info },

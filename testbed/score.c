@@ -32,17 +32,22 @@ static int score_next(void *user, size_t position, const float *logits)
 	return 0;
 }
 
-int score_tokens(struct moe_forward *f, const int32_t *ids, size_t n, size_t first, struct score_sum *sum)
+int score_more(struct moe_forward *f, size_t n_kept, const int32_t *ids, size_t n, size_t first, struct score_sum *sum)
 {
 	struct scorer s = { ids, n, first, moe_ctx_model(moe_forward_ctx(f))->shape.n_vocab, sum };
-	if (first < 1 || first >= n)
+	if (first < 1 || first >= n || n_kept >= first)
 		return -EINVAL;
-	int rc = moe_rewind(moe_forward_ctx(f), 0, 0);
+	int rc = moe_rewind(moe_forward_ctx(f), 0, n_kept);
 	moe_forward_set_logits(f, score_next, &s);
 	if (!rc)
-		rc = moe_forward_run(f, ids, n - 1);
+		rc = moe_forward_run(f, ids + n_kept, n - 1 - n_kept);
 	moe_forward_set_logits(f, NULL, NULL);
 	return rc;
+}
+
+int score_tokens(struct moe_forward *f, const int32_t *ids, size_t n, size_t first, struct score_sum *sum)
+{
+	return score_more(f, 0, ids, n, first, sum);
 }
 
 double score_perplexity(const struct score_sum *s)

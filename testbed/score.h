@@ -21,6 +21,8 @@ struct score_sum {
 /* Runs ids[0 .. n - 1] as a sequence of their own and adds tokens first .. n - 1 to *sum; first: 1 at least. Returns 0 or the
  * errors of moe_forward_run. */
 int score_tokens(struct moe_forward *f, const int32_t *ids, size_t n, size_t first, struct score_sum *sum);
+/* The same where the sequence holds the first n_kept ids already, less than first: texts that begin alike. */
+int score_more(struct moe_forward *f, size_t n_kept, const int32_t *ids, size_t n, size_t first, struct score_sum *sum);
 
 /* e^(mean), and its standard error by the spread of single tokens. NaN where there are too few. */
 double score_perplexity(const struct score_sum *s);
