@@ -7,6 +7,8 @@
 
 #include "moe/forward.h"
 #include "testbed/cli.h"
+#include "testbed/divergence.h"
+#include "testbed/engine.h"
 #include "testbed/expert_mode.h"
 #include "testbed/items.h"
 #include "testbed/prompt.h"
@@ -35,7 +37,9 @@ struct eval {
 	struct config *config;
 	struct items items;
 	size_t first, n, stride; /* items first, first + stride ... : n of them */
-	bool link, per_item;
+	bool link, per_item, compare;
+	struct engine engine;
+	struct divergence divergence; /* with compare */
 	uint64_t seed;
 	struct expert_mode mode;
 	struct json_out json;
@@ -150,6 +154,8 @@ static int score_item(struct eval *e, struct moe_forward *f, const struct moe_mo
 		rc = moe_forward_run(f, ids, s.n);
 		moe_forward_set_logits(f, NULL, NULL);
 	}
+	if (!rc && e->compare)
+		rc = divergence_add(&e->divergence, f, ids, s.n, 0);
 	free(ids);
 	return rc;
 }
@@ -172,43 +178,62 @@ static int answer_item(struct moe_forward *f, const struct prompt *p, struct gen
 	return rc;
 }
 
+static int item_here(struct eval *e, const struct moe_model *m, struct moe_forward *f, size_t i, char *err,
+                     size_t err_len)
+{
+	struct generation_options options = { .n_tokens = ANSWER_TOKENS, .top_p = 1 };
+	const struct item *item = item_of(e, i);
+	struct prompt p;
+	int rc = prompt_from_text(&p, m->tokenizer, item->prompt, err, err_len);
+	if (rc)
+		return rc;
+	struct generation *g = generation_create(m->tokenizer, p.n_tokens, m->shape.n_ctx, &options);
+	rc = g ? answer_item(f, &p, g) : -errno;
+	if (!rc && !note(e, &e->outcome[i], item, g))
+		rc = -ENOMEM;
+	if (!rc)
+		rc = score_item(e, f, m, item, p.n_tokens);
+	if (rc)
+		snprintf(err, err_len, "item %zu: %s", e->first + i * e->stride, strerror(-rc));
+	generation_destroy(g);
+	prompt_free(&p);
+	return rc;
+}
+
+/* The model with everything that is tried on it. */
+static struct moe_forward *set_up(struct eval *e, const struct moe_model *m)
+{
+	size_t n_ctx = m->shape.n_ctx, rows = n_ctx < CHUNK_ROWS ? n_ctx : CHUNK_ROWS;
+	if (engine_open(&e->engine) || (e->compare && divergence_init(&e->divergence, m, n_ctx, rows)))
+		return NULL;
+	struct moe_forward *f = moe_forward_create(
+	        m, &(struct moe_ctx_options){ .n_ctx = n_ctx, .max_rows = rows, .compute = e->engine.how });
+	if (!f)
+		return NULL;
+	e->chooser = (struct expert_chooser){ .model = m, .mode = e->mode, .seed = e->seed };
+	moe_forward_set_select(f, expert_choose, &e->chooser);
+	moe_forward_set_codecs(f, codec_by_name(e->codec_down), codec_by_name(e->codec_up));
+	return f;
+}
+
 static int eval_here(struct eval *e, char *err, size_t err_len)
 {
 	char path[CONFIG_PATH_MAX];
 	struct moe_model *m = NULL;
-	struct generation_options options = { .n_tokens = ANSWER_TOKENS, .top_p = 1 };
 	cli_find_file(e->config->model.path, path, sizeof path);
 	int rc = moe_model_open(path, NULL, &m, err, err_len);
 	if (rc)
 		return rc;
-	e->chooser = (struct expert_chooser){ .model = m, .mode = e->mode, .seed = e->seed };
-	struct moe_forward *f = moe_forward_create(
-	        m, &(struct moe_ctx_options){ .n_ctx = m->shape.n_ctx,
-	                                      .max_rows = m->shape.n_ctx < CHUNK_ROWS ? m->shape.n_ctx : CHUNK_ROWS });
-	if (!f)
+	struct moe_forward *f = set_up(e, m);
+	if (!f) {
 		rc = -errno;
-	else
-		moe_forward_set_select(f, expert_choose, &e->chooser);
-	if (f)
-		moe_forward_set_codecs(f, codec_by_name(e->codec_down), codec_by_name(e->codec_up));
-	for (size_t i = 0; i < e->n && !rc && !cli_interrupted(); i++) {
-		const struct item *item = item_of(e, i);
-		struct prompt p;
-		rc = prompt_from_text(&p, m->tokenizer, item->prompt, err, err_len);
-		if (rc)
-			break;
-		struct generation *g = generation_create(m->tokenizer, p.n_tokens, m->shape.n_ctx, &options);
-		rc = g ? answer_item(f, &p, g) : -errno;
-		if (!rc && !note(e, &e->outcome[i], item, g))
-			rc = -ENOMEM;
-		if (!rc)
-			rc = score_item(e, f, m, item, p.n_tokens);
-		if (rc)
-			snprintf(err, err_len, "item %zu: %s", e->first + i * e->stride, strerror(-rc));
-		generation_destroy(g);
-		prompt_free(&p);
+		snprintf(err, err_len, "the model cannot be set up: %s", strerror(errno));
 	}
+	for (size_t i = 0; i < e->n && !rc && !cli_interrupted(); i++)
+		rc = item_here(e, m, f, i, err, err_len);
+	divergence_free(&e->divergence);
 	moe_forward_destroy(f);
+	engine_close(&e->engine);
 	moe_model_close(m);
 	return rc ? rc : cli_interrupted() ? -EINTR : 0;
 }
@@ -326,6 +351,11 @@ static int report(struct eval *e, struct session *s, const char *experts)
 		fprintf(f, "  perplexity %.4f of answers, %.4f of everything\n", perplexity(e, 0), perplexity(e, 1));
 	else
 		report_print(f, s, e->n_tokens, e->time_s);
+	if (e->compare) {
+		fprintf(f, "  ");
+		divergence_print(&e->divergence, f);
+		json_object_set_new(root, "divergence", divergence_json(&e->divergence));
+	}
 	json_object_set_new(root, "experts_mode", json_string(experts));
 	json_object_set_new(root, "items", json_integer((json_int_t)e->n_done));
 	json_object_set_new(root, "families", families);
@@ -373,7 +403,9 @@ int cmd_eval_tasks(int argc, char **argv)
 	struct cli_list files = { .n = 0 }, sets = { .n = 0 };
 	const char *json = NULL, *model = NULL, *experts = "", *config = NULL;
 	int64_t n = 0, first = 0, stride = 1;
-	struct eval e = { .seed = 1, .codec_down = "f32", .codec_up = "f32" };
+	struct eval e = {
+		.seed = 1, .codec_down = "f32", .codec_up = "f32", .engine = { .mode = "exact", .threads = 1 }
+	};
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &model, "FILE", "the model, a GGUF file (model.path)" },
 		{ "experts", CLI_STRING, &experts, "MODE", "top2, top1, drop<W, random, dead:K; empty: as routed" },
@@ -381,6 +413,9 @@ int cmd_eval_tasks(int argc, char **argv)
 		  .choices = "f32|f16|int8|int4" },
 		{ "codec-up", CLI_STRING, &e.codec_up, "CODEC", "the same for what experts answer",
 		  .choices = "f32|f16|int8|int4" },
+		{ "compare", CLI_FLAG, &e.compare, NULL,
+		  "also run the exact model, all experts as routed, and tell how far from it (not with --link)" },
+		ENGINE_OPTIONS(e.engine),
 		{ "link", CLI_FLAG, &e.link, NULL, "reach the experts over the air, all items in one run" },
 		{ "config", CLI_STRING, &config, "CONFIG",
 		  "the scenario, with --link (testbed/scenarios/default.yaml)" },
@@ -413,6 +448,8 @@ int cmd_eval_tasks(int argc, char **argv)
 	if (!e.config)
 		return cli_failed("out of memory");
 	status = json_out_open(&e.json, json);
+	if (status == CLI_DONE && e.link && (e.compare || strcmp(e.engine.mode, "exact")))
+		status = cli_bad_input("eval tasks: --compare and --mode go without --link; there moe.mode is the key");
 	if (status == CLI_DONE && expert_mode_parse(experts, &e.mode))
 		status = cli_bad_input("--experts: \"%s\" is none of topN, drop<W, random, dead:K", experts);
 	if (status == CLI_DONE && config_load(e.config, config ? config : "testbed/scenarios/default.yaml", sets.items,

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "testbed/cli.h"
+#include "testbed/divergence.h"
 #include "testbed/engine.h"
 #include "testbed/prompt.h"
 #include "testbed/score.h"
@@ -17,13 +18,26 @@ struct ppl {
 	struct engine engine;
 	struct json_out json;
 	struct score_sum sum;
-	size_t n_tokens, n_windows; /* of the text; run */
+	const char *codec_down, *codec_up;
+	bool compare;
+	struct divergence divergence; /* with compare */
+	size_t n_tokens, n_windows;   /* of the text; run */
 };
 
 static void progress(const struct ppl *p, size_t done, size_t all)
 {
 	fprintf(stderr, "\r\033[K%zu of %zu windows, perplexity %.4f%s", done, all, score_perplexity(&p->sum),
 	        done == all ? "\n" : "");
+}
+
+/* Scores tokens first .. n - 1 of a window. */
+static int run_window(struct ppl *p, struct moe_forward *f, const int32_t *ids, size_t n, size_t first)
+{
+	int rc = score_tokens(f, ids, n, first, &p->sum);
+	if (!rc && p->compare)
+		rc = divergence_add(&p->divergence, f, ids, n - 1, first - 1);
+	p->n_windows++;
+	return rc;
 }
 
 /* Chunks of the text with BOS among them, as many as are whole: in each the first token becomes BOS, where the model has one in
@@ -36,8 +50,7 @@ static int run_chunks(struct ppl *p, struct moe_forward *f, const struct moe_mod
 		int32_t *chunk = ids + i * p->chunk;
 		if (tokenizer_adds_bos(m->tokenizer))
 			chunk[0] = tokenizer_bos(m->tokenizer);
-		rc = score_tokens(f, chunk, p->chunk, p->chunk / 2 + 1, &p->sum);
-		p->n_windows++;
+		rc = run_window(p, f, chunk, p->chunk, p->chunk / 2 + 1);
 		progress(p, i + 1, n);
 	}
 	return rc;
@@ -60,9 +73,8 @@ static int run_rolling(struct ppl *p, struct moe_forward *f, const struct moe_mo
 		for (size_t i = start; i < end && len < most + 1; i++)
 			window[len++] = ids[i];
 		first = len - count;
-		rc = first < 1 ? -EINVAL : score_tokens(f, window, len, first, &p->sum);
+		rc = first < 1 ? -EINVAL : run_window(p, f, window, len, first);
 		done = end;
-		p->n_windows++;
 		progress(p, p->n_windows, n);
 	}
 	free(window);
@@ -82,6 +94,10 @@ static int score_text(struct ppl *p, const struct moe_model *m, const char *text
 	ssize_t n = ids ? tokenizer_encode(m->tokenizer, text, len, p->chunk ? TOKENIZER_BOS : 0, ids, cap) : -ENOMEM;
 	int rc = n < 0 ? (int)n : f ? 0 : -errno;
 	p->n_tokens = n < 0 ? 0 : (size_t)n;
+	if (!rc && p->compare)
+		rc = divergence_init(&p->divergence, m, n_ctx, o.max_rows);
+	if (!rc)
+		moe_forward_set_codecs(f, codec_by_name(p->codec_down), codec_by_name(p->codec_up));
 	if (!rc)
 		rc = p->chunk ? run_chunks(p, f, m, ids) : run_rolling(p, f, m, ids);
 	moe_forward_destroy(f);
@@ -95,12 +111,17 @@ static int report(struct ppl *p, size_t n_bytes)
 	double bits = p->chunk ? NAN : p->sum.nll / M_LN2 / (double)n_bytes;
 	fprintf(json_out_text(&p->json), "perplexity %.4f +- %.4f (%llu tokens scored of %zu)\n", perplexity, error,
 	        (unsigned long long)p->sum.n, p->n_tokens);
-	return json_out_write(&p->json,
-	                      json_pack("{s:i, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "schema", 1, "version",
-	                                cli_version(), "mode", p->engine.mode, "chunk", (json_int_t)p->chunk,
-	                                "n_tokens", (json_int_t)p->n_tokens, "n_windows", (json_int_t)p->n_windows,
-	                                "n_scored", (json_int_t)p->sum.n, "perplexity", json_real_or_null(perplexity),
-	                                "stderr", json_real_or_null(error), "bits_per_byte", json_real_or_null(bits)));
+	json_t *root = json_pack("{s:i, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", "schema", 1, "version",
+	                         cli_version(), "mode", p->engine.mode, "codec_down", p->codec_down, "codec_up",
+	                         p->codec_up, "chunk", (json_int_t)p->chunk, "n_tokens", (json_int_t)p->n_tokens,
+	                         "n_windows", (json_int_t)p->n_windows, "n_scored", (json_int_t)p->sum.n, "perplexity",
+	                         json_real_or_null(perplexity), "stderr", json_real_or_null(error), "bits_per_byte",
+	                         json_real_or_null(bits));
+	if (p->compare) {
+		divergence_print(&p->divergence, json_out_text(&p->json));
+		json_object_set_new(root, "divergence", divergence_json(&p->divergence));
+	}
+	return json_out_write(&p->json, root);
 }
 
 static int run(struct ppl *p)
@@ -129,6 +150,7 @@ static int run(struct ppl *p)
 		status = cli_bad_input("%s: %zu tokens are too few", p->text, p->n_tokens);
 	else if (status == CLI_DONE)
 		status = report(p, len);
+	divergence_free(&p->divergence);
 	engine_close(&p->engine);
 	moe_model_close(m);
 	free(text);
@@ -140,7 +162,10 @@ int cmd_eval_ppl(int argc, char **argv)
 	const char *json = NULL;
 	int64_t chunk = 0;
 	struct cli_list files = { .n = 0 };
-	struct ppl p = { .model = "moe/models/wdmoe-tiny.gguf", .engine = { .mode = "exact", .threads = 1 } };
+	struct ppl p = { .model = "moe/models/wdmoe-tiny.gguf",
+		         .codec_down = "f32",
+		         .codec_up = "f32",
+		         .engine = { .mode = "exact", .threads = 1 } };
 	const struct cli_option options[] = {
 		{ "model", CLI_STRING, &p.model, "M", "the model, a GGUF file" },
 		{ "chunk", CLI_INT, &chunk, "N",
@@ -148,6 +173,11 @@ int cmd_eval_ppl(int argc, char **argv)
 		  "context holds",
 		  .min = 0, .max = 1 << 24 },
 		ENGINE_OPTIONS(p.engine),
+		{ "codec-down", CLI_STRING, &p.codec_down, "CODEC", "hidden states pass through it to the experts",
+		  .choices = "f32|f16|int8|int4" },
+		{ "codec-up", CLI_STRING, &p.codec_up, "CODEC", "the same for what experts answer",
+		  .choices = "f32|f16|int8|int4" },
+		{ "compare", CLI_FLAG, &p.compare, NULL, "also run the exact model and tell how far from it" },
 		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
 	};
 	const struct cli_syntax syntax = {
