@@ -4,6 +4,7 @@
 
 #include "moe/forward.h"
 #include "moe/generation.h"
+#include "testbed/answers.h"
 #include "testbed/cli.h"
 #include "testbed/engine.h"
 #include "testbed/prompt.h"
@@ -11,7 +12,8 @@
 enum { CHUNK_ROWS = 64 };
 
 struct request {
-	const char *model, *prompt, *tokens, *held_out, *json;
+	const char *model, *prompt, *tokens, *prompts, *held_out, *json;
+	int64_t n_sequences;
 	struct generation_options options;
 	struct engine engine;
 };
@@ -108,6 +110,32 @@ static int ask(const struct request *r, const struct moe_model *m, struct prompt
 	return prompt_from_held_out(p, m->tokenizer, found, r->options.seed, err, err_len);
 }
 
+/* All prompts of a file. */
+static int answer_many(const struct request *r, const struct moe_model *m, const struct json_out *json)
+{
+	struct answers a;
+	char err[512];
+	int status = CLI_DONE;
+	if (answers_load(&a, r->prompts, m->tokenizer, err, sizeof err) < 0) {
+		status = cli_bad_input("%s", err);
+	} else {
+		int rc = answers_run(&a, m, &r->engine.how, (size_t)r->n_sequences, &r->options, json_out_text(json),
+		                     err, sizeof err);
+		if (rc == -ENOSPC)
+			status = cli_bad_input("%s: %s", r->prompts, err);
+		else if (rc)
+			status = rc == -EINTR ? CLI_INTERRUPTED : cli_failed("%s", err);
+		else
+			status = json_out_write(json, json_pack("{s:i, s:s, s:s, s:I, s:I, s:I, s:f, s:o}", "schema", 1,
+			                                        "version", cli_version(), "mode", r->engine.mode,
+			                                        "seed", (json_int_t)r->options.seed, "sequences",
+			                                        (json_int_t)a.n_sequences, "rows", (json_int_t)a.n_rows,
+			                                        "time_s", a.seconds, "answers", answers_json(&a)));
+	}
+	answers_free(&a);
+	return status;
+}
+
 static int open_and_answer(struct request *r)
 {
 	char found[4096], err[512];
@@ -118,7 +146,7 @@ static int open_and_answer(struct request *r)
 	if (status != CLI_DONE)
 		return status;
 	cli_find_file(r->model, found, sizeof found);
-	if (moe_model_open(found, NULL, &m, err, sizeof err) < 0 || ask(r, m, &p, err, sizeof err) < 0)
+	if (moe_model_open(found, NULL, &m, err, sizeof err) < 0 || (!r->prompts && ask(r, m, &p, err, sizeof err) < 0))
 		status = cli_bad_input("%s", err);
 	else if (p.n_tokens > m->shape.n_ctx)
 		status = cli_bad_input("the prompt is %zu tokens long, the context of %s holds %zu", p.n_tokens, found,
@@ -126,7 +154,7 @@ static int open_and_answer(struct request *r)
 	else if (engine_open(&r->engine))
 		status = cli_failed("--threads: %s", strerror(errno));
 	else
-		status = answer(r, m, &p, &json);
+		status = r->prompts ? answer_many(r, m, &json) : answer(r, m, &p, &json);
 	engine_close(&r->engine);
 	prompt_free(&p);
 	moe_model_close(m);
@@ -137,6 +165,7 @@ int cmd_generate(int argc, char **argv)
 {
 	struct request r = { .model = "moe/models/wdmoe-tiny.gguf",
 		             .held_out = "moe/models/heldout.jsonl",
+		             .n_sequences = 8,
 		             .engine = { .mode = "exact", .threads = 1 } };
 	int64_t n_tokens = 32;
 	double temperature = 0, top_p = 1;
@@ -147,6 +176,8 @@ int cmd_generate(int argc, char **argv)
 		{ "prompt", CLI_STRING, &r.prompt, "TEXT", "what it is asked; default: held-out item number SEED" },
 		{ "tokens", CLI_STRING, &r.tokens, "FILE",
 		  "token ids in place of a text, white space between; no BOS is added" },
+		{ "prompts", CLI_STRING, &r.prompts, "FILE", "a prompt a line: all of them are answered" },
+		{ "sequences", CLI_INT, &r.n_sequences, "N", "of --prompts answered at once", .min = 1, .max = 1024 },
 		{ "n-tokens", CLI_INT, &n_tokens, "N", "tokens generated at most", .min = 1, .max = 1e6 },
 		{ "temp", CLI_DOUBLE, &temperature, "T", "sampling temperature; 0: greedy", .min = 0, .max = 100 },
 		{ "top-p", CLI_DOUBLE, &top_p, "P", "sample from the most likely tokens of this total probability",
@@ -170,8 +201,8 @@ int cmd_generate(int argc, char **argv)
 	int status;
 	if (!cli_parse(&syntax, argc, argv, &status))
 		return status;
-	if (r.prompt && r.tokens)
-		return cli_bad_input("generate: either --prompt or --tokens");
+	if (!!r.prompt + !!r.tokens + !!r.prompts > 1)
+		return cli_bad_input("generate: one of --prompt, --tokens and --prompts");
 	r.options = (struct generation_options){ (size_t)n_tokens, (float)temperature, (float)top_p, seed, ignore_eos };
 	cli_catch_interrupt();
 	return open_and_answer(&r);

@@ -47,7 +47,26 @@ succeeds "$WDMOE" logits --model "$MODEL_MINI" --tokens "$data/mini.tokens" --ou
 cmp -s x.f32 y.f32 || fail "threads change the logits"
 refuses --chunk "$WDMOE" eval ppl --model "$MODEL_MINI" --chunk 100000 text
 
+# Several prompts at once: each answered as if it were alone.
+printf 'the cup\n\nthe key is in the bag and\na\n' >prompts
+succeeds "$WDMOE" generate --model "$MODEL_MINI" --prompts prompts --sequences 2 --n-tokens 6 --ignore-eos --json i.json
+for prompt in 'the cup' 'the key is in the bag and' a; do
+	succeeds "$WDMOE" generate --model "$MODEL_MINI" --prompt "$prompt" --n-tokens 6 --ignore-eos --json j.json
+	grep -qF "$(value logits_hash j.json)" i.json || fail "answered otherwise among others: $prompt"
+done
+refuses none.txt "$WDMOE" generate --model "$MODEL_MINI" --prompts none.txt
+refuses --prompts "$WDMOE" generate --model "$MODEL_MINI" --prompts prompts --prompt a
+
+# How far other ways to compute are from the exact one: itself nothing, four bits something.
+succeeds "$WDMOE" eval ppl --model "$MODEL_MINI" text --compare --json k.json
+grep -q '"kl_mean_nats": 0.0,' k.json || fail "the exact model is apart from itself: $(cat k.json)"
+succeeds "$WDMOE" eval ppl --model "$MODEL_MINI" text --compare --codec-up int4 --json l.json
+grep -q '"kl_mean_nats": 0.0,' l.json && fail "int4 changes nothing"
+
 succeeds "$WDMOE" model info "$MODEL_MINI"
 says "2 layers"
+succeeds "$WDMOE" model info "$data/qwen3moe-00001-of-00002.gguf"
+says "and 1 more"
+refuses "open the first" "$WDMOE" model info "$data/qwen3moe-00002-of-00002.gguf"
 
 finish
