@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "moe/half.h"
 #include "moe/tensor.h"
 
 /* --- f32 --- */
@@ -37,10 +38,7 @@ static int decode_f32(const uint8_t *in, size_t n, float *x)
 
 static void put_f16(float x, uint8_t *out)
 {
-	_Float16 h = (_Float16)x; /* to nearest, ties to even */
-	uint16_t bits;
-	memcpy(&bits, &h, sizeof bits);
-	bits = htobe16(bits);
+	uint16_t bits = htobe16(f16_bits(x));
 	memcpy(out, &bits, sizeof bits);
 }
 
@@ -48,10 +46,7 @@ static float get_f16(const uint8_t *in)
 {
 	uint16_t bits;
 	memcpy(&bits, in, sizeof bits);
-	bits = be16toh(bits);
-	_Float16 h;
-	memcpy(&h, &bits, sizeof h);
-	return (float)h;
+	return f16_value(be16toh(bits));
 }
 
 static const float f16_overflow = 65520; /* from here on the nearest f16 is infinity */

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "moe/half.h"
+
 enum { LANES = 16 };
 
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
@@ -343,11 +345,9 @@ static inline void lanes_store(float *p, lanes v)
 
 static inline lanes lanes_load_f16(const uint16_t *p)
 {
-	_Float16 h[LANES];
-	memcpy(h, p, sizeof h);
 	lanes r;
 	for (int i = 0; i < LANES; i++)
-		r.v[i] = (float)h[i];
+		r.v[i] = f16_value(p[i]);
 	return r;
 }
 

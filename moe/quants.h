@@ -13,9 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
+#include "moe/half.h"
 
 enum { QUANT_BLOCK = 32, QUANT_SUPER = 256, QUANT_SUBS = QUANT_SUPER / QUANT_BLOCK };
 
@@ -56,25 +54,6 @@ struct q6_k_block {
 	uint16_t d;
 };
 _Static_assert(sizeof(struct q6_k_block) == 210, "as in the file");
-
-static inline float f16_value(uint16_t bits)
-{
-#ifdef __F16C__
-	return _cvtsh_ss(bits); /* the compiler's own choice with AVX-512 FP16 takes three times as long */
-#else
-	_Float16 h;
-	memcpy(&h, &bits, sizeof h);
-	return (float)h;
-#endif
-}
-
-static inline float bf16_value(uint16_t bits)
-{
-	uint32_t wide = (uint32_t)bits << 16;
-	float x;
-	memcpy(&x, &wide, sizeof x);
-	return x;
-}
 
 /* Sixteen bytes as the compiler's own vectors, which have all operators. */
 typedef uint8_t quant_bytes __attribute__((vector_size(16)));

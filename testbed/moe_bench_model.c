@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "moe/gguf.h"
+#include "moe/half.h"
 #include "testbed/splitmix.h"
 
 enum {
@@ -34,14 +35,6 @@ static uint64_t draw(uint64_t *state)
 {
 	*state += SPLITMIX_STEP;
 	return splitmix(*state);
-}
-
-static uint16_t f16_bits(float x)
-{
-	_Float16 h = (_Float16)x;
-	uint16_t bits;
-	memcpy(&bits, &h, sizeof bits);
-	return bits;
 }
 
 /* Uniform with a standard deviation of 1. */

@@ -124,6 +124,31 @@ static void extreme_integers_are_multiplied_without_error(void **state)
 	}
 }
 
+/* A vector with a number that is not finite has no product; its neighbours have theirs. */
+static void what_is_not_finite_stays_so(void **state)
+{
+	(void)state;
+	enum { ROWS = 5, COLS = 256, N = 3 };
+	static uint8_t bytes[ROWS * COLS * 4];
+	static float x[N * COLS], y[N * ROWS];
+	static const float bad[] = { NAN, INFINITY, -INFINITY };
+	for (size_t type = 0; type < N_TYPES; type++)
+		for (int mode = MOE_EXACT; mode <= MOE_FAST; mode++)
+			for (size_t k = 0; k < sizeof bad / sizeof bad[0]; k++) {
+				struct tensor t;
+				make_matrix(&t, bytes, tensor_type_at(type), ROWS, COLS, type);
+				fill(x, N * COLS, 31);
+				x[COLS + 77 * k] = bad[k];
+				struct matmul *m = matmul_create(&(struct moe_compute){ .mode = mode }, N, COLS);
+				matmul_run(m, &t, x, N, y);
+				for (size_t i = 0; i < N * ROWS; i++)
+					if (!isfinite(y[i]) != (i / ROWS == 1))
+						fail_msg("%s mode %d bad %zu row %zu: %g", t.type->name, mode, k, i,
+						         (double)y[i]);
+				matmul_destroy(m);
+			}
+}
+
 /* Workers that do the pieces backwards, half of them on another thread. */
 struct backwards {
 	void (*work)(void *arg, size_t i);
@@ -193,6 +218,7 @@ int main(void)
 		cmocka_unit_test(a_vector_alone_gives_the_bits_it_gives_in_a_batch),
 		cmocka_unit_test(all_instruction_sets_give_the_same_bits),
 		cmocka_unit_test(extreme_integers_are_multiplied_without_error),
+		cmocka_unit_test(what_is_not_finite_stays_so),
 		cmocka_unit_test(threads_change_no_bit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
