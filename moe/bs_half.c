@@ -56,8 +56,10 @@ struct moe_ctx {
 
 /* --- create, destroy --- */
 
+/* Each part begins a line of the cache: matmul_vectors. */
 static int carve_floats(struct moe_ctx *c)
 {
+	enum { FLOATS_A_LINE = MATMUL_ALIGNMENT / sizeof(float) };
 	const struct moe_shape *s = &c->m->shape;
 	size_t rows = c->max_rows, positions = c->n_sequences * s->n_layer * c->n_ctx;
 	struct {
@@ -84,12 +86,13 @@ static int carve_floats(struct moe_ctx *c)
 	};
 	size_t n_parts = sizeof parts / sizeof parts[0], total = 0;
 	for (size_t i = 0; i < n_parts; i++)
-		total += parts[i].n;
-	c->floats = calloc(total, sizeof *c->floats);
+		total += parts[i].n + FLOATS_A_LINE;
+	c->floats = calloc(total, sizeof *c->floats); /* zeros that take no memory before they are wanted */
 	if (!c->floats)
 		return -ENOMEM;
 	float *next = c->floats;
 	for (size_t i = 0; i < n_parts; i++) {
+		next += -((uintptr_t)next / sizeof *next) % FLOATS_A_LINE;
 		*parts[i].at = next;
 		next += parts[i].n;
 	}

@@ -28,8 +28,8 @@ struct moe_expert_ctx *moe_expert_ctx_create(const struct moe_model *m, size_t m
 	s->max_rows = max_rows;
 	size_t max_cols = m->shape.n_ff > m->shape.n_embd ? m->shape.n_ff : m->shape.n_embd;
 	s->matmul = matmul_create(how, max_rows, max_cols);
-	s->gate = calloc(max_rows * m->shape.n_ff, sizeof *s->gate);
-	s->up = calloc(max_rows * m->shape.n_ff, sizeof *s->up);
+	s->gate = matmul_vectors(max_rows * m->shape.n_ff);
+	s->up = matmul_vectors(max_rows * m->shape.n_ff);
 	if (!s->matmul || !s->gate || !s->up) {
 		moe_expert_ctx_destroy(s);
 		errno = ENOMEM;

@@ -44,8 +44,8 @@ struct moe_forward *moe_forward_create(const struct moe_model *m, const struct m
 	}
 	f->chosen = calloc(max_rows * n_expert, sizeof *f->chosen);
 	f->n_chosen = calloc(max_rows, sizeof *f->n_chosen);
-	f->x = calloc(max_rows * n_embd, sizeof *f->x);
-	f->y = calloc(max_rows * n_embd, sizeof *f->y);
+	f->x = matmul_vectors(max_rows * n_embd);
+	f->y = matmul_vectors(max_rows * n_embd);
 	f->results = calloc(n_expert * max_rows * n_embd, sizeof *f->results);
 	f->parts = calloc(n_expert, sizeof *f->parts);
 	f->coded = malloc(codec_bytes_max(n_embd));

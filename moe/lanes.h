@@ -14,6 +14,26 @@
 
 enum { LANES = 16 };
 
+/* Tiles of products, rows by vectors: as many sums as the registers hold beside the vectors and a weight. */
+#ifdef LANES_AVX512
+#define TILE_VECTORS 8
+#define FOR_EACH_TILE(X, ...)                                                                                          \
+	X(__VA_ARGS__, 8, 1)                                                                                           \
+	X(__VA_ARGS__, 8, 2)                                                                                           \
+	X(__VA_ARGS__, 8, 3)                                                                                           \
+	X(__VA_ARGS__, 6, 4)                                                                                           \
+	X(__VA_ARGS__, 5, 5)                                                                                           \
+	X(__VA_ARGS__, 4, 6)                                                                                           \
+	X(__VA_ARGS__, 3, 7)                                                                                           \
+	X(__VA_ARGS__, 2, 8)
+#else
+#define TILE_VECTORS 3
+#define FOR_EACH_TILE(X, ...)                                                                                          \
+	X(__VA_ARGS__, 6, 1)                                                                                           \
+	X(__VA_ARGS__, 3, 2)                                                                                           \
+	X(__VA_ARGS__, 2, 3)
+#endif
+
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
 typedef uint8_t sixteen __attribute__((vector_size(16)));
 
@@ -60,6 +80,13 @@ static inline void lanes_store(float *p, lanes v)
 	_mm512_storeu_ps(p, v);
 }
 
+/* In a register from here on: the compiler would otherwise read a vector from memory for each product. */
+static inline lanes lanes_kept(lanes v)
+{
+	__asm__("" : "+v"(v));
+	return v;
+}
+
 static inline lanes lanes_load_f16(const uint16_t *p)
 {
 	return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
@@ -99,6 +126,26 @@ static inline float lanes_sum(lanes v)
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	q = _mm_add_ss(q, _mm_shuffle_ps(q, q, 1));
 	return _mm_cvtss_f32(q);
+}
+
+/* Sums of sixteen, `step` apart, to y: the same tree, its branches side by side. */
+static inline void lanes_sums(const lanes *v, size_t step, float *y)
+{
+	__m512 a[8], b[4], c[2];
+	for (size_t i = 0; i < 8; i++) { /* partners 8 apart; two sums a register */
+		__m512 p = v[2 * i * step], q = v[(2 * i + 1) * step];
+		a[i] = _mm512_add_ps(_mm512_shuffle_f32x4(p, q, 0x44), _mm512_shuffle_f32x4(p, q, 0xee));
+	}
+	for (size_t i = 0; i < 4; i++) /* 4 apart; four */
+		b[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0x88),
+		                     _mm512_shuffle_f32x4(a[2 * i], a[2 * i + 1], 0xdd));
+	for (size_t i = 0; i < 2; i++) /* 2 apart; eight */
+		c[i] = _mm512_add_ps(_mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0x44),
+		                     _mm512_shuffle_ps(b[2 * i], b[2 * i + 1], 0xee));
+	__m512 sums = _mm512_add_ps(_mm512_shuffle_ps(c[0], c[1], 0x88), _mm512_shuffle_ps(c[0], c[1], 0xdd));
+	/* lane 4 m + n holds sum 4 n + m */
+	const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+	_mm512_storeu_ps(y, _mm512_permutexvar_ps(order, sums));
 }
 
 static inline lanes lanes_pair(float lo, float hi)
@@ -190,6 +237,11 @@ static inline void lanes_store(float *p, lanes v)
 	_mm256_storeu_ps(p + 8, v.hi);
 }
 
+static inline lanes lanes_kept(lanes v)
+{
+	return v;
+}
+
 static inline lanes lanes_load_f16(const uint16_t *p)
 {
 	return (lanes){ _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)),
@@ -237,6 +289,12 @@ static inline float lanes_sum(lanes v)
 	q = _mm_add_ps(q, _mm_movehl_ps(q, q));
 	q = _mm_add_ss(q, _mm_shuffle_ps(q, q, 1));
 	return _mm_cvtss_f32(q);
+}
+
+static inline void lanes_sums(const lanes *v, size_t step, float *y)
+{
+	for (size_t i = 0; i < LANES; i++)
+		y[i] = lanes_sum(v[i * step]);
 }
 
 static inline lanes lanes_pair(float lo, float hi)
@@ -343,6 +401,11 @@ static inline void lanes_store(float *p, lanes v)
 	memcpy(p, v.v, sizeof v.v);
 }
 
+static inline lanes lanes_kept(lanes v)
+{
+	return v;
+}
+
 static inline lanes lanes_load_f16(const uint16_t *p)
 {
 	lanes r;
@@ -400,6 +463,12 @@ static inline float lanes_sum(lanes v)
 		for (int i = 0; i < apart; i++)
 			v.v[i] += v.v[i + apart];
 	return v.v[0];
+}
+
+static inline void lanes_sums(const lanes *v, size_t step, float *y)
+{
+	for (size_t i = 0; i < LANES; i++)
+		y[i] = lanes_sum(v[i * step]);
 }
 
 static inline lanes lanes_pair(float lo, float hi)

@@ -3,13 +3,14 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "moe/rounded.h"
 
 enum {
 	PIECES_A_THREAD = 4,  /* so that a thread that starts late does not hold up the others */
 	PIECE_WORK = 1 << 16, /* weights times vectors of the smallest piece worth handing over */
-	ROWS_TOGETHER = 8,    /* of a kernel's tile */
+	ROWS_TOGETHER = 16,   /* of a kernel */
 };
 
 struct matmul {
@@ -40,6 +41,15 @@ struct matmul *matmul_create(const struct moe_compute *how, size_t max_rows, siz
 		return NULL;
 	}
 	return m;
+}
+
+float *matmul_vectors(size_t n)
+{
+	size_t bytes = (n * sizeof(float) + MATMUL_ALIGNMENT - 1) / MATMUL_ALIGNMENT * MATMUL_ALIGNMENT;
+	float *x = aligned_alloc(MATMUL_ALIGNMENT, bytes ? bytes : MATMUL_ALIGNMENT);
+	if (x)
+		memset(x, 0, bytes);
+	return x;
 }
 
 void matmul_destroy(struct matmul *m)

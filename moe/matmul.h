@@ -21,6 +21,8 @@
 
 enum moe_mode { MOE_EXACT, MOE_FAST };
 
+enum { MATMUL_ALIGNMENT = 64 }; /* bytes: of vectors that are read at full speed */
+
 /* Threads that do independent pieces of work: run calls work(arg, i) for every i < n and returns when all are done. */
 struct moe_workers {
 	void (*run)(void *pool, void (*work)(void *arg, size_t i), void *arg, size_t n);
@@ -43,6 +45,9 @@ struct matmul_task {
 
 /* how NULL: exact, the caller alone. NULL with errno ENOMEM. */
 struct matmul *matmul_create(const struct moe_compute *how, size_t max_rows, size_t max_cols);
+/* n zeros for vectors, freed by free; NULL with errno ENOMEM. Products take any vectors, but take a quarter longer where they lie across
+ * the lines of the cache. */
+float *matmul_vectors(size_t n);
 void matmul_destroy(struct matmul *m); /* NULL is fine */
 
 /* x: [n_x][n_cols], finite, n_x <= max_rows; y: apart from it. */

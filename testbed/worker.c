@@ -55,8 +55,8 @@ struct worker *worker_create(const struct worker_params *p)
 	compute_clock_init(&w->clock, &p->profile, p->seed);
 	w->expert = moe_expert_ctx_create(p->model, p->rows_max, &(struct moe_compute){ .mode = p->mode });
 	w->x = calloc(p->rows_max * w->n_embd, sizeof *w->x);
-	w->x_of_expert = calloc(p->rows_max * w->n_embd, sizeof *w->x);
-	w->y_of_expert = calloc(p->rows_max * w->n_embd, sizeof *w->y);
+	w->x_of_expert = matmul_vectors(p->rows_max * w->n_embd);
+	w->y_of_expert = matmul_vectors(p->rows_max * w->n_embd);
 	w->y = calloc(w->choices_max * w->n_embd, sizeof *w->y);
 	w->choices = calloc(w->choices_max, sizeof *w->choices);
 	w->done = calloc(w->choices_max, sizeof *w->done);
