@@ -26,20 +26,21 @@ enum kernel_type {
 typedef void kernel_matmul_fn(const void *w, size_t n_rows, size_t n_cols, const float *x, size_t n_x, float *y,
                               size_t stride_y);
 
-/* Vectors rounded to eight bits in blocks of 32, x = scale q, for products in integers. Rows are padded with zeros to whole
+/* Vectors rounded to eight bits in blocks of 256, x = scale q, for products in integers. Rows are padded with zeros to whole
  * strides of 64 columns. Made by rounded_fill (rounded.h). */
 struct rounded {
-	size_t n_cols;       /* of the vectors, a multiple of 32 */
-	size_t stride_cols;  /* padded */
-	const int8_t *q;     /* [n_x][stride_cols], -127 .. 127 */
-	const float *scale;  /* [n_x][stride_cols / 4]: of each four columns */
-	const float *totals; /* [n_x][stride_cols / 32]: scale times the sum of a block's q */
+	size_t n_cols;          /* of the vectors, a multiple of 32 */
+	size_t stride_cols;     /* padded */
+	const int8_t *q;        /* [n_x][stride_cols], -127 .. 127 */
+	const uint8_t *shifted; /* [n_x][stride_cols]: q + 128 */
+	const float *scale;     /* [n_x][stride_cols / 256] */
+	const float *totals;    /* [n_x][stride_cols / 32]: scale times the sum of 32 q */
 };
 
 typedef void kernel_rounded_fn(const void *w, size_t n_rows, const struct rounded *x, size_t n_x, float *y,
                                size_t stride_y);
 
-/* Rounds n_cols numbers as rounded.h says. scale: one for each four columns, totals: one for each 32. */
+/* Rounds n_cols numbers as rounded.h says. scale: one for each 256 columns, totals: one for each 32. */
 typedef void kernel_round_fn(const float *x, size_t n_cols, int8_t *q, float *scale, float *totals);
 
 /* gate[i] = silu(gate[i]) up[i]. The same bits in every set. */

@@ -14,7 +14,8 @@
 
 enum { LANES = 16 };
 
-/* Tiles of products, rows by vectors: as many sums as the registers hold beside the vectors and a weight. */
+/* Tiles of products, rows by vectors: as many sums as the registers hold beside the vectors and a weight. Products of whole numbers
+ * take a row at a time, and so many vectors. */
 #ifdef LANES_AVX512
 #define TILE_VECTORS 8
 #define FOR_EACH_TILE(X, ...)                                                                                          \
@@ -26,12 +27,16 @@ enum { LANES = 16 };
 	X(__VA_ARGS__, 4, 6)                                                                                           \
 	X(__VA_ARGS__, 3, 7)                                                                                           \
 	X(__VA_ARGS__, 2, 8)
+#define WHOLE_VECTORS 8
+#define FOR_EACH_WHOLE(X, type) X(type, 1) X(type, 2) X(type, 3) X(type, 4) X(type, 5) X(type, 6) X(type, 7) X(type, 8)
 #else
 #define TILE_VECTORS 3
 #define FOR_EACH_TILE(X, ...)                                                                                          \
 	X(__VA_ARGS__, 6, 1)                                                                                           \
 	X(__VA_ARGS__, 3, 2)                                                                                           \
 	X(__VA_ARGS__, 2, 3)
+#define WHOLE_VECTORS 3
+#define FOR_EACH_WHOLE(X, type) X(type, 1) X(type, 2) X(type, 3)
 #endif
 
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
@@ -44,8 +49,8 @@ static inline sixteen sixteen_load(const void *p)
 	return v;
 }
 
-/* Of each instruction set besides: lanes_pair, eight of one number and eight of another; lanes_quad, four of each of four;
- * lanes_spread, eight each of lanes i and i + 1, which are below 8; lanes_upper, lanes 8 .. 15 and eight zeros. */
+/* Of each instruction set besides: lanes_pair, eight of one number and eight of another (lanes_pair_f16, from where they lie); lanes_quad, four of each of four;
+ * lanes_upper, lanes 8 .. 15 and eight zeros. */
 
 /* Thirty-two of them: a block of weights, of which two make a stride. */
 typedef uint8_t thirty_two __attribute__((vector_size(32), aligned(1), may_alias));
@@ -58,7 +63,7 @@ static inline thirty_two thirty_two_load(const void *p)
 /* Of each instruction set: a stride is 64 columns of weights as bytes (stride_of_nibbles: the low halves of
  * 32 bytes, then the high ones); stride_dot gives, in lane i, the sum over columns
  * 4 i .. 4 i + 3 of w x, w from 0 to 127; stride_dot_signed the same for w from -128 to 127, given stride_zero(w), which serves
- * any number of x. x: from -127 to 127. */
+ * any number of x, and x with 128 added beside x. x: from -127 to 127. */
 
 #if defined(LANES_AVX512)
 #include <immintrin.h>
@@ -153,6 +158,12 @@ static inline lanes lanes_pair(float lo, float hi)
 	return _mm512_mask_broadcastss_ps(_mm512_set1_ps(lo), 0xff00, _mm_set_ss(hi));
 }
 
+static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
+{
+	__m256i low = _mm256_broadcastw_epi16(_mm_loadu_si16(lo));
+	return _mm512_cvtph_ps(_mm256_mask_broadcastw_epi16(low, 0xff00, _mm_loadu_si16(hi)));
+}
+
 static inline lanes lanes_quad(const float *four)
 {
 	const __m512i each = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
@@ -167,12 +178,6 @@ static inline lanes lanes_mul(lanes a, lanes b)
 static inline lanes lanes_sub(lanes a, lanes b)
 {
 	return _mm512_sub_ps(a, b);
-}
-
-static inline lanes lanes_spread(lanes v, int i)
-{
-	__m512i lo = _mm512_set1_epi32(i);
-	return _mm512_permutexvar_ps(_mm512_mask_set1_epi32(lo, 0xff00, i + 1), v);
 }
 
 static inline lanes lanes_upper(lanes v)
@@ -199,7 +204,7 @@ static inline lanes stride_dot(stride w, const int8_t *x)
 	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_loadu_si512(x)));
 }
 
-/* The instruction multiplies unsigned by signed bytes, so x gets 128 added; this takes it off again. */
+/* The instruction multiplies unsigned by signed bytes: x with 128 added. This takes it off again. */
 typedef __m512i zero_point;
 
 static inline zero_point stride_zero(stride w)
@@ -208,10 +213,10 @@ static inline zero_point stride_zero(stride w)
 	return _mm512_sub_epi32(_mm512_setzero_si512(), sums);
 }
 
-static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x, const uint8_t *shifted)
 {
-	__m512i shifted = _mm512_xor_si512(_mm512_loadu_si512(x), _mm512_set1_epi8((char)0x80));
-	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(zero, shifted, w));
+	(void)x;
+	return _mm512_cvtepi32_ps(_mm512_dpbusd_epi32(zero, _mm512_loadu_si512(shifted), w));
 }
 
 #elif defined(LANES_AVX2)
@@ -302,6 +307,11 @@ static inline lanes lanes_pair(float lo, float hi)
 	return (lanes){ _mm256_set1_ps(lo), _mm256_set1_ps(hi) };
 }
 
+static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
+{
+	return lanes_pair(f16_value(*lo), f16_value(*hi));
+}
+
 static inline lanes lanes_quad(const float *four)
 {
 	return (lanes){ _mm256_set_m128(_mm_set1_ps(four[1]), _mm_set1_ps(four[0])),
@@ -316,12 +326,6 @@ static inline lanes lanes_mul(lanes a, lanes b)
 static inline lanes lanes_sub(lanes a, lanes b)
 {
 	return (lanes){ _mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi) };
-}
-
-static inline lanes lanes_spread(lanes v, int i)
-{
-	return (lanes){ _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32(i)),
-		        _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32(i + 1)) };
 }
 
 static inline lanes lanes_upper(lanes v)
@@ -371,9 +375,9 @@ static inline __m256i four_signed(__m256i w, __m256i x)
 	return four_products(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
 }
 
-static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x, const uint8_t *shifted)
 {
-	(void)zero;
+	(void)zero, (void)shifted;
 	return (lanes){ _mm256_cvtepi32_ps(four_signed(w.lo, _mm256_loadu_si256((const __m256i *)x))),
 		        _mm256_cvtepi32_ps(four_signed(w.hi, _mm256_loadu_si256((const __m256i *)(x + 32)))) };
 }
@@ -479,6 +483,11 @@ static inline lanes lanes_pair(float lo, float hi)
 	return r;
 }
 
+static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
+{
+	return lanes_pair(f16_value(*lo), f16_value(*hi));
+}
+
 static inline lanes lanes_quad(const float *four)
 {
 	lanes r;
@@ -501,11 +510,6 @@ static inline lanes lanes_sub(lanes a, lanes b)
 	for (int i = 0; i < LANES; i++)
 		r.v[i] = a.v[i] - b.v[i];
 	return r;
-}
-
-static inline lanes lanes_spread(lanes v, int i)
-{
-	return lanes_pair(v.v[i], v.v[i + 1]);
 }
 
 static inline lanes lanes_upper(lanes v)
@@ -551,9 +555,9 @@ static inline zero_point stride_zero(stride w)
 	return (zero_point){ 0 };
 }
 
-static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x)
+static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x, const uint8_t *shifted)
 {
-	(void)zero;
+	(void)zero, (void)shifted;
 	return stride_dot(w, x);
 }
 

@@ -5,7 +5,7 @@
  *     matmul_run_all(m, (struct matmul_task[]){ { &q, a }, { &k, b } }, 2, x, n_x);    // several of the same x at once
  *
  * exact: activations are f32, the sums those of tensor.h, the same bits everywhere.
- * fast: activations are rounded to eight bits in blocks of 32 (rounded.h) where weights are blocks of integers; with F32, F16
+ * fast: activations are rounded to eight bits in blocks of 256 (rounded.h) where weights are blocks of integers; with F32, F16
  * and BF16 weights it does what exact does. A row's result depends on nothing but that row in either mode, nor on the number
  * of threads or the instruction set.
  * This library starts no threads: workers are the caller's, and small products are not worth waking them. Nothing is

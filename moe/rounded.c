@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 32, FOUR = 4, ALIGNMENT = 64, SUPER = 256 };
+enum { BLOCK = 32, ALIGNMENT = 64, SUPER = 256 };
 
 struct rounded_store {
 	const struct kernels *kernels;
 	struct rounded r;
 	int8_t *q;
+	uint8_t *shifted;
 	float *scale, *totals;
 };
 
@@ -32,9 +33,10 @@ struct rounded_store *rounded_create(const struct kernels *kernels, size_t max_r
 	size_t n = max_rows * padded(max_cols);
 	s->kernels = kernels;
 	s->q = room(n, sizeof *s->q);
-	s->scale = room(n / FOUR, sizeof *s->scale);
+	s->shifted = room(n, sizeof *s->shifted);
+	s->scale = room(n / SUPER, sizeof *s->scale);
 	s->totals = room(n / BLOCK, sizeof *s->totals);
-	if (!s->q || !s->scale || !s->totals) {
+	if (!s->q || !s->shifted || !s->scale || !s->totals) {
 		rounded_destroy(s);
 		errno = ENOMEM;
 		return NULL;
@@ -49,6 +51,7 @@ void rounded_destroy(struct rounded_store *s)
 		return;
 	free(s->totals);
 	free(s->scale);
+	free(s->shifted);
 	free(s->q);
 	free(s);
 }
@@ -56,14 +59,15 @@ void rounded_destroy(struct rounded_store *s)
 const struct rounded *rounded_fill(struct rounded_store *s, const float *x, size_t n_x, size_t n_cols)
 {
 	size_t stride = padded(n_cols);
-	s->r = (struct rounded){ n_cols, stride, s->q, s->scale, s->totals };
+	s->r = (struct rounded){ n_cols, stride, s->q, s->shifted, s->scale, s->totals };
 	for (size_t i = 0; i < n_x; i++) {
 		size_t first = i * stride;
-		s->kernels->round(x + i * n_cols, n_cols, s->q + first, s->scale + first / FOUR,
+		s->kernels->round(x + i * n_cols, n_cols, s->q + first, s->scale + first / SUPER,
 		                  s->totals + first / BLOCK);
 		size_t end = first + n_cols, n = stride - n_cols;
 		memset(s->q + end, 0, n);
-		memset(s->scale + end / FOUR, 0, n / FOUR * sizeof *s->scale);
+		for (size_t k = first; k < first + stride; k++)
+			s->shifted[k] = (uint8_t)(s->q[k] ^ 0x80);
 		memset(s->totals + end / BLOCK, 0, n / BLOCK * sizeof *s->totals);
 	}
 	return &s->r;

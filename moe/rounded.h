@@ -4,8 +4,8 @@
  *     const struct rounded *r = rounded_fill(s, x, n_x, n_cols);
  *     kernels->rounded[type](w, n_rows, r, n_x, y, n_rows);
  *
- * Each block of 32 numbers has one scale, its largest magnitude over 127; q = x / scale to the nearest, ties to even. A row's
- * numbers depend on that row alone. One thread at a time fills; any number may read.
+ * Each block of 256 numbers, or what a row has left, has one scale, its largest magnitude over 127; q = x / scale to the nearest,
+ * ties to even. A row's numbers depend on that row alone. One thread at a time fills; any number may read.
  */
 #ifndef MOE_ROUNDED_H
 #define MOE_ROUNDED_H

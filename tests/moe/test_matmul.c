@@ -15,11 +15,12 @@ static bool of_integers(const struct tensor *t)
 /* As rounded.h says: a scale a block, whole numbers. */
 static void round_plainly(const float *x, size_t n, double *out)
 {
-	for (size_t b = 0; b < n; b += 32) {
+	for (size_t b = 0, end; b < n; b = end) {
 		float max = 0;
-		for (size_t i = b; i < b + 32; i++)
+		end = b + 256 < n ? b + 256 : n;
+		for (size_t i = b; i < end; i++)
 			max = fmaxf(max, fabsf(x[i]));
-		for (size_t i = b; i < b + 32; i++)
+		for (size_t i = b; i < end; i++)
 			out[i] = max > 0 ? rint((double)(x[i] * (1 / (max / 127)))) * (double)(max / 127) : 0;
 	}
 }
