@@ -12,7 +12,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { PATH_BYTES = 256, LIST_TEXT_MAX = 1024 };
+enum { PATH_BYTES = 256, LIST_TEXT_MAX = 4096 };
 
 #define LIGHT_M_S 299792458.0
 
