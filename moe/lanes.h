@@ -14,8 +14,10 @@
 
 enum { LANES = 16 };
 
+enum { WHOLE_ROWS = 2 };
+
 /* Tiles of products, rows by vectors: as many sums as the registers hold beside the vectors and a weight. Products of whole numbers
- * take a row at a time, and so many vectors. */
+ * have tiles of their own, WHOLE_ROWS by WHOLE_VECTORS at most. */
 #ifdef LANES_AVX512
 #define TILE_VECTORS 8
 #define FOR_EACH_TILE(X, ...)                                                                                          \
@@ -28,7 +30,15 @@ enum { LANES = 16 };
 	X(__VA_ARGS__, 3, 7)                                                                                           \
 	X(__VA_ARGS__, 2, 8)
 #define WHOLE_VECTORS 8
-#define FOR_EACH_WHOLE(X, type) X(type, 1) X(type, 2) X(type, 3) X(type, 4) X(type, 5) X(type, 6) X(type, 7) X(type, 8)
+#define FOR_EACH_WHOLE(X, ...)                                                                                         \
+	X(__VA_ARGS__, 2, 1)                                                                                           \
+	X(__VA_ARGS__, 2, 2)                                                                                           \
+	X(__VA_ARGS__, 2, 3)                                                                                           \
+	X(__VA_ARGS__, 2, 4)                                                                                           \
+	X(__VA_ARGS__, 2, 5)                                                                                           \
+	X(__VA_ARGS__, 2, 6)                                                                                           \
+	X(__VA_ARGS__, 1, 7)                                                                                           \
+	X(__VA_ARGS__, 1, 8)
 #else
 #define TILE_VECTORS 3
 #define FOR_EACH_TILE(X, ...)                                                                                          \
@@ -36,7 +46,7 @@ enum { LANES = 16 };
 	X(__VA_ARGS__, 3, 2)                                                                                           \
 	X(__VA_ARGS__, 2, 3)
 #define WHOLE_VECTORS 3
-#define FOR_EACH_WHOLE(X, type) X(type, 1) X(type, 2) X(type, 3)
+#define FOR_EACH_WHOLE(X, ...) X(__VA_ARGS__, 2, 1) X(__VA_ARGS__, 1, 2) X(__VA_ARGS__, 1, 3)
 #endif
 
 /* Sixteen small integers, before they become lanes: the compiler's own vectors, which have all operators. */
@@ -49,8 +59,8 @@ static inline sixteen sixteen_load(const void *p)
 	return v;
 }
 
-/* Of each instruction set besides: lanes_pair, eight of one number and eight of another (lanes_pair_f16, from where they lie); lanes_quad, four of each of four;
- * lanes_upper, lanes 8 .. 15 and eight zeros. */
+/* Of each instruction set besides: lanes_pair, eight of one number and eight of another (lanes_pair_f16, from where they lie; lanes_pair_front, of the first two f16 of v); lanes_spread_2, eight of lane
+ * 2 j and eight of lane 2 j + 1, j < 4; lanes_spread_4, four of each of lanes 4 j .. 4 j + 3; lanes_upper, lanes 8 .. 15 and eight zeros. */
 
 /* Thirty-two of them: a block of weights, of which two make a stride. */
 typedef uint8_t thirty_two __attribute__((vector_size(32), aligned(1), may_alias));
@@ -61,7 +71,7 @@ static inline thirty_two thirty_two_load(const void *p)
 }
 
 /* Of each instruction set: a stride is 64 columns of weights as bytes (stride_of_nibbles: the low halves of
- * 32 bytes, then the high ones); stride_dot gives, in lane i, the sum over columns
+ * 32 bytes, then the high ones; stride_scaled: of p, twice an f16, the scale, and 32 bytes); stride_dot gives, in lane i, the sum over columns
  * 4 i .. 4 i + 3 of w x, w from 0 to 127; stride_dot_signed the same for w from -128 to 127, given stride_zero(w), which serves
  * any number of x, and x with 128 added beside x. x: from -127 to 127. */
 
@@ -164,10 +174,22 @@ static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
 	return _mm512_cvtph_ps(_mm256_mask_broadcastw_epi16(low, 0xff00, _mm_loadu_si16(hi)));
 }
 
-static inline lanes lanes_quad(const float *four)
+static inline lanes lanes_pair_front(sixteen v)
+{
+	const __m256i each = _mm256_set_epi16(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+	return _mm512_cvtph_ps(_mm256_permutexvar_epi16(each, _mm256_castsi128_si256((__m128i)v)));
+}
+
+static inline lanes lanes_spread_2(lanes v, size_t j)
+{
+	const __m512i each = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+	return _mm512_permutexvar_ps(_mm512_add_epi32(each, _mm512_set1_epi32((int)(2 * j))), v);
+}
+
+static inline lanes lanes_spread_4(lanes v, size_t j)
 {
 	const __m512i each = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-	return _mm512_permutexvar_ps(each, _mm512_castps128_ps512(_mm_loadu_ps(four)));
+	return _mm512_permutexvar_ps(_mm512_add_epi32(each, _mm512_set1_epi32((int)(4 * j))), v);
 }
 
 static inline lanes lanes_mul(lanes a, lanes b)
@@ -182,7 +204,7 @@ static inline lanes lanes_sub(lanes a, lanes b)
 
 static inline lanes lanes_upper(lanes v)
 {
-	return _mm512_zextps256_ps512(_mm512_extractf32x8_ps(v, 1));
+	return _mm512_maskz_shuffle_f32x4(0x00ff, v, v, 0xee);
 }
 
 typedef __m512i stride;
@@ -197,6 +219,19 @@ static inline stride stride_of_nibbles(const uint8_t *q)
 static inline stride stride_of(thirty_two lo, thirty_two hi)
 {
 	return _mm512_inserti64x4(_mm512_castsi256_si512((__m256i)lo), (__m256i)hi, 1);
+}
+
+/* By few loads: beside reading from memory those from the nearest cache are what is short. */
+static inline stride stride_scaled(const uint8_t *p, lanes *scale)
+{
+	enum { TAIL = 32 }; /* words of p from there on are in a register of their own */
+	const __m512i weights = _mm512_set_epi16(TAIL + 1, TAIL, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18,
+	                                         16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1);
+	const __m512i scales = _mm512_set_epi16(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 17, 17, 17, 17, 17, 17,
+	                                        17, 17, 0, 0, 0, 0, 0, 0, 0, 0);
+	__m512i words = _mm512_loadu_si512(p), tail = _mm512_castsi128_si512(_mm_loadu_si32(p + 2 * TAIL));
+	*scale = _mm512_cvtph_ps(_mm512_castsi512_si256(_mm512_permutexvar_epi16(scales, words)));
+	return _mm512_permutex2var_epi16(words, weights, tail);
 }
 
 static inline lanes stride_dot(stride w, const int8_t *x)
@@ -312,10 +347,19 @@ static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
 	return lanes_pair(f16_value(*lo), f16_value(*hi));
 }
 
-static inline lanes lanes_quad(const float *four)
+static inline lanes lanes_spread_2(lanes v, size_t j)
 {
-	return (lanes){ _mm256_set_m128(_mm_set1_ps(four[1]), _mm_set1_ps(four[0])),
-		        _mm256_set_m128(_mm_set1_ps(four[3]), _mm_set1_ps(four[2])) };
+	return (lanes){ _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32((int)(2 * j))),
+		        _mm256_permutevar8x32_ps(v.lo, _mm256_set1_epi32((int)(2 * j + 1))) };
+}
+
+static inline lanes lanes_spread_4(lanes v, size_t j)
+{
+	const __m256i each = _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0);
+	__m256i low = _mm256_add_epi32(each, _mm256_set1_epi32((int)(4 * (j % 2))));
+	__m256 half = j < 2 ? v.lo : v.hi;
+	return (lanes){ _mm256_permutevar8x32_ps(half, low),
+		        _mm256_permutevar8x32_ps(half, _mm256_add_epi32(low, _mm256_set1_epi32(2))) };
 }
 
 static inline lanes lanes_mul(lanes a, lanes b)
@@ -488,11 +532,16 @@ static inline lanes lanes_pair_f16(const uint16_t *lo, const uint16_t *hi)
 	return lanes_pair(f16_value(*lo), f16_value(*hi));
 }
 
-static inline lanes lanes_quad(const float *four)
+static inline lanes lanes_spread_2(lanes v, size_t j)
+{
+	return lanes_pair(v.v[2 * j], v.v[2 * j + 1]);
+}
+
+static inline lanes lanes_spread_4(lanes v, size_t j)
 {
 	lanes r;
-	for (int i = 0; i < LANES; i++)
-		r.v[i] = four[i / 4];
+	for (size_t i = 0; i < LANES; i++)
+		r.v[i] = v.v[4 * j + i / 4];
 	return r;
 }
 
@@ -561,6 +610,25 @@ static inline lanes stride_dot_signed(stride w, zero_point zero, const int8_t *x
 	return stride_dot(w, x);
 }
 
+#endif
+
+#ifndef LANES_AVX512
+/* Eight of each of the first two f16 of v. */
+static inline lanes lanes_pair_front(sixteen v)
+{
+	uint16_t d[2];
+	memcpy(d, &v, sizeof d);
+	return lanes_pair(f16_value(d[0]), f16_value(d[1]));
+}
+
+static inline stride stride_scaled(const uint8_t *p, lanes *scale)
+{
+	uint16_t d[2];
+	memcpy(&d[0], p, sizeof d[0]);
+	memcpy(&d[1], p + 34, sizeof d[1]);
+	*scale = lanes_pair(f16_value(d[0]), f16_value(d[1]));
+	return stride_of(thirty_two_load(p + 2), thirty_two_load(p + 36));
+}
 #endif
 
 #endif

@@ -59,17 +59,24 @@ _Static_assert(sizeof(struct q6_k_block) == 210, "as in the file");
 typedef uint8_t quant_bytes __attribute__((vector_size(16)));
 typedef uint32_t quant_words __attribute__((vector_size(16)));
 
-/* Eight scales and eight mins of six bits each, out of 12 bytes of a Q4_K or Q5_K block: four of each whole in the first eight bytes, the other four
- * in halves of the last four bytes and the top bits of the first. Sixteen bytes are read: numbers follow the scales. */
-static inline quant_bytes quant_scales(const void *block)
+/* Eight scales and eight mins of six bits each, out of the first 16 bytes of a Q4_K or Q5_K block, behind d and dmin: four of each whole in eight
+ * bytes, the other four in halves of the last four bytes and the top bits of those eight. */
+static inline quant_bytes quant_scales(quant_bytes front)
 {
-	quant_words p;
-	memcpy(&p, (const uint8_t *)block + offsetof(struct q4_k_block, scales), sizeof p);
-	quant_words low = __builtin_shufflevector(p, p, 0, 2, 1, 2) >> (quant_words){ 0, 0, 0, 4 };
-	quant_words high = __builtin_shufflevector(p, p, 0, 0, 1, 1) >> 2;
+	quant_words p = (quant_words)front;
+	quant_words low = __builtin_shufflevector(p, p, 1, 3, 2, 3) >> (quant_words){ 0, 0, 0, 4 };
+	quant_words high = __builtin_shufflevector(p, p, 1, 1, 2, 2) >> 2;
 	low &= (quant_words){ 0x3f3f3f3f, 0x0f0f0f0f, 0x3f3f3f3f, 0x0f0f0f0f };
 	high &= (quant_words){ 0, 0x30303030, 0, 0x30303030 };
 	return (quant_bytes)(low | high);
+}
+
+/* The first 16 bytes of a block. */
+static inline quant_bytes quant_front(const void *block)
+{
+	quant_bytes front;
+	memcpy(&front, block, sizeof front);
+	return front;
 }
 
 #endif

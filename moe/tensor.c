@@ -48,7 +48,7 @@ static void q4_k_to_float(const void *src, float *dst, size_t n)
 {
 	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
 	for (const struct q4_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_bytes both = quant_scales(p);
+		quant_bytes both = quant_scales(quant_front(p));
 		memcpy(scale, &both, sizeof both);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
@@ -62,7 +62,7 @@ static void q5_k_to_float(const void *src, float *dst, size_t n)
 {
 	uint8_t scale[2 * QUANT_SUBS], *min = scale + QUANT_SUBS;
 	for (const struct q5_k_block *p = src; n; p++, n -= QUANT_SUPER) {
-		quant_bytes both = quant_scales(p);
+		quant_bytes both = quant_scales(quant_front(p));
 		memcpy(scale, &both, sizeof both);
 		for (size_t sub = 0; sub < QUANT_SUBS; sub++)
 			for (size_t i = 0; i < QUANT_BLOCK; i++) {
