@@ -1,6 +1,6 @@
 """The model engine's speed as ratios to what memory and OpenBLAS give in the same run, a device half's memory, and throughput among busy neighbours.
 
-moe_speed.py [ROUNDS]: of each measurement, the best counts (default 5). Nothing else should run. A model of 791 M random weights is made under
+moe_speed.py [ROUNDS]: of each measurement, the best counts (default 10). Nothing else should run. A model of 791 M random weights is made under
 /tmp for each type and removed again.
 """
 import os
@@ -9,7 +9,7 @@ import sys
 
 from lib import gate
 
-ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 10
 os.environ.pop("OPENBLAS_CORETYPE", None)  # the program chooses, as it does for users
 CORES = os.cpu_count()
 DECODE = {("F16", "fast"): 0.85, ("Q8_0", "fast"): 0.85, ("Q4_K", "fast"): 0.70}
