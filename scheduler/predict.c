@@ -201,31 +201,14 @@ void predict_latency(const struct predict_state *s, const struct predict_config 
 	p->spread_s = sqrt(s->error_s.n >= CALLS_UNTIL_TRUSTED ? s->error_s.var : var);
 }
 
-static double latency_of_rows(const struct predict_state *s, const struct predict_config *cfg,
-                              const struct predict_query *q, const double row_bytes[2], const double head_bytes[2],
-                              double n_rows)
+void predict_parts(const struct predict_state *s, const struct predict_config *cfg, struct predict_parts *p)
 {
-	struct predict_query sized = *q;
-	sized.n_rows = n_rows;
-	for (int dir = 0; dir < 2; dir++)
-		sized.bytes[dir] = head_bytes[dir] + n_rows * row_bytes[dir];
-	struct prediction p;
-	predict_latency(s, cfg, &sized, &p);
-	return p.mean_s;
-}
-
-void predict_line(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
-                  const double row_bytes[2], const double head_bytes[2], double *fixed_s, double *per_row_s)
-{
-	double many = fmax(2, q->n_rows);
-	double one_s = latency_of_rows(s, cfg, q, row_bytes, head_bytes, 1);
-	double many_s = latency_of_rows(s, cfg, q, row_bytes, head_bytes, many);
-	if (!isfinite(one_s) || !isfinite(many_s)) {
-		*fixed_s = 0;
-		*per_row_s = INFINITY;
-		return;
+	p->fixed_s = fmax(0, s->theta[0]) + cfg->turnaround_s + s->error_s.mean;
+	p->per_row_s = fmax(0, s->theta[1]);
+	for (int dir = 0; dir < 2; dir++) {
+		double lost = fmin(s->bler[dir], 0.9);
+		p->fixed_s += s->wait_s[dir].mean + 0.5 * cfg->slot_s + lost / (1 - lost) * cfg->harq_rtt_s;
+		p->carried[dir] = 1 - lost;
 	}
-	*per_row_s = fmax(0, (many_s - one_s) / (many - 1));
-	*per_row_s = fmin(*per_row_s, one_s); /* a line through one row that starts at 0 or above */
-	*fixed_s = one_s - *per_row_s;
+	p->fixed_s = fmax(0, p->fixed_s);
 }

@@ -97,10 +97,14 @@ void predict_latency(const struct predict_state *s, const struct predict_config 
 /* Compute time alone. Never negative. */
 double predict_compute_s(const struct predict_state *s, double n_rows);
 
-/* The same as a line: latency of q rows = fixed_s + q * per_row_s, from two queries at n_rows = 1 and n_rows = many
- * with bytes proportional to rows. What expert selection works on. row_bytes: bytes of one row, down and up;
- * head_bytes: of a message without rows. */
-void predict_line(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
-                  const double row_bytes[2], const double head_bytes[2], double *fixed_s, double *per_row_s);
+/* What of a call does not depend on the share of the band, for scheduler/layer.h: latency = fixed_s + rows * per_row_s + bits /
+ * (rate * carried), each direction. fixed_s: waits, turnaround, compute of a call, the half slot by which a transfer is
+ * rounded up in the mean, the repetition that its last block needs now and then, and the bias. carried: share of the
+ * rate that is no repetition. */
+struct predict_parts {
+	double fixed_s, per_row_s, carried[2];
+};
+
+void predict_parts(const struct predict_state *s, const struct predict_config *cfg, struct predict_parts *p);
 
 #endif

@@ -104,13 +104,15 @@ struct config_profile {
 };
 
 struct config_scheduler {
-	const char *policy;    /* vanilla, wdmoe */
+	const char *policy;    /* of scheduler/select.h */
 	const char *allocator; /* equal, round-robin, minmax, deadline */
 	double bler_target;    /* of first transmissions */
 	int64_t max_tx;        /* transmissions of a block before it is lost for good */
 	double mcs_margin_db;  /* taken off the measured SNR before the outer loop has learned */
 	double wlr_gain;       /* wdmoe: least relative gain of the weight-to-latency ratio to go on dropping */
 	double theta_start, theta_step, theta_max; /* wdmoe: cosine threshold */
+	double gamma, loss_max;
+	double price_ms, latency_ms; /* below 0: not given */
 };
 
 struct config_moe {

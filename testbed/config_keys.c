@@ -15,7 +15,8 @@
 
 static const char *const backends[] = { "ether", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
-static const char *const policies[] = { "vanilla", "wdmoe", NULL };
+static const char *const policies[] = { "vanilla", "wdmoe",      "wdmoe-bottleneck", "des", "jesa",
+	                                "sift",    "exhaustive", "frontier",         NULL };
 static const char *const allocators[] = { "equal", "round-robin", "minmax", "deadline", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", "int4", NULL };
 static const char *const modes[] = { "exact", "fast", NULL };
@@ -95,6 +96,14 @@ const struct config_key config_root_keys[] = {
 	  "transmissions of a block before it is lost for good" },
 	{ "scheduler.mcs_margin_db", REAL, AT(scheduler.mcs_margin_db), "0", -20, 20,
 	  "dB: taken off the measured SNR before the outer loop has learned" },
+	{ "scheduler.gamma", REAL, AT(scheduler.gamma), "0.9", 0.001, 1,
+	  "des, jesa: layer l keeps gamma^l of the router's weight at least, l from 1" },
+	{ "scheduler.loss_max", REAL, AT(scheduler.loss_max), "0.3", 0, 1,
+	  "sift: most of a token's weight that may be lost" },
+	{ "scheduler.price_ms", REAL, AT(scheduler.price_ms), "-1", -1, 1e6,
+	  "ms: frontier, exhaustive: what the whole weight of a layer is worth; -1: the layer's own latency" },
+	{ "scheduler.latency_ms", REAL, AT(scheduler.latency_ms), "-1", -1, 1e6,
+	  "ms: frontier, exhaustive: most weight within this; -1: by price" },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
 	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
 	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },

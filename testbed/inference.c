@@ -9,7 +9,6 @@
 
 #include "moe/bs_half.h"
 #include "scheduler/predict.h"
-#include "scheduler/replica.h"
 #include "testbed/call.h"
 #include "testbed/plan.h"
 
@@ -39,7 +38,7 @@ struct inference {
 	struct inference_params params;
 	const struct moe_shape *shape;
 	struct moe_ctx *ctx;
-	const struct select_policy *policy;
+	struct selector *selector;
 	struct compute_clock clock;
 	const struct predict_config *predict_config;
 	struct expert_chooser chooser;
@@ -54,14 +53,17 @@ struct inference {
 	size_t layer, n_rows;
 	double ready_s, end_s;
 
-	/* the layer in work */
-	struct select_input select_in;
-	struct select_output select_out;
-	uint16_t *ids;  /* [chunk_rows][n_used] */
-	float *weights; /* the same */
-	float *probs;   /* [chunk_rows][n_expert] */
-	bool *keep;
-	uint8_t device_of[SELECT_EXPERTS_MAX];
+	/* the layer in work, as the scheduler sees it */
+	struct layer problem;
+	struct layer_device devices[PHY_DEVICES_MAX];
+	uint8_t *holds;              /* [n_expert][n_devices] */
+	double *weights;             /* [chunk_rows][n_expert] the router's, what was not chosen on purpose left out */
+	struct layer_choice *picked; /* [chunk_rows][n_used] */
+	struct moe_choice
+	        *routed; /* [chunk_rows][n_used] as routed, or chosen on purpose: weight 0 where there are fewer */
+	struct bandwidth split; /* that the prediction is made with */
+	uint32_t tokens_on[PHY_DEVICES_MAX];
+	uint32_t n_dropped;
 	struct place *places, *scratch; /* [chunk_rows * n_used], the served choices by call */
 	size_t n_places;
 	float *y; /* [places][n_embd]; combined: a row's sum where its first place is */
@@ -71,7 +73,6 @@ struct inference {
 	struct call_choice *choices; /* of a message */
 	uint8_t *payload;
 	uint32_t seq;
-	uint32_t dropped_by_mode;
 
 	struct layer_record records[RECORDS];
 	uint64_t n_records, n_taken;
@@ -109,10 +110,10 @@ static bool allocate(struct inference *inf)
 	                                                               .compute = { .mode = p->mode } });
 	inf->holders = calloc(s->n_layer * s->n_expert, sizeof *inf->holders);
 	inf->tokens = calloc(s->n_ctx, sizeof *inf->tokens);
-	inf->ids = calloc(places, sizeof *inf->ids);
-	inf->weights = calloc(places, sizeof *inf->weights);
-	inf->probs = calloc(p->chunk_rows * s->n_expert, sizeof *inf->probs);
-	inf->keep = calloc(places, sizeof *inf->keep);
+	inf->holds = calloc(s->n_expert * p->n_devices, sizeof *inf->holds);
+	inf->weights = calloc(p->chunk_rows * s->n_expert, sizeof *inf->weights);
+	inf->picked = calloc(places, sizeof *inf->picked);
+	inf->routed = calloc(places, sizeof *inf->routed);
 	inf->places = calloc(places, sizeof *inf->places);
 	inf->scratch = calloc(places, sizeof *inf->scratch);
 	inf->y = calloc(places * s->n_embd, sizeof *inf->y);
@@ -120,8 +121,13 @@ static bool allocate(struct inference *inf)
 	inf->calls = calloc(places, sizeof *inf->calls);
 	inf->choices = calloc(choices, sizeof *inf->choices);
 	inf->payload = malloc(payload_bytes(p, s->n_embd, p->call_rows_max, choices));
-	return inf->ctx && inf->holders && inf->tokens && inf->ids && inf->weights && inf->probs && inf->keep &&
-	       inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices && inf->payload;
+	inf->selector = selector_create(p->policy, &(struct select_limits){ .n_tokens = p->chunk_rows,
+	                                                                    .n_experts = s->n_expert,
+	                                                                    .top_k = s->n_expert_used,
+	                                                                    .n_devices = p->n_devices });
+	return inf->ctx && inf->holders && inf->tokens && inf->holds && inf->weights && inf->picked && inf->routed &&
+	       inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices && inf->payload &&
+	       inf->selector;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -148,14 +154,13 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->shape = &p->model->shape;
 	inf->params.chunk_rows = smaller(p->chunk_rows, inf->shape->n_ctx);
 	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape));
-	inf->policy = select_policy_find(p->policy);
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
 	inf->predict_config = cell_predict_config(p->cell);
 	compute_clock_init(&inf->clock, &p->profile, p->seed);
-	if (!inf->policy) {
+	if (!select_policy_find(p->policy)) {
 		errno = EINVAL;
 		snprintf(err, err_len, "scheduler.policy: there is no \"%s\"", p->policy);
-	} else if (inf->shape->n_expert > SELECT_EXPERTS_MAX || inf->shape->n_expert_used > SELECT_USED_MAX ||
+	} else if (inf->shape->n_expert > LAYER_EXPERTS_MAX || inf->shape->n_expert_used > LAYER_USED_MAX ||
 	           inf->shape->n_layer * inf->shape->n_expert > MESSAGE_EXPERTS_MAX) {
 		errno = EINVAL;
 		snprintf(err, err_len, "model: %zu layers of %zu experts are more than a hello can name",
@@ -185,10 +190,11 @@ void inference_destroy(struct inference *inf)
 	free(inf->y);
 	free(inf->scratch);
 	free(inf->places);
-	free(inf->keep);
-	free(inf->probs);
+	selector_destroy(inf->selector);
+	free(inf->routed);
+	free(inf->picked);
 	free(inf->weights);
-	free(inf->ids);
+	free(inf->holds);
 	free(inf->tokens);
 	free(inf->holders);
 	moe_ctx_destroy(inf->ctx);
@@ -316,122 +322,138 @@ static void pick_token(struct inference *inf)
 static void collect_choices(struct inference *inf)
 {
 	size_t k = inf->shape->n_expert_used, n_expert = inf->shape->n_expert;
-	struct moe_choice chosen[SELECT_EXPERTS_MAX];
-	inf->dropped_by_mode = 0;
+	struct moe_choice chosen[LAYER_EXPERTS_MAX];
 	for (size_t row = 0; row < inf->n_rows; row++) {
+		double *weights = inf->weights + row * n_expert;
 		const float *probs = moe_router_probs(inf->ctx, row);
 		size_t n = expert_choose(&inf->chooser, inf->layer, row, probs, moe_topk(inf->ctx, row), chosen);
-		memcpy(inf->probs + row * n_expert, probs, n_expert * sizeof *probs);
-		inf->dropped_by_mode += (uint32_t)(k - n);
-		for (size_t i = 0; i < k; i++) {
-			inf->ids[row * k + i] = (uint16_t)chosen[i < n ? i : 0].expert;
-			inf->weights[row * k + i] = i < n ? chosen[i].weight : 0;
-		}
+		memset(inf->routed + row * k, 0, k * sizeof *inf->routed);
+		memcpy(inf->routed + row * k, chosen, n * sizeof *chosen);
+		for (size_t e = 0; e < n_expert; e++)
+			weights[e] = inf->params.experts.rule ? 0 : (double)probs[e];
+		for (size_t i = 0; i < n && inf->params.experts.rule; i++)
+			weights[chosen[i].expert] = (double)chosen[i].weight;
 	}
 }
 
-/* Rows that want each expert; returns how many devices they may go to at most, at once. */
-static unsigned count_demand(const struct inference *inf, uint32_t rows[SELECT_EXPERTS_MAX])
+/* Who holds the experts of the layer. Where only devices that cannot be reached do, they count as in reach: the call waits for
+ * them. Returns which those are, bit d for device d. */
+static uint32_t list_holders(struct inference *inf, uint32_t able)
 {
 	const uint32_t *holders = inf->holders + inf->layer * inf->shape->n_expert;
-	uint32_t mask = 0;
-	unsigned n_wanted = 0;
-	memset(rows, 0, inf->shape->n_expert * sizeof *rows);
-	for (size_t i = 0; i < inf->n_rows * inf->shape->n_expert_used; i++)
-		if (inf->weights[i] > 0) {
-			n_wanted += !rows[inf->ids[i]]++;
-			mask |= holders[inf->ids[i]];
-		}
-	unsigned n_devices = (unsigned)__builtin_popcount(mask);
-	return n_devices < n_wanted ? n_devices : n_wanted;
+	uint32_t awaited = 0;
+	for (size_t e = 0; e < inf->shape->n_expert; e++) {
+		if (!(holders[e] & able))
+			awaited |= holders[e];
+		for (unsigned d = 0; d < inf->params.n_devices; d++)
+			inf->holds[e * inf->params.n_devices + d] = holders[e] >> d & 1;
+	}
+	return awaited;
 }
 
-/* Latency of q rows on device d as a line, with an even share of the band among the devices in demand. */
-static void predict_device(struct inference *inf, unsigned d, unsigned n_sharing)
+/* What the device does for a token, and how fast its blocks are. One that cannot be reached is nobody's first choice. */
+static void describe_device(struct inference *inf, unsigned d, bool able)
 {
 	static const enum cell_direction direction[2] = { CELL_DL, CELL_UL };
-	struct predict_query q = { .n_rows = 1 };
-	double row_bytes[2] = { (double)codec_bytes(inf->params.codec_down, inf->shape->n_embd),
-		                (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) };
-	double head_bytes[2] = { MESSAGE_HEADER + ARQ_DATA_HEADER, MESSAGE_HEADER + ARQ_DATA_HEADER };
-	double share = (double)cell_n_rb(inf->params.cell) / (n_sharing ? n_sharing : 1);
+	struct layer_device *dev = &inf->devices[d];
+	struct predict_parts parts;
+	predict_parts(cell_predict_state(inf->params.cell, d), inf->predict_config, &parts);
+	*dev = (struct layer_device){ .alive = true, .fixed_s = parts.fixed_s, .per_token_s = parts.per_row_s };
 	for (int dir = 0; dir < 2; dir++) {
 		float rates[PHY_RB_MAX + 1];
-		size_t n = share < 1 ? 1 : (size_t)share;
+		size_t n = cell_n_rb(inf->params.cell);
 		cell_rates(inf->params.cell, d, direction[dir], rates);
-		q.share_rb[dir] = share;
-		q.rate[dir] = (double)rates[n] / (double)n;
-		q.backlog[dir] = dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
-		                                : (double)cell_ul_backlog(inf->params.cell, d);
+		dev->mean_bps[dir] = 8 * (double)rates[n] / (double)n / slot_s(inf) * parts.carried[dir];
+		dev->backlog_bits[dir] = 8 * (dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
+		                                             : (double)cell_ul_backlog(inf->params.cell, d));
+		if (!able || !(dev->mean_bps[dir] > 0))
+			dev->mean_bps[dir] = 1;
 	}
-	predict_line(cell_predict_state(inf->params.cell, d), inf->predict_config, &q, row_bytes, head_bytes,
-	             &inf->select_in.fixed_s[d], &inf->select_in.per_token_s[d]);
 }
 
-/* Which of its holders serves each expert that rows want: attached ones, as predicted last. */
-static void assign_devices(const struct inference *inf, const uint32_t *rows, uint32_t able, uint8_t *device_of)
+static void pose_problem(struct inference *inf)
 {
-	struct replica_input in = { .n_experts = inf->shape->n_expert,
-		                    .n_devices = inf->params.n_devices,
-		                    .holders = inf->holders + inf->layer * inf->shape->n_expert,
-		                    .able = able,
-		                    .rows = rows };
-	memcpy(in.fixed_s, inf->select_in.fixed_s, sizeof in.fixed_s);
-	memcpy(in.per_token_s, inf->select_in.per_token_s, sizeof in.per_token_s);
-	replica_assign(&in, device_of);
+	uint32_t able = attached(inf), awaited = list_holders(inf, able);
+	for (unsigned d = 0; d < inf->params.n_devices; d++) {
+		describe_device(inf, d, able >> d & 1);
+		inf->devices[d].alive = (able | awaited) >> d & 1;
+	}
+	inf->problem = (struct layer){
+		.n_tokens = inf->n_rows,
+		.n_experts = inf->shape->n_expert,
+		.top_k = inf->shape->n_expert_used,
+		.n_devices = inf->params.n_devices,
+		.n_rb = cell_n_rb(inf->params.cell),
+		.block_hz = 1, /* of no account where rates are given */
+		.token_bits = { 8 * (double)codec_bytes(inf->params.codec_down, inf->shape->n_embd),
+		                8 * (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) },
+		.weights = inf->weights,
+		.holds = inf->holds,
+		.device = inf->devices,
+	};
 }
 
 static bool select_experts(struct inference *inf)
 {
-	uint32_t rows[SELECT_EXPERTS_MAX];
 	collect_choices(inf);
-	unsigned n_sharing = count_demand(inf, rows);
-	inf->select_in = (struct select_input){
-		.n_tokens = inf->n_rows,
-		.n_experts = inf->shape->n_expert,
-		.n_used = inf->shape->n_expert_used,
-		.n_devices = inf->params.n_devices,
-		.ids = inf->ids,
-		.weights = inf->weights,
-		.probs = inf->probs,
-		.device_of = inf->device_of,
-		.params = inf->params.select,
-	};
-	for (unsigned d = 0; d < inf->params.n_devices; d++)
-		predict_device(inf, d, n_sharing);
-	assign_devices(inf, rows, attached(inf), inf->device_of);
-	int rc = inf->policy->select(&inf->select_in, inf->keep, &inf->select_out);
-	if (rc)
-		fail(inf, "layer %zu: policy %s refused its input", inf->layer, inf->policy->name);
-	return !rc;
+	pose_problem(inf);
+	struct select_params params = inf->params.select;
+	params.gamma = pow(params.gamma, (double)inf->layer + 1); /* the layer importance factor of des and jesa */
+	int rc = selector_run(inf->selector, &inf->problem, &params, inf->picked);
+	if (rc) {
+		fail(inf, "layer %zu: policy %s: %s", inf->layer, inf->params.policy, strerror(-rc));
+		return false;
+	}
+	layer_load(&inf->problem, inf->picked, inf->tokens_on);
+	inf->params.select.split->allocate(&inf->problem, inf->tokens_on, &inf->split);
+	return true;
 }
 
 /* ---- calls ---- */
 
-/* The served choices of a row with the weights they are combined with; returns how many. */
-static size_t served_choices(const struct inference *inf, size_t row, struct moe_choice *choices)
+/* What the router, or the override, said of that expert of the row; NULL: it was not chosen. */
+static const struct moe_choice *routed_to(const struct inference *inf, size_t row, size_t expert)
+{
+	size_t k = inf->shape->n_expert_used;
+	for (size_t i = row * k; i < (row + 1) * k; i++)
+		if (inf->routed[i].weight > 0 && inf->routed[i].expert == expert)
+			return &inf->routed[i];
+	return NULL;
+}
+
+/* The served choices of a row with the weights they are combined with, and their devices; returns how many. */
+static size_t served_choices(const struct inference *inf, size_t row, struct moe_choice *choices, uint8_t *devices)
 {
 	size_t n = 0, k = inf->shape->n_expert_used;
-	for (size_t i = row * k; i < (row + 1) * k; i++)
-		if (inf->keep[i] && inf->weights[i] > 0)
-			choices[n++] =
-			        (struct moe_choice){ inf->ids[i], inf->probs[row * inf->shape->n_expert + inf->ids[i]],
-				                     inf->weights[i] };
-	if (n && n < k)
+	bool as_routed = true;
+	const float *probs = moe_router_probs(inf->ctx, row);
+	for (size_t i = row * k; i < (row + 1) * k; i++) {
+		const struct layer_choice *c = &inf->picked[i];
+		const struct moe_choice *r = routed_to(inf, row, c->expert);
+		as_routed = as_routed && c->device >= 0 && r;
+		if (c->device < 0)
+			continue;
+		devices[n] = (uint8_t)c->device;
+		choices[n++] =
+		        (struct moe_choice){ .expert = c->expert,
+			                     .prob = c->expert == c->wanted ? probs[c->expert] : (float)c->given_weight,
+			                     .weight = r ? r->weight : (float)c->given_weight };
+	}
+	if (n && !as_routed)
 		moe_renormalise(inf->params.model, choices, n);
 	return n;
 }
 
 static void list_places(struct inference *inf)
 {
-	struct moe_choice choices[SELECT_USED_MAX];
+	struct moe_choice choices[LAYER_USED_MAX];
+	uint8_t devices[LAYER_USED_MAX];
 	inf->n_places = 0;
 	for (uint32_t row = 0; row < inf->n_rows; row++) {
-		size_t n = served_choices(inf, row, choices);
+		size_t n = served_choices(inf, row, choices, devices);
 		for (size_t i = 0; i < n; i++)
-			inf->places[inf->n_places++] = (struct place){ .row = row,
-				                                       .choice = choices[i],
-				                                       .device = inf->device_of[choices[i].expert] };
+			inf->places[inf->n_places++] =
+			        (struct place){ .row = row, .choice = choices[i], .device = devices[i] };
 	}
 }
 
@@ -564,7 +586,8 @@ static void start_layer(struct inference *inf)
 	inf->stats.layers++;
 	inf->stats.calls += inf->n_calls;
 	inf->stats.rows += inf->n_places;
-	inf->stats.dropped += inf->select_out.n_dropped + inf->dropped_by_mode;
+	inf->n_dropped = (uint32_t)(inf->n_rows * inf->shape->n_expert_used - inf->n_places);
+	inf->stats.dropped += inf->n_dropped;
 }
 
 /* ---- results ---- */
@@ -643,18 +666,15 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 /* Deals an unanswered call anew among the devices that can be reached; what only a lost one holds waits for it. */
 static void deal_again(struct inference *inf, struct call *c, uint32_t able)
 {
-	uint32_t rows[SELECT_EXPERTS_MAX] = { 0 };
-	uint8_t device_of[SELECT_EXPERTS_MAX];
 	unsigned was = c->plan.device;
 	bool moved = false, sent = c->state == CALL_SENT;
 	struct place *places = inf->places + c->plan.first;
-	for (size_t i = 0; i < c->plan.n_choices; i++)
-		rows[places[i].choice.expert]++;
-	assign_devices(inf, rows, able, device_of);
 	for (size_t i = 0; i < c->plan.n_choices; i++) {
-		unsigned e = places[i].choice.expert;
-		if (able & 1u << device_of[e])
-			places[i].device = device_of[e];
+		size_t to = bandwidth_first_done(&inf->problem, &inf->split, inf->tokens_on, places[i].choice.expert);
+		if (to < inf->params.n_devices && able >> to & 1) {
+			places[i].device = (uint8_t)to;
+			inf->tokens_on[to]++;
+		}
 		moved |= places[i].device != was;
 	}
 	inf->stats.calls_moved += moved;
@@ -668,6 +688,7 @@ void inference_lost(struct inference *inf, unsigned device)
 		return;
 	uint32_t able = attached(inf) & ~(1u << device);
 	size_t n = inf->n_calls;
+	inf->devices[device].alive = false;
 	for (size_t i = 0; i < n; i++)
 		if (inf->calls[i].plan.device == device && inf->calls[i].state != CALL_DONE)
 			deal_again(inf, &inf->calls[i], able);
@@ -698,12 +719,10 @@ static void record_layer(struct inference *inf, double t_s)
 		.latency_s = t_s - inf->ready_s,
 		.n_calls = (uint32_t)inf->n_calls,
 		.n_rows = (uint32_t)inf->n_places,
-		.n_dropped = inf->select_out.n_dropped + inf->dropped_by_mode,
-		.predicted_s = inf->select_out.latency_after_s,
-		.theta = inf->select_out.theta,
-		.wlr_before = inf->select_out.wlr_before,
-		.wlr_after = inf->select_out.wlr_after,
-		.kept_weight = inf->select_out.kept_weight,
+		.n_dropped = inf->n_dropped,
+		.predicted_s = inf->split.latency_s,
+		.theta = selector_theta(inf->selector),
+		.kept_weight = layer_kept_weight(&inf->problem, inf->picked),
 	};
 	const struct call *last = NULL;
 	double device_end_s[PHY_DEVICES_MAX] = { 0 };
@@ -724,14 +743,16 @@ static void record_layer(struct inference *inf, double t_s)
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
 		if (r.rows_on[d])
 			predict_observe_call(cell_predict_state(inf->params.cell, d), inf->predict_config,
-			                     inf->select_in.fixed_s[d] + r.rows_on[d] * inf->select_in.per_token_s[d],
+			                     layer_device_s(&inf->problem, d, r.rows_on[d],
+			                                    (double[2]){ inf->split.rate_bps[LAYER_DL][d],
+			                                                 inf->split.rate_bps[LAYER_UL][d] }),
 			                     device_end_s[d] - inf->ready_s);
 	inf->records[inf->n_records++ % RECORDS] = r;
 }
 
 static bool combine_row(struct inference *inf, uint32_t row)
 {
-	struct moe_part parts[SELECT_USED_MAX];
+	struct moe_part parts[LAYER_USED_MAX];
 	size_t n = 0;
 	for (size_t i = 0; i < inf->n_places; i++) {
 		const struct place *p = &inf->places[i];

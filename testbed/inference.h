@@ -9,7 +9,7 @@
  *     until inference_status(inf) != INFERENCE_RUNNING
  *
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
- * latency predicted for each device; where several devices hold an expert, one of them picked (scheduler/replica.h); hidden
+ * latency predicted for each device, with the device where several hold an expert (scheduler/select.h); hidden
  * states coded and sent as calls of at most call_rows_max rows, each once to a device, for all of its experts that want it;
  * results combined in router order when all are there. With `combine` a device answers with the weighted sum of its
  * experts' outputs instead of each of them: fewer bytes, but sums in another order.
@@ -68,7 +68,7 @@ struct layer_record {
 	uint32_t n_calls, n_rows, n_dropped;
 	uint32_t last_device; /* whose result came last */
 	double predicted_s;   /* by the policy, for what it chose */
-	double theta, wlr_before, wlr_after, kept_weight;
+	double theta, kept_weight;
 	uint32_t rows_on[PHY_DEVICES_MAX];
 };
 

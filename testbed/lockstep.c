@@ -137,6 +137,34 @@ static enum moe_mode mode(const struct config *c)
 	return strcmp(c->moe.mode, "fast") == 0 ? MOE_FAST : MOE_EXACT;
 }
 
+/* Policies that search do so under the split that the allocator comes to in the mean; the others, as all the papers do, with equal shares
+ * of those that have work. */
+static const struct bandwidth_method *split(const struct config_scheduler *c)
+{
+	bool searches = strcmp(c->policy, "frontier") == 0 || strcmp(c->policy, "exhaustive") == 0;
+	if (strcmp(c->allocator, "equal") == 0)
+		return bandwidth_method_find("equal");
+	if (searches && strcmp(c->allocator, "round-robin") != 0)
+		return bandwidth_method_find("minmax");
+	return bandwidth_method_find("round-robin");
+}
+
+static struct select_params select_params(const struct config_scheduler *c)
+{
+	struct select_params p = select_params_default();
+	p.min_gain = c->wlr_gain;
+	p.theta_start = c->theta_start;
+	p.theta_max = c->theta_max;
+	p.theta_step = c->theta_step;
+	p.gamma = c->gamma;
+	p.loss_max = c->loss_max;
+	p.price_s = c->price_ms < 0 ? NAN : 1e-3 * c->price_ms;
+	p.latency_s = c->latency_ms < 0 ? NAN : 1e-3 * c->latency_ms;
+	p.whole_curve = false;
+	p.split = split(c);
+	return p;
+}
+
 static int create_bs(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -166,7 +194,6 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .mode = mode(c),
 		               .combine = config_combines(&c->moe),
 		               .policy = c->scheduler.policy,
-		               .select = select_params_default(),
 		               .profile = profile(l, c->bs.profile, 0),
 		               .seed = mix(c->seed, STREAM_BS),
 		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
@@ -175,10 +202,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 	radio_get_info(l->bs_radio, &info);
 	p.cell.tx_full_scale_dbm = (float)info.tx_full_scale_dbm;
 	p.cell.rx_full_scale_dbm = (float)info.rx_full_scale_dbm;
-	p.inference.select.min_gain = c->scheduler.wlr_gain;
-	p.inference.select.theta_start = c->scheduler.theta_start;
-	p.inference.select.theta_max = c->scheduler.theta_max;
-	p.inference.select.theta_step = c->scheduler.theta_step;
+	p.inference.select = select_params(&c->scheduler);
 	if (expert_mode_parse(c->moe.experts, &p.inference.experts)) {
 		snprintf(err, err_len, "moe.experts: \"%s\" is none of topN, drop<W, random, dead:K", c->moe.experts);
 		return -EINVAL;
