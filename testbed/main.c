@@ -9,6 +9,7 @@ int cmd_eval_mc(int argc, char **argv);
 int cmd_eval_ppl(int argc, char **argv);
 int cmd_eval_tasks(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_schedule(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
@@ -27,6 +28,7 @@ static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
+	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
 	{ "eval ppl", "the perplexity of a text", cmd_eval_ppl },
