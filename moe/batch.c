@@ -9,22 +9,22 @@ struct place {
 	int32_t *prompt;
 	size_t n_prompt, n_fed; /* tokens of the prompt; of these and of those picked, what was fed */
 	size_t last_row;        /* of this chunk, if `picks` */
+	bool fresh;             /* what the sequence held before is still to be forgotten */
 	bool picks;             /* the chunk's last row of it has logits that a token is picked from */
 };
 
 struct moe_batch {
-	struct moe_forward *f;
 	struct moe_ctx *ctx;
 	struct place *places;
 	size_t n_places;
 	struct moe_row *rows; /* of a chunk */
 	size_t *logits_rows;
 	size_t n_rows;
+	bool has_prompt;
 };
 
-struct moe_batch *moe_batch_create(struct moe_forward *f)
+struct moe_batch *moe_batch_create(struct moe_ctx *ctx)
 {
-	struct moe_ctx *ctx = moe_forward_ctx(f);
 	if (moe_max_rows(ctx) < moe_n_sequences(ctx)) {
 		errno = EINVAL;
 		return NULL;
@@ -32,7 +32,6 @@ struct moe_batch *moe_batch_create(struct moe_forward *f)
 	struct moe_batch *b = calloc(1, sizeof *b);
 	if (!b)
 		return NULL;
-	b->f = f;
 	b->ctx = ctx;
 	b->n_places = moe_n_sequences(ctx);
 	b->places = calloc(b->n_places, sizeof *b->places);
@@ -79,13 +78,12 @@ int moe_batch_start(struct moe_batch *b, const int32_t *tokens, size_t n, const 
 		return -EBUSY;
 	if (!n || n > moe_n_ctx(b->ctx))
 		return -EINVAL;
-	struct place p = { .n_prompt = n, .prompt = malloc(n * sizeof *tokens) };
+	struct place p = { .n_prompt = n, .fresh = true, .prompt = malloc(n * sizeof *tokens) };
 	if (!p.prompt)
 		return -ENOMEM;
 	p.generation = generation_create(moe_ctx_model(b->ctx)->tokenizer, n, moe_n_ctx(b->ctx), options);
-	int rc = p.generation ? moe_rewind(b->ctx, i, 0) : -errno;
-	if (rc) {
-		generation_destroy(p.generation);
+	if (!p.generation) {
+		int rc = -errno;
 		free(p.prompt);
 		return rc;
 	}
@@ -123,20 +121,41 @@ static void feed(struct moe_batch *b, size_t place, size_t n)
 	p->last_row = b->n_rows - 1;
 }
 
-static void fill_chunk(struct moe_batch *b)
+const struct moe_row *moe_batch_fill(struct moe_batch *b, size_t *n)
 {
 	b->n_rows = 0;
+	b->has_prompt = false;
 	for (size_t i = 0; i < b->n_places; i++) {
 		b->places[i].picks = false;
+		if (b->places[i].fresh)
+			moe_rewind(b->ctx, i, 0);
+		b->places[i].fresh = false;
 		if (goes_on(&b->places[i]) && !in_prompt(&b->places[i]))
 			feed(b, i, 1);
 	}
 	for (size_t i = 0; i < b->n_places; i++) {
 		const struct place *p = &b->places[i];
 		size_t room = moe_max_rows(b->ctx) - b->n_rows;
-		if (goes_on(p) && in_prompt(p) && room)
-			feed(b, i, p->n_prompt - p->n_fed < room ? p->n_prompt - p->n_fed : room);
+		if (!goes_on(p) || !in_prompt(p) || !room)
+			continue;
+		feed(b, i, p->n_prompt - p->n_fed < room ? p->n_prompt - p->n_fed : room);
+		b->has_prompt = true;
 	}
+	*n = b->n_rows;
+	return b->rows;
+}
+
+size_t moe_batch_n_picks(const struct moe_batch *b)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < b->n_places; i++)
+		n += b->places[i].picks;
+	return n;
+}
+
+bool moe_batch_has_prompt(const struct moe_batch *b)
+{
+	return b->has_prompt;
 }
 
 /* Picks tokens for n places whose rows are in logits_rows. */
@@ -154,7 +173,7 @@ static int pick(struct moe_batch *b, const size_t *places, size_t n)
 	return 0;
 }
 
-static int pick_all(struct moe_batch *b)
+int moe_batch_pick(struct moe_batch *b)
 {
 	enum { AT_ONCE = 64 };
 	size_t places[AT_ONCE], most = moe_logits_rows_max(b->ctx), n = 0;
@@ -173,20 +192,29 @@ static int pick_all(struct moe_batch *b)
 	return rc;
 }
 
-int moe_batch_step(struct moe_batch *b)
+int moe_batch_step(struct moe_batch *b, struct moe_forward *f)
 {
-	fill_chunk(b);
-	if (!b->n_rows)
+	size_t n;
+	const struct moe_row *rows = moe_batch_fill(b, &n);
+	if (!n)
 		return 0;
-	int rc = moe_forward_rows(b->f, b->rows, b->n_rows);
+	int rc = moe_forward_rows(f, rows, n);
 	if (!rc)
-		rc = pick_all(b);
-	return rc ? rc : (int)b->n_rows;
+		rc = moe_batch_pick(b);
+	return rc ? rc : (int)n;
 }
 
 bool moe_batch_ended(const struct moe_batch *b, size_t place)
 {
 	return b->places[place].generation && !goes_on(&b->places[place]);
+}
+
+size_t moe_batch_n_under_way(const struct moe_batch *b)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < b->n_places; i++)
+		n += goes_on(&b->places[i]);
+	return n;
 }
 
 const struct generation *moe_batch_generation(const struct moe_batch *b, size_t place)

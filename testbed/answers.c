@@ -133,14 +133,15 @@ static double now_s(void)
 	return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int run(struct answers *a, struct seating *s, const struct generation_options *options, FILE *out)
+static int run(struct answers *a, struct seating *s, struct moe_forward *f, const struct generation_options *options,
+               FILE *out)
 {
 	int rc = 0;
 	double start_s = now_s();
 	while (a->n_done < a->n && rc >= 0) {
 		rc = cli_interrupted() ? -EINTR : seat(a, s, options);
 		if (!rc)
-			rc = moe_batch_step(s->batch);
+			rc = moe_batch_step(s->batch, f);
 		a->n_rows += rc > 0 ? (uint64_t)rc : 0;
 		if (rc >= 0)
 			rc = collect(a, s);
@@ -171,8 +172,9 @@ int answers_run(struct answers *a, const struct moe_model *m, const struct moe_c
 		                     .n_sequences = a->n_sequences,
 		                     .compute = *how };
 	struct moe_forward *f = moe_forward_create(m, &o);
-	struct seating s = { .batch = f ? moe_batch_create(f) : NULL, .who = calloc(a->n_sequences, sizeof *s.who) };
-	int rc = s.batch && s.who ? run(a, &s, options, out) : -errno;
+	struct seating s = { .batch = f ? moe_batch_create(moe_forward_ctx(f)) : NULL,
+		             .who = calloc(a->n_sequences, sizeof *s.who) };
+	int rc = s.batch && s.who ? run(a, &s, f, options, out) : -errno;
 	if (rc)
 		snprintf(err, err_len, "%s",
 		         rc == -EDOM ? "a number computed by the model is not finite" : strerror(-rc));

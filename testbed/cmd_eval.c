@@ -47,7 +47,7 @@ struct eval {
 	size_t n_families;
 	struct outcome *outcome;
 	size_t n_done, n_tokens; /* items, tokens picked */
-	double time_s;           /* over the air: virtual, from each prompt's start to its last token */
+	double time_s, last_s;   /* over the air: virtual, from the first question to the last answer; when that was */
 	double nll[2];           /* summed over scored tokens: of answers, of everything */
 	uint64_t scored[2];
 	struct expert_chooser chooser; /* here */
@@ -240,49 +240,85 @@ static int eval_here(struct eval *e, char *err, size_t err_len)
 
 /* ---- over the air ---- */
 
-static void note_layers(struct session *s, size_t before, struct outcome *o)
+/* What is in a place: item i of the run, asked when so many layers had been done. */
+struct seat {
+	size_t i, layers_before;
+};
+
+/* Latencies of all layers that were done from the question to the answer: with several at once also of those it shared. */
+static void note_layers(struct session *s, const struct seat *seat, size_t place, struct outcome *o)
 {
+	const struct inference *inf = bs_inference(lockstep_bs(session_lockstep(s)));
 	size_t n;
 	const struct layer_record *r = session_layers(s, &n);
-	for (size_t i = before; i < n; i++) {
+	for (size_t i = seat->layers_before; i < n; i++) {
 		int of_tokens = !r[i].prompt;
 		o->n_layers[of_tokens]++;
 		o->layer_s[of_tokens] += r[i].latency_s;
 	}
-	o->prompt_s = inference_end_s(bs_inference(lockstep_bs(session_lockstep(s)))) - session_prompt_start_s(s);
+	o->prompt_s = inference_end_s(inf, place) - inference_start_s(inf, place);
 }
 
-static int link_item(struct eval *e, struct session *s, size_t i, char *err, size_t err_len)
+static int ask_item(struct eval *e, struct session *s, size_t i, struct seat *seats, char *err, size_t err_len)
 {
-	const struct item *item = item_of(e, i);
 	struct generation_options options = { .n_tokens = ANSWER_TOKENS, .top_p = 1 };
-	struct inference *inf = bs_inference(lockstep_bs(session_lockstep(s)));
 	struct prompt p;
-	size_t before;
-	session_layers(s, &before);
-	int rc = prompt_from_text(&p, lockstep_model(session_lockstep(s))->tokenizer, item->prompt, err, err_len);
+	int rc = prompt_from_text(&p, lockstep_model(session_lockstep(s))->tokenizer, item_of(e, i)->prompt, err,
+	                          err_len);
 	if (rc)
 		return rc;
-	rc = session_prompt(s, p.tokens, p.n_tokens, &options, err, err_len);
-	if (!rc && !note(e, &e->outcome[i], item, inference_generation(inf)))
-		rc = -ENOMEM;
-	if (!rc)
-		note_layers(s, before, &e->outcome[i]);
-	e->time_s += rc ? 0 : e->outcome[i].prompt_s;
+	int place = session_ask(s, p.tokens, p.n_tokens, &options, err, err_len);
 	prompt_free(&p);
-	return rc;
+	if (place < 0)
+		return place;
+	seats[place].i = i;
+	session_layers(s, &seats[place].layers_before);
+	return 0;
+}
+
+static int collect_items(struct eval *e, struct session *s, const struct seat *seats)
+{
+	struct inference *inf = bs_inference(lockstep_bs(session_lockstep(s)));
+	for (size_t place = 0; place < inference_n_places(inf); place++) {
+		if (!inference_ended(inf, place))
+			continue;
+		size_t i = seats[place].i;
+		if (!note(e, &e->outcome[i], item_of(e, i), inference_generation(inf, place)))
+			return -ENOMEM;
+		note_layers(s, &seats[place], place, &e->outcome[i]);
+		e->last_s = fmax(e->last_s, inference_end_s(inf, place));
+		inference_release(inf, place);
+	}
+	return 0;
+}
+
+static bool place_free(const struct inference *inf)
+{
+	for (size_t place = 0; place < inference_n_places(inf); place++)
+		if (!inference_generation(inf, place))
+			return true;
+	return false;
 }
 
 static int eval_link(struct eval *e, struct session **out, char *err, size_t err_len)
 {
+	struct seat seats[INFERENCE_SEQUENCES_MAX];
 	struct session *s = NULL;
 	int rc = session_create(e->config, &s, err, err_len);
 	if (rc)
 		return rc;
 	*out = s;
 	rc = session_attach(s, err, err_len);
-	for (size_t i = 0; i < e->n && !rc; i++)
-		rc = link_item(e, s, i, err, err_len);
+	double begin_s = lockstep_time_s(session_lockstep(s));
+	for (size_t next = 0; e->n_done < e->n && !rc;) {
+		while (next < e->n && !rc && place_free(bs_inference(lockstep_bs(session_lockstep(s)))))
+			rc = ask_item(e, s, next++, seats, err, err_len);
+		if (!rc)
+			rc = session_go_on(s, err, err_len);
+		if (!rc)
+			rc = collect_items(e, s, seats);
+	}
+	e->time_s = fmax(e->last_s - begin_s, 0);
 	if (!rc)
 		rc = session_settle(s, SETTLE_SLOTS);
 	return rc;
@@ -311,8 +347,10 @@ static json_t *items_json(const struct eval *e)
 {
 	static const char *const kind[2] = { "prompt", "decode" };
 	json_t *list = json_array();
-	for (size_t i = 0; i < e->n_done; i++) {
+	for (size_t i = 0; i < e->n; i++) {
 		const struct outcome *o = &e->outcome[i];
+		if (!o->text)
+			continue; /* not asked, or not answered */
 		json_t *x =
 		        json_pack("{s:I, s:s, s:b, s:s}", "item", (json_int_t)((e->first + i * e->stride) % e->items.n),
 		                  "family", item_of(e, i)->family, "right", o->right, "text", o->text);
@@ -416,7 +454,8 @@ int cmd_eval_tasks(int argc, char **argv)
 		{ "compare", CLI_FLAG, &e.compare, NULL,
 		  "also run the exact model, all experts as routed, and tell how far from it (not with --link)" },
 		ENGINE_OPTIONS(e.engine),
-		{ "link", CLI_FLAG, &e.link, NULL, "reach the experts over the air, all items in one run" },
+		{ "link", CLI_FLAG, &e.link, NULL,
+		  "reach the experts over the air, all items in one run, moe.sequences at once" },
 		{ "config", CLI_STRING, &config, "CONFIG",
 		  "the scenario, with --link (testbed/scenarios/default.yaml)" },
 		{ "first", CLI_INT, &first, "I", "the first item taken", .min = 0, .max = 1e9 },

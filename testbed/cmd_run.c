@@ -28,11 +28,16 @@ struct run {
 	struct timespec began;
 };
 
+static struct inference *inference_of(const struct run *r)
+{
+	return bs_inference(lockstep_bs(session_lockstep(r->session)));
+}
+
 /* ---- while it runs ---- */
 
 static void show_text(struct run *r)
 {
-	const struct generation *g = inference_generation(bs_inference(lockstep_bs(session_lockstep(r->session))));
+	const struct generation *g = inference_generation(inference_of(r), 0);
 	size_t len = 0;
 	const char *text = g ? generation_text(g, &len) : "";
 	if (len == r->text_shown)
@@ -98,13 +103,12 @@ static double wall_s(const struct timespec *from)
 
 static double generation_s(const struct run *r)
 {
-	return inference_end_s(bs_inference(lockstep_bs(session_lockstep(r->session)))) -
-	       session_prompt_start_s(r->session);
+	return inference_end_s(inference_of(r), 0) - inference_start_s(inference_of(r), 0);
 }
 
 static json_t *run_json(struct run *r, const char *error)
 {
-	const struct generation *g = inference_generation(bs_inference(lockstep_bs(session_lockstep(r->session))));
+	const struct generation *g = inference_generation(inference_of(r), 0);
 	size_t n = 0, len = 0;
 	char hash[LOGITS_HASH_HEX] = "";
 	const int32_t *ids = g ? generation_tokens(g, &n) : NULL;
@@ -152,7 +156,7 @@ static int run_prompt(struct run *r, char *err, size_t err_len)
 static int finish(struct run *r, int rc, const char *err)
 {
 	size_t n = 0;
-	const struct generation *g = inference_generation(bs_inference(lockstep_bs(session_lockstep(r->session))));
+	const struct generation *g = inference_generation(inference_of(r), 0);
 	if (g)
 		generation_tokens(g, &n);
 	if (r->prompt.answer)

@@ -117,6 +117,7 @@ struct config_scheduler {
 
 struct config_moe {
 	const char *codec_down, *codec_up; /* f32, f16, int8, int4 */
+	int64_t sequences;                 /* answers at once */
 	int64_t call_rows_max;             /* rows of one expert call */
 	int64_t chunk_rows;                /* prompt tokens worked on at once */
 	char experts[CONFIG_NAME_MAX];     /* override of the selection: "" or top2, top1, drop<W, random, dead:K */

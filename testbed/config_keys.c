@@ -113,6 +113,7 @@ const struct config_key config_root_keys[] = {
 
 	{ "moe.codec_down", WORD, AT(moe.codec_down), "f16", 0, 0, "activations to the devices", codecs },
 	{ "moe.codec_up", WORD, AT(moe.codec_up), "f16", 0, 0, "activations back", codecs },
+	{ "moe.sequences", INTEGER, AT(moe.sequences), "1", 1, 64, "answers in the making at once" },
 	{ "moe.call_rows_max", INTEGER, AT(moe.call_rows_max), "64", 1, 1024, "rows of one expert call at most" },
 	{ "moe.chunk_rows", INTEGER, AT(moe.chunk_rows), "64", 1, 1024, "tokens of the prompt worked on at once" },
 	{ "moe.experts", NAME, AT(moe.experts), "", 0, 0,

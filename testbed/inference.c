@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "moe/batch.h"
 #include "moe/bs_half.h"
 #include "scheduler/predict.h"
 #include "testbed/call.h"
@@ -15,7 +16,7 @@
 enum { RECORDS = 64 };
 
 enum phase {
-	PHASE_BEGIN,     /* the next chunk is to be embedded */
+	PHASE_BEGIN,     /* the next chunk is to be embedded, if there is one */
 	PHASE_COMPUTING, /* attention and router of a layer, until ready_s */
 	PHASE_CALLING,   /* experts are at work */
 	PHASE_HEAD,      /* output head, until ready_s */
@@ -46,12 +47,12 @@ struct inference {
 
 	enum inference_status status;
 	char error[256];
-	struct generation *generation;
-	int32_t *tokens; /* the prompt */
-	size_t n_prompt, n_fed;
+	struct moe_batch *batch;
+	double *start_s, *end_s;    /* [n_sequences] */
+	const struct moe_row *rows; /* of the chunk */
 	enum phase phase;
 	size_t layer, n_rows;
-	double ready_s, end_s;
+	double ready_s;
 
 	/* the layer in work, as the scheduler sees it */
 	struct layer problem;
@@ -107,9 +108,12 @@ static bool allocate(struct inference *inf)
 	size_t places = p->chunk_rows * s->n_expert_used, choices = p->call_rows_max * s->n_expert_used;
 	inf->ctx = moe_ctx_create(p->model, &(struct moe_ctx_options){ .n_ctx = s->n_ctx,
 	                                                               .max_rows = p->chunk_rows,
+	                                                               .n_sequences = p->n_sequences,
 	                                                               .compute = { .mode = p->mode } });
 	inf->holders = calloc(s->n_layer * s->n_expert, sizeof *inf->holders);
-	inf->tokens = calloc(s->n_ctx, sizeof *inf->tokens);
+	inf->batch = inf->ctx ? moe_batch_create(inf->ctx) : NULL;
+	inf->start_s = calloc(p->n_sequences, sizeof *inf->start_s);
+	inf->end_s = calloc(p->n_sequences, sizeof *inf->end_s);
 	inf->holds = calloc(s->n_expert * p->n_devices, sizeof *inf->holds);
 	inf->weights = calloc(p->chunk_rows * s->n_expert, sizeof *inf->weights);
 	inf->picked = calloc(places, sizeof *inf->picked);
@@ -125,9 +129,9 @@ static bool allocate(struct inference *inf)
 	                                                                    .n_experts = s->n_expert,
 	                                                                    .top_k = s->n_expert_used,
 	                                                                    .n_devices = p->n_devices });
-	return inf->ctx && inf->holders && inf->tokens && inf->holds && inf->weights && inf->picked && inf->routed &&
-	       inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices && inf->payload &&
-	       inf->selector;
+	return inf->ctx && inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights &&
+	       inf->picked && inf->routed && inf->places && inf->scratch && inf->y && inf->plans && inf->calls &&
+	       inf->choices && inf->payload && inf->selector;
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -152,7 +156,10 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	}
 	inf->params = *p;
 	inf->shape = &p->model->shape;
-	inf->params.chunk_rows = smaller(p->chunk_rows, inf->shape->n_ctx);
+	inf->params.n_sequences = p->n_sequences;
+	inf->params.chunk_rows = smaller(p->chunk_rows, inf->params.n_sequences * inf->shape->n_ctx);
+	if (inf->params.chunk_rows < inf->params.n_sequences)
+		inf->params.chunk_rows = inf->params.n_sequences;
 	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape));
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
 	inf->predict_config = cell_predict_config(p->cell);
@@ -182,7 +189,7 @@ void inference_destroy(struct inference *inf)
 {
 	if (!inf)
 		return;
-	generation_destroy(inf->generation);
+	moe_batch_destroy(inf->batch);
 	free(inf->payload);
 	free(inf->choices);
 	free(inf->calls);
@@ -195,7 +202,8 @@ void inference_destroy(struct inference *inf)
 	free(inf->picked);
 	free(inf->weights);
 	free(inf->holds);
-	free(inf->tokens);
+	free(inf->end_s);
+	free(inf->start_s);
 	free(inf->holders);
 	moe_ctx_destroy(inf->ctx);
 	free(inf);
@@ -243,23 +251,22 @@ bool inference_ready(const struct inference *inf)
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
                     double t_s)
 {
-	if (inf->status == INFERENCE_RUNNING)
-		return -EBUSY;
 	if (n > inf->shape->n_ctx)
 		return -ENOSPC;
 	if (!all_held(inf, UINT32_MAX))
 		return -ENOTCONN;
-	generation_destroy(inf->generation);
-	inf->generation = generation_create(inf->params.model->tokenizer, n, inf->shape->n_ctx, options);
-	if (!inf->generation)
-		return -errno;
-	memcpy(inf->tokens, tokens, n * sizeof *tokens);
-	inf->n_prompt = n;
-	inf->n_fed = 0;
-	inf->phase = PHASE_BEGIN;
-	inf->ready_s = t_s;
-	inf->status = INFERENCE_RUNNING;
-	return moe_rewind(inf->ctx, 0, 0);
+	for (size_t i = 0; i < inf->params.n_sequences && inf->status == INFERENCE_FAILED; i++)
+		moe_batch_release(inf->batch, i);
+	int place = moe_batch_start(inf->batch, tokens, n, options);
+	if (place < 0)
+		return place;
+	inf->start_s[place] = t_s;
+	if (inf->status != INFERENCE_RUNNING) {
+		inf->phase = PHASE_BEGIN;
+		inf->ready_s = t_s;
+		inf->status = INFERENCE_RUNNING;
+	}
+	return place;
 }
 
 /* ---- base half ---- */
@@ -271,48 +278,75 @@ static void charge(struct inference *inf, struct moe_cost cost, double from_s)
 	inf->ready_s = from_s + spent_s;
 }
 
+/* Of the chunk's rows in one sequence, from row *at on; *at goes on to the next sequence. */
+static struct moe_cost cost_of_sequence(const struct inference *inf, size_t *at)
+{
+	size_t first = *at, sequence = inf->rows[first].sequence;
+	while (*at < inf->n_rows && inf->rows[*at].sequence == sequence)
+		++*at;
+	return moe_attend_cost(inf->params.model, inf->layer, *at - first, moe_n_past(inf->ctx, sequence));
+}
+
+/* The weights are read once for all sequences. */
+static struct moe_cost attend_cost(const struct inference *inf)
+{
+	struct moe_cost weights = moe_attend_cost(inf->params.model, inf->layer, 0, 0), sum = weights;
+	for (size_t at = 0; at < inf->n_rows;) {
+		struct moe_cost one = cost_of_sequence(inf, &at);
+		sum.bytes += one.bytes - weights.bytes;
+		sum.flop += one.flop;
+	}
+	return sum;
+}
+
 static void attend(struct inference *inf, double t_s)
 {
 	if (moe_attend(inf->ctx, inf->layer)) {
 		fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
 		return;
 	}
-	charge(inf, moe_attend_cost(inf->params.model, inf->layer, inf->n_rows, moe_n_past(inf->ctx, 0)), t_s);
+	charge(inf, attend_cost(inf), t_s);
 	inf->phase = PHASE_COMPUTING;
+}
+
+/* The first token of the chunk that the model does not know. */
+static int32_t unknown_token(const struct inference *inf)
+{
+	size_t i = 0;
+	while (i + 1 < inf->n_rows && inf->rows[i].token >= 0 && (size_t)inf->rows[i].token < inf->shape->n_vocab)
+		i++;
+	return inf->rows[i].token;
 }
 
 static void begin_chunk(struct inference *inf)
 {
-	size_t left = inf->n_prompt - inf->n_fed, n = left, picked;
-	const int32_t *next = inf->tokens + inf->n_fed;
-	if (!left) {
-		const int32_t *tokens = generation_tokens(inf->generation, &picked);
-		next = tokens + picked - 1;
-		n = 1;
-	} else if (n > inf->params.chunk_rows) {
-		n = inf->params.chunk_rows;
-	}
-	int rc = moe_begin(inf->ctx, next, n);
-	if (rc) {
-		fail(inf, "token %d: %s", *next, strerror(-rc));
+	inf->rows = moe_batch_fill(inf->batch, &inf->n_rows);
+	inf->layer = 0;
+	if (!inf->n_rows) {
+		inf->status = INFERENCE_DONE;
 		return;
 	}
-	inf->n_fed += left ? n : 0;
-	inf->n_rows = n;
-	inf->layer = 0;
-	attend(inf, inf->ready_s);
+	int rc = moe_begin_rows(inf->ctx, inf->rows, inf->n_rows);
+	if (rc)
+		fail(inf, "token %d: %s", unknown_token(inf), strerror(-rc));
+	else
+		attend(inf, inf->ready_s);
 }
 
-static void pick_token(struct inference *inf)
+static void pick_tokens(struct inference *inf)
 {
-	const float *logits = moe_logits(inf->ctx, inf->n_rows - 1);
-	if (!logits || generation_next(inf->generation, logits) < 0) {
+	bool under_way[INFERENCE_SEQUENCES_MAX];
+	for (size_t i = 0; i < inf->params.n_sequences; i++)
+		under_way[i] = moe_batch_generation(inf->batch, i) && !moe_batch_ended(inf->batch, i);
+	if (moe_batch_pick(inf->batch)) {
 		fail(inf, "logits that are not finite");
 		return;
 	}
-	inf->end_s = inf->ready_s;
+	for (size_t i = 0; i < inf->params.n_sequences; i++)
+		if (under_way[i] && moe_batch_ended(inf->batch, i))
+			inf->end_s[i] = inf->ready_s;
 	inf->phase = PHASE_BEGIN;
-	if (generation_stop(inf->generation) != GENERATION_GOES_ON)
+	if (!moe_batch_n_under_way(inf->batch))
 		inf->status = INFERENCE_DONE;
 }
 
@@ -714,7 +748,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.index = inf->n_records,
 		.layer = (uint32_t)inf->layer,
 		.n_tokens = (uint32_t)inf->n_rows,
-		.prompt = inf->n_rows > 1 || inf->n_fed < inf->n_prompt || moe_n_past(inf->ctx, 0) < inf->n_prompt,
+		.prompt = moe_batch_has_prompt(inf->batch),
 		.t_start_s = inf->ready_s,
 		.latency_s = t_s - inf->ready_s,
 		.n_calls = (uint32_t)inf->n_calls,
@@ -776,11 +810,11 @@ static void finish_layer(struct inference *inf, double t_s)
 			return;
 	if (++inf->layer < inf->shape->n_layer) {
 		attend(inf, t_s);
-	} else if (inf->n_fed < inf->n_prompt) {
+	} else if (!moe_batch_n_picks(inf->batch)) {
 		inf->ready_s = t_s;
 		inf->phase = PHASE_BEGIN;
 	} else {
-		charge(inf, moe_head_cost(inf->params.model, 1), t_s);
+		charge(inf, moe_head_cost(inf->params.model, moe_batch_n_picks(inf->batch)), t_s);
 		inf->phase = PHASE_HEAD;
 	}
 }
@@ -823,7 +857,7 @@ static bool advance(struct inference *inf, double t_s)
 	case PHASE_HEAD:
 		if (inf->ready_s > t_s)
 			return false;
-		pick_token(inf);
+		pick_tokens(inf);
 		return true;
 	}
 	return false;
@@ -849,19 +883,34 @@ const char *inference_error(const struct inference *inf)
 	return inf->error;
 }
 
-const struct generation *inference_generation(const struct inference *inf)
+size_t inference_n_places(const struct inference *inf)
 {
-	return inf->generation;
+	return inf->params.n_sequences;
 }
 
-size_t inference_n_prompt(const struct inference *inf)
+const struct generation *inference_generation(const struct inference *inf, size_t place)
 {
-	return inf->n_prompt;
+	return moe_batch_generation(inf->batch, place);
 }
 
-double inference_end_s(const struct inference *inf)
+bool inference_ended(const struct inference *inf, size_t place)
 {
-	return inf->end_s;
+	return moe_batch_ended(inf->batch, place);
+}
+
+void inference_release(struct inference *inf, size_t place)
+{
+	moe_batch_release(inf->batch, place);
+}
+
+double inference_start_s(const struct inference *inf, size_t place)
+{
+	return inf->start_s[place];
+}
+
+double inference_end_s(const struct inference *inf, size_t place)
+{
+	return inf->end_s[place];
 }
 
 bool inference_take_record(struct inference *inf, struct layer_record *r)

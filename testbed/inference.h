@@ -1,12 +1,16 @@
-/* inference.h - the model side of the base station: one prompt at a time, its experts reached through a cell.
+/* inference.h - the model side of the base station: prompts answered one or several at a time, their experts reached through a cell.
  *
- *     inference_start(inf, tokens, n, &options, t_s);
+ *     place = inference_start(inf, tokens, n, &options, t_s);         as many places as n_sequences
  *     each slot:
  *             cell_uplink(cell, n, rx);                      results arrive through inference_message
  *             inference_step(inf, n);                        goes on as far as it can, queues calls
  *             cell_downlink(cell, n + ahead, tx);
  *             inference_sent(inf, n + ahead);           notes what went out
- *     until inference_status(inf) != INFERENCE_RUNNING
+ *     until inference_ended(inf, place), or inference_status(inf) == INFERENCE_FAILED
+ *     inference_generation(inf, place) ... inference_release(inf, place)
+ *
+ * Answers under way go through the layers together, a row each, and so do prompts (moe/batch.h): a chunk. A prompt that comes
+ * while a chunk is at work is in the next one.
  *
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
  * latency predicted for each device, with the device where several hold an expert (scheduler/select.h); hidden
@@ -39,6 +43,7 @@
 #include "testbed/compute.h"
 #include "testbed/expert_mode.h"
 
+enum { INFERENCE_SEQUENCES_MAX = 64 };
 enum inference_status { INFERENCE_IDLE, INFERENCE_RUNNING, INFERENCE_DONE, INFERENCE_FAILED };
 
 struct inference_params {
@@ -47,6 +52,7 @@ struct inference_params {
 	const struct numerology *num;
 	unsigned n_devices;
 	const struct codec *codec_down, *codec_up;
+	size_t n_sequences;               /* answers at once, 1 .. INFERENCE_SEQUENCES_MAX */
 	size_t call_rows_max, chunk_rows; /* fewer are used where a message or the context holds fewer */
 	const char *policy;
 	struct select_params select;
@@ -62,7 +68,7 @@ struct inference_params {
 struct layer_record {
 	uint64_t index; /* counts layers since create */
 	uint32_t layer, n_tokens;
-	bool prompt; /* of the prompt, not of a generated token */
+	bool prompt; /* some of them of a prompt, not generated */
 	double t_start_s, latency_s;
 	double waiting_s, downlink_s, compute_s, uplink_s;
 	uint32_t n_calls, n_rows, n_dropped;
@@ -93,8 +99,8 @@ void inference_device_holds(struct inference *inf, unsigned device, const struct
 /* Is every expert of every layer on an attached device? */
 bool inference_ready(const struct inference *inf);
 
-/* Begins with a fresh sequence; tokens are copied. 0, -EBUSY (running), -EINVAL, -ENOSPC (longer than the context),
- * -ENOTCONN (an expert that no device ever said it holds), -ENOMEM. */
+/* Begins a fresh sequence; tokens are copied. Returns its place, or -EBUSY (none is free), -EINVAL, -ENOSPC (longer than the
+ * context), -ENOTCONN (an expert that no device ever said it holds), -ENOMEM. After a failure all places are free. */
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
                     double t_s);
 
@@ -107,10 +113,14 @@ void inference_lost(struct inference *inf, unsigned device);
 
 enum inference_status inference_status(const struct inference *inf);
 const char *inference_error(const struct inference *inf); /* one line, after INFERENCE_FAILED */
-/* Of the run begun last; NULL before the first. Owned by inf, until the next start. */
-const struct generation *inference_generation(const struct inference *inf);
-size_t inference_n_prompt(const struct inference *inf);
-double inference_end_s(const struct inference *inf); /* when the last token was picked */
+size_t inference_n_places(const struct inference *inf);
+/* Of the answer in a place; NULL if it is free. Owned by inf, until it is released. */
+const struct generation *inference_generation(const struct inference *inf, size_t place);
+bool inference_ended(const struct inference *inf, size_t place); /* taken, and its generation has stopped */
+void inference_release(struct inference *inf, size_t place);
+/* When the answer in that place, or the last one there, was asked for, and when its last token was picked. */
+double inference_start_s(const struct inference *inf, size_t place);
+double inference_end_s(const struct inference *inf, size_t place);
 
 /* The oldest record not yet taken; false when there is none. At most 64 are kept. */
 bool inference_take_record(struct inference *inf, struct layer_record *r);

@@ -189,6 +189,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .n_devices = (unsigned)c->n_devices,
 		               .codec_down = codec_by_name(c->moe.codec_down),
 		               .codec_up = codec_by_name(c->moe.codec_up),
+		               .n_sequences = (size_t)c->moe.sequences,
 		               .call_rows_max = (size_t)c->moe.call_rows_max,
 		               .chunk_rows = (size_t)c->moe.chunk_rows,
 		               .mode = mode(c),

@@ -17,7 +17,7 @@ struct session {
 	struct journal *journal;
 	void (*on_slot)(void *arg, struct session *s);
 	void *arg;
-	double attached_s, start_s;
+	double attached_s;
 	struct layer_record *layers;
 	size_t n_layers, capacity;
 	enum device_state state[CONFIG_DEVICES_MAX]; /* as last logged */
@@ -31,7 +31,7 @@ int session_create(const struct config *config, struct session **out, char *err,
 		return -ENOMEM;
 	}
 	s->config = config;
-	s->attached_s = s->start_s = NAN;
+	s->attached_s = NAN;
 	int rc = lockstep_create(config, &s->lockstep, err, err_len);
 	if (rc) {
 		free(s);
@@ -170,20 +170,42 @@ int session_attach(struct session *s, char *err, size_t err_len)
 	return 0;
 }
 
+static struct inference *inference_of(struct session *s)
+{
+	return bs_inference(lockstep_bs(s->lockstep));
+}
+
+int session_ask(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options, char *err,
+                size_t err_len)
+{
+	int place = inference_start(inference_of(s), tokens, n, options, lockstep_time_s(s->lockstep));
+	if (place < 0)
+		snprintf(err, err_len, "%s", reason(place));
+	return place;
+}
+
+int session_go_on(struct session *s, char *err, size_t err_len)
+{
+	int rc = one_slot(s);
+	if (rc) {
+		snprintf(err, err_len, "%s", reason(rc));
+	} else if (inference_status(inference_of(s)) == INFERENCE_FAILED) {
+		snprintf(err, err_len, "%s", inference_error(inference_of(s)));
+		rc = -EIO;
+	}
+	return rc;
+}
+
 int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options,
                    char *err, size_t err_len)
 {
-	struct inference *inf = bs_inference(lockstep_bs(s->lockstep));
-	s->start_s = lockstep_time_s(s->lockstep);
-	int rc = inference_start(inf, tokens, n, options, s->start_s);
-	while (!rc && inference_status(inf) == INFERENCE_RUNNING)
-		rc = one_slot(s);
-	if (rc) {
-		snprintf(err, err_len, "%s", reason(rc));
-	} else if (inference_status(inf) == INFERENCE_FAILED) {
-		snprintf(err, err_len, "%s", inference_error(inf));
-		rc = -EIO;
-	}
+	for (size_t i = 0; i < inference_n_places(inference_of(s)); i++)
+		inference_release(inference_of(s), i);
+	int rc = session_ask(s, tokens, n, options, err, err_len);
+	if (rc > 0)
+		rc = 0;
+	while (!rc && inference_status(inference_of(s)) == INFERENCE_RUNNING)
+		rc = session_go_on(s, err, err_len);
 	return rc;
 }
 
@@ -203,11 +225,6 @@ struct lockstep *session_lockstep(struct session *s)
 double session_attached_s(const struct session *s)
 {
 	return s->attached_s;
-}
-
-double session_prompt_start_s(const struct session *s)
-{
-	return s->start_s;
 }
 
 const struct layer_record *session_layers(const struct session *s, size_t *n)

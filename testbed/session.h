@@ -33,7 +33,12 @@ void session_on_slot(struct session *s, void (*fn)(void *arg, struct session *s)
  * error. */
 int session_attach(struct session *s, char *err, size_t err_len);
 
-/* Runs one prompt to its end. 0; -EINVAL (tokens), -ENOSPC (longer than the context), -EIO (the run failed: the line
+/* Several at a time: asks a prompt, and lets a slot pass. The answers are the inference's, by place. */
+int session_ask(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options, char *err,
+                size_t err_len);                                 /* as inference_start, with a line in err */
+int session_go_on(struct session *s, char *err, size_t err_len); /* 0; -EIO, -EINTR, the journal's error as below */
+
+/* Runs one prompt to its end, in place 0; what was in any place is forgotten. 0; -EINVAL (tokens), -ENOSPC (longer than the context), -EIO (the run failed: the line
  * says where), -EINTR, or the journal's error. What was done so far stays readable. */
 int session_prompt(struct session *s, const int32_t *tokens, size_t n, const struct generation_options *options,
                    char *err, size_t err_len);
@@ -43,7 +48,6 @@ int session_settle(struct session *s, size_t n_slots);
 
 struct lockstep *session_lockstep(struct session *s);
 double session_attached_s(const struct session *s); /* virtual time at which the last device was there; NAN before */
-double session_prompt_start_s(const struct session *s); /* of the prompt begun last */
 /* Records of all layers so far, in order. */
 const struct layer_record *session_layers(const struct session *s, size_t *n);
 

@@ -66,7 +66,7 @@ static void at_once(const struct moe_model *m, struct asked *all, size_t n_seque
 	                                                                         .max_rows = max_rows,
 	                                                                         .n_sequences = n_sequences,
 	                                                                         .logits_rows = logits_rows });
-	struct moe_batch *b = moe_batch_create(f);
+	struct moe_batch *b = moe_batch_create(moe_forward_ctx(f));
 	size_t next = 0, n_done = 0, who[N_PROMPTS];
 	assert_non_null(b);
 	while (n_done < N_PROMPTS) {
@@ -75,7 +75,7 @@ static void at_once(const struct moe_model *m, struct asked *all, size_t n_seque
 			assert_in_range(place, 0, n_sequences - 1);
 			who[place] = next++;
 		}
-		int rows = moe_batch_step(b);
+		int rows = moe_batch_step(b, f);
 		assert_in_range(rows, 1, max_rows);
 		for (size_t place = 0; place < n_sequences; place++)
 			if (moe_batch_ended(b, place)) {
@@ -84,7 +84,7 @@ static void at_once(const struct moe_model *m, struct asked *all, size_t n_seque
 				n_done++;
 			}
 	}
-	assert_int_equal(moe_batch_step(b), 0);
+	assert_int_equal(moe_batch_step(b, f), 0);
 	moe_batch_destroy(b);
 	moe_forward_destroy(f);
 }
@@ -118,7 +118,7 @@ static void what_does_not_fit_is_refused(void **state)
 	        moe_forward_create(m, &(struct moe_ctx_options){ .n_ctx = 8, .max_rows = 8, .n_sequences = 2 });
 	struct generation_options options = { .n_tokens = 1, .top_p = 1 };
 	int32_t tokens[9] = { 0 };
-	struct moe_batch *b = moe_batch_create(f);
+	struct moe_batch *b = moe_batch_create(moe_forward_ctx(f));
 	assert_int_equal(moe_batch_start(b, tokens, 0, &options), -EINVAL);
 	assert_int_equal(moe_batch_start(b, tokens, 9, &options), -EINVAL);
 	assert_int_equal(moe_batch_start(b, tokens, 8, &options), 0);
@@ -128,7 +128,7 @@ static void what_does_not_fit_is_refused(void **state)
 	moe_forward_destroy(f);
 	f = moe_forward_create(m, &(struct moe_ctx_options){ .n_ctx = 8, .max_rows = 2, .n_sequences = 3 });
 	errno = 0;
-	assert_null(moe_batch_create(f));
+	assert_null(moe_batch_create(moe_forward_ctx(f)));
 	assert_int_equal(errno, EINVAL);
 	moe_forward_destroy(f);
 	moe_model_close(m);

@@ -105,7 +105,7 @@ static void experts_left_out_on_purpose_are_left_out_alike(void **state)
 		scene_attach(s);
 		assert_int_equal(scene_prompt(s, 3), 0);
 		assert_same_as_unsplit(s, 3);
-		generation_hash_hex(inference_generation(scene_inference(s)), hash);
+		generation_hash_hex(inference_generation(scene_inference(s), 0), hash);
 		assert_string_not_equal(hash, whole);
 		assert_true(inference_stats(scene_inference(s)).dropped > 0);
 		scene_close(s);
@@ -154,7 +154,7 @@ static void the_parts_of_a_layers_latency_sum_to_the_whole(void **state)
 	assert_int_equal(scene_prompt(s, 5), 0);
 	const struct layer_record *layers = session_layers(s->session, &n);
 	assert_int_equal(n, 5 * lockstep_model(scene_lockstep(s))->shape.n_layer);
-	double end_s = session_prompt_start_s(s->session);
+	double end_s = inference_start_s(scene_inference(s), 0);
 	for (size_t i = 0; i < n; i++) {
 		const struct layer_record *r = &layers[i];
 		double sum = r->waiting_s + r->downlink_s + r->compute_s + r->uplink_s;
@@ -166,7 +166,7 @@ static void the_parts_of_a_layers_latency_sum_to_the_whole(void **state)
 		assert_int_equal(r->n_tokens, i < 2 ? N_PROMPT : 1);
 		assert_int_equal(r->prompt, i < 2);
 	}
-	assert_true(inference_end_s(scene_inference(s)) >= end_s);
+	assert_true(inference_end_s(scene_inference(s), 0) >= end_s);
 	scene_close(s);
 }
 
@@ -217,7 +217,7 @@ static void dark_from_now_on(enum ether_dir dir)
 	if (dir == ETHER_DL)
 		assert_int_equal(device_worker_stats(lockstep_device(scene_lockstep(s), 1)).calls, before);
 	size_t n;
-	generation_tokens(inference_generation(scene_inference(s)), &n);
+	generation_tokens(inference_generation(scene_inference(s), 0), &n);
 	assert_int_equal(n, 0);
 	scene_close(s);
 }
@@ -249,7 +249,7 @@ static void a_device_that_dies_in_a_run_ends_it_with_one_line(void **state)
 	assert_int_equal(
 	        sscanf(s->err, "layer %u expert %u on device %u: no answer in 150 ms", &layer, &expert, &device), 3);
 	assert_int_equal(device, 0);
-	generation_tokens(inference_generation(scene_inference(s)), &n_tokens);
+	generation_tokens(inference_generation(scene_inference(s), 0), &n_tokens);
 	session_layers(s->session, &n_layers);
 	assert_true(n_tokens > 0);
 	assert_int_equal(n_layers, 2 * n_tokens + layer); /* everything up to there is kept */
@@ -479,7 +479,7 @@ static struct footprint leave_footprint(const char *threads, const char *seed)
 	f.attached_s = session_attached_s(s->session);
 	assert_int_equal(scene_prompt(s, 4), 0);
 	assert_int_equal(journal_close(journal), 0);
-	generation_hash_hex(inference_generation(scene_inference(s)), f.hash);
+	generation_hash_hex(inference_generation(scene_inference(s), 0), f.hash);
 	const struct layer_record *layers = session_layers(s->session, &f.n_layers);
 	f.layers = malloc(f.n_layers * sizeof *layers);
 	memcpy(f.layers, layers, f.n_layers * sizeof *layers);

@@ -123,6 +123,7 @@ static inline struct bs *wire_bs(struct wire *w, char *err, size_t err_len)
 		               .n_devices = 1,
 		               .codec_down = codec_by_name("f32"),
 		               .codec_up = codec_by_name("f32"),
+		               .n_sequences = 1,
 		               .call_rows_max = 8,
 		               .chunk_rows = 16,
 		               .policy = "vanilla",
