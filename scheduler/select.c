@@ -29,8 +29,11 @@ struct select_params select_params_default(void)
 		.renormalised_wlr = true,
 		.gamma = 0.9,
 		.loss_max = 0.3,
+		.loss_exponent = 1,
+		.sensitivity = 1,
 		.latency_s = NAN,
 		.price_s = NAN,
+		.price_layers = 1,
 		.whole_curve = true,
 		.split = bandwidth_method_find("equal"),
 	};
@@ -106,6 +109,28 @@ double select_share(const struct selection *s, size_t i)
 	return all > 0 ? s->choices[i].weight / all : 0;
 }
 
+double select_loss(const struct selection *s, size_t i)
+{
+	double share = select_share(s, i), e = s->p->loss_exponent;
+	return s->p->sensitivity * (e == 1 ? share : pow(share, e)) / (double)s->l->n_tokens;
+}
+
+double select_worth(const struct selection *s, size_t token)
+{
+	double worth = 1 / (double)s->l->n_tokens;
+	for (size_t i = token * s->l->top_k; i < (token + 1) * s->l->top_k; i++)
+		worth -= select_loss(s, i);
+	return worth;
+}
+
+double select_kept(const struct selection *s)
+{
+	double kept = 1;
+	for (size_t i = 0; i < s->l->n_tokens * s->l->top_k; i++)
+		kept -= s->choices[i].device < 0 ? select_loss(s, i) : 0;
+	return kept;
+}
+
 static int by_latency(const void *a, const void *b)
 {
 	const struct select_point *x = a, *y = b;
@@ -124,9 +149,14 @@ void select_pareto(struct curve *c)
 	c->n = n;
 }
 
+double select_price_s(const struct select_params *p, double full_s)
+{
+	return isnan(p->price_s) ? p->price_layers * full_s : p->price_s;
+}
+
 size_t select_operate(const struct select_params *p, const struct curve *c, double full_s)
 {
-	double price_s = isnan(p->price_s) ? full_s : p->price_s, best_s = INFINITY;
+	double price_s = select_price_s(p, full_s), best_s = INFINITY;
 	size_t best = 0;
 	for (size_t i = 0; i < c->n; i++) {
 		if (!isnan(p->latency_s)) {

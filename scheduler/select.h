@@ -46,8 +46,12 @@ struct select_params {
 	double gamma;                                        /* 0.9 */
 	double loss_max;                                     /* 0.3 of a token's weight */
 	/* Where on the curve: the most weight that is kept within latency_s; or, where that is NAN, the least of latency +
-	 * price_s * weight lost. NAN both: price_s is the latency of the layer with every choice served. */
-	double latency_s, price_s;
+	 * price_s * what is lost. NAN both: price_s is price_layers times the latency with every choice served. */
+	double latency_s, price_s, price_layers; /* NAN, NAN, 1 */
+	/* What frontier and exhaustive take a choice not served to cost: sensitivity * share^loss_exponent, share being its part of
+	 * the token's weight. 1 and 1: kept weight is what is traded. A model's output moves as share, its divergence (nats) as
+	 * share^2: `wdmoe sensitivity` measures the factor of each layer. What is "kept" of the layer is 1 less the mean of that. */
+	double sensitivity, loss_exponent;
 	bool whole_curve; /* frontier goes on beyond the point asked for */
 	const struct bandwidth_method *split;
 };

@@ -67,7 +67,7 @@ static void visit(struct walk *w, size_t i, size_t served, double kept)
 		if (!layer_served_by(l, s->choices[i].wanted, d))
 			continue;
 		select_serve(s, i, d);
-		visit(w, i + 1, last ? 0 : served + 1, kept + select_share(s, i) / (double)l->n_tokens);
+		visit(w, i + 1, last ? 0 : served + 1, kept + select_loss(s, i));
 		select_drop(s, i);
 	}
 }
@@ -83,13 +83,14 @@ int select_exhaustive(struct selection *s)
 	w.full_s = select_split(s);
 	for (size_t i = 0; i < n; i++)
 		select_drop(s, i);
-	visit(&w, 0, 0, 0);
+	double least = select_kept(s);
+	visit(&w, 0, 0, least);
 	select_pareto(s->curve);
 	if (!s->curve->n)
 		return 0;
 	w.wanted_s = s->curve->point[select_operate(s->p, s->curve, w.full_s)].layer_latency_s;
-	w.best_kept = -1;
-	visit(&w, 0, 0, 0);
+	w.best_kept = -INFINITY;
+	visit(&w, 0, 0, least);
 	select_adopt(s, s->scratch);
 	return 0;
 }

@@ -50,7 +50,7 @@ struct frontier {
 	double *cost;        /* of the cheapest way, */
 	uint16_t *hop;       /* and where it goes first */
 	struct trial *trial; /* as many */
-	double *share;       /* [tokens][top_k] of the weight of all */
+	double *loss;        /* [tokens][top_k] what is lost without the choice, of the whole layer's 1 */
 	struct bandwidth trial_split;
 };
 
@@ -67,11 +67,11 @@ struct frontier *frontier_create(const struct select_limits *m)
 	f->via = calloc(f->cells_max + 1, sizeof *f->via);
 	f->way = calloc(WAYS_MAX, sizeof *f->way);
 	f->pair = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->pair);
-	f->share = calloc(m->n_tokens * m->top_k + 1, sizeof *f->share);
+	f->loss = calloc(m->n_tokens * m->top_k + 1, sizeof *f->loss);
 	f->cost = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->cost);
 	f->hop = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->hop);
 	f->trial = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->trial);
-	if (f->best && f->next && f->latency_s && f->via && f->way && f->pair && f->trial && f->share && f->cost &&
+	if (f->best && f->next && f->latency_s && f->via && f->way && f->pair && f->trial && f->loss && f->cost &&
 	    f->hop)
 		return f;
 	frontier_destroy(f);
@@ -84,7 +84,7 @@ void frontier_destroy(struct frontier *f)
 		return;
 	free(f->hop);
 	free(f->cost);
-	free(f->share);
+	free(f->loss);
 	free(f->trial);
 	free(f->pair);
 	free(f->way);
@@ -118,7 +118,7 @@ static size_t list_ways(const struct selection *s, size_t token, const size_t *s
 {
 	const struct layer *l = s->l;
 	size_t n = 1;
-	way[0] = (struct way){ .step = 0 };
+	way[0] = (struct way){ .step = 0, .kept = select_worth(s, token) };
 	for (size_t i = 0; i < l->top_k; i++) {
 		size_t so_far = n, choice = token * l->top_k + i;
 		for (size_t w = 0; w < so_far; w++)
@@ -132,7 +132,7 @@ static size_t list_ways(const struct selection *s, size_t token, const size_t *s
 				way[n] = way[w];
 				way[n].device[i] = (int16_t)d;
 				way[n].step += stride[d];
-				way[n++].kept += s->frontier->share[choice];
+				way[n++].kept += s->frontier->loss[choice];
 			}
 		}
 	}
@@ -238,17 +238,17 @@ static void offer(const struct selection *s, size_t from, size_t to, struct pair
 static void offer_choice(const struct selection *s, size_t i)
 {
 	const struct layer *l = s->l;
-	const double *share = s->frontier->share;
+	const double *loss = s->frontier->loss;
 	size_t from = (size_t)s->choices[i].device, first = i / l->top_k * l->top_k;
 	for (size_t k = first; k < first + l->top_k; k++) {
 		if (k != i && s->choices[k].device >= 0)
 			continue;
 		for (size_t to = 0; to < l->n_devices; to++)
 			if ((to != from || k != i) && layer_served_by(l, s->choices[k].wanted, to))
-				offer(s, from, to, (struct pair){ share[i] - share[k], i, k });
+				offer(s, from, to, (struct pair){ loss[i] - loss[k], i, k });
 	}
 	if (select_n_served(s, i / l->top_k) > 1)
-		offer(s, from, l->n_devices, (struct pair){ share[i], i, NONE });
+		offer(s, from, l->n_devices, (struct pair){ loss[i], i, NONE });
 }
 
 /* All arcs of the flow's residual graph: from each device, and from nobody, to each. */
@@ -265,7 +265,7 @@ static void list_pairs(const struct selection *s)
 		}
 		for (size_t to = 0; to < l->n_devices; to++)
 			if (layer_served_by(l, s->choices[i].wanted, to))
-				offer(s, l->n_devices, to, (struct pair){ -s->frontier->share[i], NONE, i });
+				offer(s, l->n_devices, to, (struct pair){ -s->frontier->loss[i], NONE, i });
 	}
 }
 
@@ -458,10 +458,10 @@ static bool arrived(const struct select_params *p, double price_s, const struct 
 static void along(struct selection *s, double full_s)
 {
 	size_t n = s->l->n_tokens * s->l->top_k;
-	struct walk w = { .s = s, .price_s = isnan(s->p->price_s) ? full_s : s->p->price_s, .best = { INFINITY, 0 } };
+	struct walk w = { .s = s, .price_s = select_price_s(s->p, full_s), .best = { INFINITY, 0 } };
 	struct trial step;
 	for (size_t steps = 0; steps < 4 * n + 64; steps++) {
-		w.kept = layer_kept_weight(s->l, s->choices);
+		w.kept = select_kept(s);
 		struct select_point here = { select_split(s), w.kept };
 		note_point(&w, here, NULL, 0);
 		list_pairs(s);
@@ -478,7 +478,7 @@ int select_frontier(struct selection *s)
 {
 	double full_s = select_split(s);
 	for (size_t i = 0; i < s->l->n_tokens * s->l->top_k; i++)
-		s->frontier->share[i] = select_share(s, i) / (double)s->l->n_tokens;
+		s->frontier->loss[i] = select_loss(s, i);
 	if (s->l->n_tokens && !exactly(s, full_s))
 		along(s, full_s);
 	return 0;

@@ -40,7 +40,13 @@ double select_slowest_s(const struct selection *s, size_t *slowest);
 size_t select_holder(const struct selection *s, size_t expert);
 /* The part of its token's weight that choice i stands for. */
 double select_share(const struct selection *s, size_t i);
+/* What the layer loses without choice i; what a token is worth when nothing of it is served; 1 less all that is lost now. With a
+ * loss_exponent of 1 the last is the weight kept. */
+double select_loss(const struct selection *s, size_t i);
+double select_worth(const struct selection *s, size_t token);
+double select_kept(const struct selection *s);
 
+double select_price_s(const struct select_params *p, double full_s);
 /* The point of the curve that the parameters ask for. full_s: latency with every choice served. */
 size_t select_operate(const struct select_params *p, const struct curve *curve, double full_s);
 /* Sorts points by latency and leaves out those that another one beats. */

@@ -112,7 +112,9 @@ struct config_scheduler {
 	double wlr_gain;       /* wdmoe: least relative gain of the weight-to-latency ratio to go on dropping */
 	double theta_start, theta_step, theta_max; /* wdmoe: cosine threshold */
 	double gamma, loss_max;
-	double price_ms, latency_ms; /* below 0: not given */
+	double price;      /* times the layer's own latency */
+	double latency_ms; /* below 0: not given */
+	double loss_exponent;
 };
 
 struct config_moe {

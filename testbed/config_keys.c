@@ -100,8 +100,11 @@ const struct config_key config_root_keys[] = {
 	  "des, jesa: layer l keeps gamma^l of the router's weight at least, l from 1" },
 	{ "scheduler.loss_max", REAL, AT(scheduler.loss_max), "0.3", 0, 1,
 	  "sift: most of a token's weight that may be lost" },
-	{ "scheduler.price_ms", REAL, AT(scheduler.price_ms), "-1", -1, 1e6,
-	  "ms: frontier, exhaustive: what the whole weight of a layer is worth; -1: the layer's own latency" },
+	{ "scheduler.price", REAL, AT(scheduler.price), "8", 0, 1e6,
+	  "frontier, exhaustive: how many times its own latency a layer's loss of 1 (all weight of all tokens) is "
+	  "worth" },
+	{ "scheduler.loss_exponent", REAL, AT(scheduler.loss_exponent), "2", 0.1, 8,
+	  "frontier, exhaustive: a choice left out costs the part of the token's weight it has, to this power" },
 	{ "scheduler.latency_ms", REAL, AT(scheduler.latency_ms), "-1", -1, 1e6,
 	  "ms: frontier, exhaustive: most weight within this; -1: by price" },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,

@@ -158,8 +158,9 @@ static struct select_params select_params(const struct config_scheduler *c)
 	p.theta_step = c->theta_step;
 	p.gamma = c->gamma;
 	p.loss_max = c->loss_max;
-	p.price_s = c->price_ms < 0 ? NAN : 1e-3 * c->price_ms;
+	p.price_layers = c->price;
 	p.latency_s = c->latency_ms < 0 ? NAN : 1e-3 * c->latency_ms;
+	p.loss_exponent = c->loss_exponent;
 	p.whole_curve = false;
 	p.split = split(c);
 	return p;

@@ -397,6 +397,7 @@ static void start(struct fake *f)
 {
 	struct generation_options options = { .n_tokens = N_TOKENS, .top_p = 1, .seed = 1, .ignore_eos = true };
 	double now_s = (double)f->w->n * numerology_slot_s(&f->w->num);
+	inference_release(bs_inference(f->w->bs), 0);
 	assert_int_equal(inference_start(bs_inference(f->w->bs), prompt, N_PROMPT, &options, now_s), 0);
 }
 
