@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TAIL_MAX_SLOTS 1e7
-#define SPARE_SNR_DB 1.0f /* this far above the last threshold the highest MCS is no longer the link's choice */
+#define LINE_HANDICAP 0.8f /* of each place further back in the line */
+#define SPARE_SNR_DB 1.0f  /* this far above the last threshold the highest MCS is no longer the link's choice */
 
 /* What an allocator works on: the problem, the RBs still free, and per device what n RBs carry. */
 struct work {
@@ -507,48 +509,147 @@ static double deal_minmax(struct work *w, double *need, const double *tail, size
 	return slots;
 }
 
-/* ---- deadline ---- */
+/* ---- horizon ---- */
 
-/* Of the devices in need, those whose tail is the longest, to within a slot, move from need to now. Returns whether
- * there are any; *shortest: the shortest tail among them. */
-static bool next_class(const struct work *w, double *need, const double *tail, double *now, double *shortest)
+/* Of two devices, which one's transfer comes first. Two bands and a time between them are a flow shop of two machines with time
+ * lags: the makespan is least when those whose downlink is shorter than their uplink come first, by rising downlink + lag,
+ * and then the others, by falling uplink + lag (Johnson 1954, Mitten 1959). All in slots with the band for oneself. */
+struct job {
+	size_t device;
+	double first, lag, then;
+};
+
+static int by_johnson(const void *a, const void *b)
 {
-	double longest = -1;
-	for (size_t d = 0; d < w->p->n_devices; d++)
-		if (need[d] > 0)
-			longest = fmax(longest, tail[d]);
-	*shortest = longest;
+	const struct job *x = a, *y = b;
+	bool x_early = x->first <= x->then, y_early = y->first <= y->then;
+	if (x_early != y_early)
+		return x_early ? -1 : 1;
+	double p = x_early ? x->first + x->lag : -(x->then + x->lag);
+	double q = y_early ? y->first + y->lag : -(y->then + y->lag);
+	if (p != q)
+		return p < q ? -1 : 1;
+	return x->device < y->device ? -1 : x->device > y->device;
+}
+
+static size_t order_jobs(const struct work *w, const double *need, const double *tail, size_t room, struct job *job)
+{
+	size_t n = 0;
 	for (size_t d = 0; d < w->p->n_devices; d++) {
-		bool in = need[d] > 0 && tail[d] > longest - 1;
-		now[d] = in ? need[d] : 0;
-		if (in) {
-			need[d] = 0;
-			*shortest = fmin(*shortest, tail[d]);
-		}
+		if (!(need[d] > 0))
+			continue;
+		double then = fmin(fmax(w->p->device[d].after_s / w->p->slot_s, 0), tail[d]);
+		job[n++] = (struct job){ d, need[d] / (double)w->rate[d][w->p->n_rb], tail[d] - then, then };
 	}
-	return longest >= 0;
+	qsort(job, n, sizeof *job, by_johnson);
+	return n < room ? n : room;
 }
 
-/* The longest tail first, with all the RBs it can use; those of the same length share as in minmax. Returns the
- * finish of the last in slots, each class taken to have the whole band when its turn comes. */
-static double deal_deadline(struct work *w, double *need, const double *tail, size_t *left)
+/* What a device's RB carries, over the mean of its free ones. */
+static void relative_rates(const struct work *w, size_t d, float *relative)
 {
-	double now[PHY_DEVICES_MAX], x[PHY_DEVICES_MAX], shortest, elapsed = 0, finish = 0;
-	while (next_class(w, need, tail, now, &shortest)) {
-		const float(*rate)[PHY_RB_MAX + 1] = (const float(*)[PHY_RB_MAX + 1]) w->rate;
-		double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)w->p->n_rb, now, tail, rate, x);
-		for (size_t d = 0; d < w->p->n_devices; d++) /* shares of what is left of the band */
-			x[d] *= (double)*left / (double)w->p->n_rb;
-		*left = deal_whole(w, now, tail, x, *left);
-		finish = fmax(finish, elapsed + slots);
-		elapsed += slots - shortest;
+	const float *snr_db = w->p->device[d].link.snr_db;
+	float sum = 0;
+	size_t n = 0;
+	for (size_t rb = 0; rb < w->p->n_rb; rb++) {
+		relative[rb] = 0;
+		if (!rb_set_has(&w->free, rb))
+			continue;
+		float db = fminf(snr_db[rb], w->p->rates->snr_db[w->p->rates->n_mcs - 1] + LINK_CAP_DB);
+		relative[rb] = isfinite(db) ? log2f(1 + exp10f(0.1f * db)) : 0;
+		sum += relative[rb];
+		n++;
 	}
-	return finish;
+	for (size_t rb = 0; rb < w->p->n_rb && sum > 0; rb++)
+		relative[rb] *= (float)n / sum;
 }
 
-/* What minmax and deadline have in common: all but how the RBs are dealt. */
-static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r,
-                          double (*deal)(struct work *, double *, const double *, size_t *))
+/* Each free RB goes to the device in line that gets most of it, those further back handicapped: who comes first gets all
+ * but what is bad for it and much better for another. RBs beyond what the backlog needs go on down the line. */
+static void deal_in_line(struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+{
+	float relative[PHY_DEVICES_MAX][PHY_RB_MAX], handicap[PHY_DEVICES_MAX], got[PHY_DEVICES_MAX] = { 0 };
+	for (size_t i = 0; i < n_jobs; i++) {
+		relative_rates(w, job[i].device, relative[i]);
+		handicap[i] = i ? handicap[i - 1] * LINE_HANDICAP : 1;
+	}
+	for (size_t rb = 0; rb < w->p->n_rb; rb++) {
+		size_t best = n_jobs;
+		if (!rb_set_has(&w->free, rb))
+			continue;
+		for (size_t i = 0; i < n_jobs; i++)
+			if (got[i] < (float)w->n_cap[job[i].device] &&
+			    (best == n_jobs || handicap[i] * relative[i][rb] > handicap[best] * relative[best][rb]))
+				best = i;
+		if (best == n_jobs)
+			return;
+		rb_set_add(&rbs[job[best].device], rb);
+		got[best] += relative[best][rb];
+	}
+}
+
+/* Who got too few RBs for a block gives them to the first in line that has one and backlog for more. */
+static void mend_line(const struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+{
+	for (size_t i = n_jobs; i-- > 0;) {
+		size_t d = job[i].device;
+		if (rb_set_empty(&rbs[d]) || rb_set_count(&rbs[d]) >= w->n_min[d])
+			continue;
+		for (size_t k = 0; k < n_jobs; k++) {
+			struct rb_set *to = &rbs[job[k].device];
+			if (k == i || (k && rb_set_count(to) < w->n_min[job[k].device]))
+				continue;
+			to->bits[0] |= rbs[d].bits[0];
+			to->bits[1] |= rbs[d].bits[1];
+			break;
+		}
+		rbs[d] = no_rbs;
+	}
+}
+
+/* Tails differ by a slot or more: order matters. */
+static bool order_matters(const struct work *w, const double *need, const double *tail)
+{
+	double least = INFINITY, most = -INFINITY;
+	for (size_t d = 0; d < w->p->n_devices; d++)
+		if (need[d] > 0) {
+			least = fmin(least, tail[d]);
+			most = fmax(most, tail[d]);
+		}
+	return most - least >= 1;
+}
+
+/* The layer's finish in slots, everybody served in line with the whole band. */
+static double finish_in_line(const struct job *job, size_t n_jobs)
+{
+	double sent = 0, done = 0;
+	for (size_t i = 0; i < n_jobs; i++) {
+		sent += job[i].first;
+		done = fmax(done, sent + job[i].lag) + job[i].then;
+	}
+	return done;
+}
+
+/* What the layer needs: bytes, and slots that follow. Returns whether it needs anything. */
+static bool layer_needs(const struct work *w, double *need, double *tail)
+{
+	bool waits = false;
+	for (size_t d = 0; d < w->p->n_devices; d++) {
+		const struct alloc_device *dev = &w->p->device[d];
+		need[d] = tail[d] = 0;
+		if (!dev->loaded || !w->n_min[d])
+			continue;
+		waits = true;
+		need[d] = dev->backlog_bytes;
+		if (isfinite(dev->remaining_bytes))
+			need[d] = fmax(need[d], dev->remaining_bytes);
+		if (dev->tail_s > 0)
+			tail[d] = fmin(dev->tail_s / w->p->slot_s, TAIL_MAX_SLOTS);
+	}
+	return waits;
+}
+
+static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r, bool in_line)
 {
 	struct work w;
 	int rc = prepare(&w, p, s, r);
@@ -556,25 +657,27 @@ static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, 
 		return rc;
 	place_all_retx(&w);
 
-	double need[PHY_DEVICES_MAX] = { 0 }, tail[PHY_DEVICES_MAX] = { 0 };
-	bool layer_waits = false;
-	for (size_t d = 0; d < p->n_devices; d++) {
-		const struct alloc_device *dev = &p->device[d];
-		if (!dev->loaded || !w.n_min[d])
-			continue;
-		layer_waits = true;
-		need[d] = dev->backlog_bytes;
-		if (isfinite(dev->remaining_bytes))
-			need[d] = fmax(need[d], dev->remaining_bytes);
-		if (dev->tail_s > 0)
-			tail[d] = fmin(dev->tail_s / p->slot_s, TAIL_MAX_SLOTS);
-	}
+	double need[PHY_DEVICES_MAX], tail[PHY_DEVICES_MAX];
+	bool layer_waits = layer_needs(&w, need, tail);
 	size_t left = rb_set_count(&w.free);
 	size_t room = p->grants_max > r->n_grants ? p->grants_max - r->n_grants : 0;
 	room -= serve_control(&w, layer_waits, room, &left);
+	if (layer_waits && in_line && order_matters(&w, need, tail)) {
+		struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
+		struct job job[PHY_DEVICES_MAX];
+		make_blocks(&w); /* control messages */
+		size_t n_jobs = order_jobs(&w, need, tail, room, job);
+		deal_in_line(&w, job, n_jobs, rbs);
+		mend_line(&w, job, n_jobs, rbs);
+		for (size_t i = 0; i < n_jobs; i++)
+			add_block(&w, job[i].device, &rbs[job[i].device]);
+		top_up(&w);
+		r->finish_s = finish_in_line(job, n_jobs) * p->slot_s;
+		return 0;
+	}
 	if (layer_waits) {
 		keep_most_urgent(&w, need, tail, room);
-		r->finish_s = deal(&w, need, tail, &left) * p->slot_s;
+		r->finish_s = deal_minmax(&w, need, tail, &left) * p->slot_s;
 	}
 	make_blocks(&w);
 	return 0;
@@ -582,19 +685,19 @@ static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, 
 
 static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
 {
-	return allocate_layer(p, s, r, deal_minmax);
+	return allocate_layer(p, s, r, false);
 }
 
-static int allocate_deadline(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+static int allocate_horizon(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
 {
-	return allocate_layer(p, s, r, deal_deadline);
+	return allocate_layer(p, s, r, true);
 }
 
 static const struct alloc_method methods[] = {
 	{ "equal", "a fixed equal share for each device, loaded or not", allocate_equal },
 	{ "round-robin", "equal over those with something to send, re-dealt every slot", allocate_round_robin },
 	{ "minmax", "all devices of the layer finish together", allocate_minmax },
-	{ "deadline", "the device with the longest way still to go first", allocate_deadline },
+	{ "horizon", "in the order that lets downlink, compute and uplink overlap, each slot anew", allocate_horizon },
 };
 
 const struct alloc_method *alloc_methods(size_t *n)

@@ -52,8 +52,9 @@ struct alloc_device {
 	bool can_send_new;      /* a HARQ process is free */
 	uint32_t backlog_bytes; /* waiting now, headers included, blocks to be retransmitted not */
 	double remaining_bytes; /* of the layer in this direction, backlog included, what is still to come too */
-	double tail_s; /* what follows this direction: compute and uplink after the downlink; 0 for the uplink */
-	bool retx;     /* a retransmission is pending: */
+	double tail_s;  /* what follows this direction: compute and uplink after the downlink; 0 for the uplink */
+	double after_s; /* of it the uplink, with that band for itself */
+	bool retx;      /* a retransmission is pending: */
 	uint8_t retx_process;
 	uint8_t retx_n_rb;
 	uint8_t retx_mcs;

@@ -81,8 +81,9 @@ struct cell_params {
 struct cell_load {
 	bool loaded;
 	double remaining_bytes
-	        [2];   /* still to be carried for the layer, by direction, what waits at the device included */
-	double tail_s; /* from the last downlink byte to the layer's end: compute and uplink */
+	        [2];    /* still to be carried for the layer, by direction, what waits at the device included */
+	double tail_s;  /* from the last downlink byte to the layer's end: compute and uplink */
+	double after_s; /* of it the uplink */
 };
 
 struct cell_device_stats {

@@ -92,6 +92,7 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 		.backlog_bytes = dir == CELL_DL ? (uint32_t)cell_dl_backlog(c, d) : cell_ul_backlog(c, d),
 		.remaining_bytes = p->load.remaining_bytes[dir],
 		.tail_s = dir == CELL_DL ? p->load.tail_s : 0,
+		.after_s = p->load.after_s,
 		.retx = again >= 0,
 	};
 	if (a->remaining_bytes < a->backlog_bytes)

@@ -598,8 +598,9 @@ static void update_loads(struct inference *inf)
 			cell_rates(inf->params.cell, d, CELL_UL, rates);
 			double rate = fmax((double)rates[cell_n_rb(inf->params.cell)], 1.0);
 			load[d].remaining_bytes[CELL_DL] = (double)cell_dl_backlog(inf->params.cell, d);
-			load[d].tail_s = predict_compute_s(cell_predict_state(inf->params.cell, d), rows[d]) +
-			                 load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);
+			load[d].after_s = load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);
+			load[d].tail_s =
+			        predict_compute_s(cell_predict_state(inf->params.cell, d), rows[d]) + load[d].after_s;
 		}
 		cell_set_load(inf->params.cell, d, &load[d]);
 	}

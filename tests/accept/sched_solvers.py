@@ -3,8 +3,9 @@
 sched_solvers.py [N_CONVEX] [N_INTEGER] [SECONDS]
   minmax     N_CONVEX random problems of 2 to 16 devices, half of them with total power: no worse than SLSQP's by more than 1e-6, and that
              not better by more (a solver that stops early is worse, and proves nothing).
-  minmax-rb  N_INTEGER problems of 8 devices and 50 blocks, flat and fading by turns: against the lower bound that HiGHS proves in SECONDS
-             for the integer problem, hyperbolas by tangents from below. What lies between is its gap as well as ours.
+  minmax-rb  8 devices and 50 blocks. 10 N_INTEGER flat problems against the optimum. N_INTEGER fading ones against the lower bound that HiGHS
+             proves in SECONDS for the integer problem, hyperbolas by tangents from below (what lies between is its gap as well as ours), and
+             against its own solution.
   times      medians of the allocator alone: 8 and 256 devices, 8 devices x 50 blocks.
 Needs python3-scipy.
 """
@@ -27,7 +28,7 @@ except ImportError:
 from lib import gate, layers
 
 N_CONVEX = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-N_INTEGER = int(sys.argv[2]) if len(sys.argv) > 2 else 40
+N_INTEGER = int(sys.argv[2]) if len(sys.argv) > 2 else 20
 SECONDS = float(sys.argv[3]) if len(sys.argv) > 3 else 60
 
 
@@ -59,7 +60,7 @@ def convex(seed):
 
 def integer(seed):
     """Latency of minmax-rb over what HiGHS proves to be a lower bound, and over HiGHS's own solution."""
-    p = layers.problem(seed, 8, 50, seed % 2 == 1, n_tokens=16)
+    p = layers.problem(seed, 8, 50, True, n_tokens=16)
     answer = layers.solve(p, method="minmax-rb")
     q = layers.counts(p, answer)
     busy = [d for d in range(8) if q[d]]
@@ -109,8 +110,43 @@ def integer(seed):
                 s += q[d] * p["payload_bits"][direction] / got if got else float("inf")
             t.append(s / ours)
         theirs = max(t)
-    return {"fading": seed % 2 == 1, "over_bound": float(1 / bound - 1), "over_theirs": 1 / theirs - 1 if theirs else None,
+    return {"over_bound": float(1 / bound - 1), "over_theirs": 1 / theirs - 1 if theirs else None,
             "relaxation": ours / low - 1}
+
+
+def fewest(bits, rate, n_rb, seconds):
+    """Blocks that carry so many bits in that time; None when that is more than there are."""
+    if seconds <= 0:
+        return None
+    n = max(1, int(np.ceil(bits / rate / seconds - 1e-12)))
+    return n if n <= n_rb else None
+
+
+def flat(seed):
+    """The same where blocks are alike and only their numbers count: the true optimum, by dynamic programming over the downlink's blocks."""
+    p = layers.problem(seed, 8, 50, False, n_tokens=16)
+    answer = layers.solve(p, method="minmax-rb")
+    q, n_rb = layers.counts(p, answer), p["rb"]
+    need = [(q[d] * p["payload_bits"]["dl"], layers.rate(p, d, "dl", 1), q[d] * p["payload_bits"]["ul"], layers.rate(p, d, "ul", 1),
+             layers.compute_s(p, d, q[d])) for d in range(8) if q[d]]
+
+    def possible(t):
+        least = np.full(n_rb + 1, np.inf)  # uplink blocks, by downlink blocks given
+        least[0] = 0
+        for dl, dl_rate, ul, ul_rate, s in need:
+            after = np.full(n_rb + 1, np.inf)
+            for x in range(1, n_rb + 1):
+                y = fewest(ul, ul_rate, n_rb, t - s - dl / (x * dl_rate))
+                if y is not None:
+                    after[x:] = np.minimum(after[x:], least[:n_rb + 1 - x] + y)
+            least = after
+        return least.min() <= n_rb
+
+    low, high = answer["lower_bound_s"] * (1 - 1e-9), answer["layer_latency_s"] * (1 + 1e-12)
+    while high - low > 1e-9 * high:
+        mid = (low + high) / 2
+        low, high = (low, mid) if possible(mid) else (mid, high)
+    return answer["layer_latency_s"] / high - 1
 
 
 def times():
@@ -127,14 +163,15 @@ over = [x for x in gate.each(convex, range(N_CONVEX)) if x is not None]
 near = [x for x in over if abs(x) <= 1e-6]
 figures["minmax"] = {"problems": N_CONVEX, "compared": len(over), "worst_above_theirs": max(over), "within_1e-6_of_theirs": len(near),
                      "theirs_worse_by_more": sum(x < -1e-6 for x in over)}
+exact = gate.each(flat, range(10 * N_INTEGER))
 results = gate.each(integer, range(N_INTEGER))
 gaps = [r["over_bound"] for r in results]
 theirs = [r["over_theirs"] for r in results if r["over_theirs"] is not None]
-figures["minmax_rb"] = {"problems": N_INTEGER, "seconds_each": SECONDS, "over_bound_mean": statistics.fmean(gaps), "over_bound_worst": max(gaps),
-                        "over_theirs_mean": statistics.fmean(theirs) if theirs else None, "over_theirs_worst": max(theirs) if theirs else None,
-                        "over_relaxation_mean": statistics.fmean(r["relaxation"] for r in results),
-                        "flat_mean": statistics.fmean([r["over_bound"] for r in results if not r["fading"]] or [0]),
-                        "fading_mean": statistics.fmean([r["over_bound"] for r in results if r["fading"]] or [0])}
+figures["minmax_rb"] = {
+    "flat": {"problems": len(exact), "over_optimum_mean": statistics.fmean(exact), "over_optimum_worst": max(exact)},
+    "fading": {"problems": N_INTEGER, "seconds_each": SECONDS, "over_bound_mean": statistics.fmean(gaps), "over_bound_worst": max(gaps),
+               "over_theirs_mean": statistics.fmean(theirs) if theirs else None, "over_theirs_worst": max(theirs) if theirs else None,
+               "over_relaxation_mean": statistics.fmean(r["relaxation"] for r in results)}}
 passed = (max(over) <= 1e-6 and len(near) >= 0.9 * len(over) and max(gaps) <= 0.05 and statistics.fmean(gaps) <= 0.02
-          and all(t["median"] <= t["asked"] for t in figures["times"].values()))
+          and max(exact) <= 0.05 and statistics.fmean(exact) <= 0.02 and all(t["median"] <= t["asked"] for t in figures["times"].values()))
 gate.finish("sched_solvers", {"cores": os.cpu_count(), "rb_hz": layers.RB_HZ}, figures, passed)

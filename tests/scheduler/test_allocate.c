@@ -294,11 +294,11 @@ static double play_layer(const char *name, struct alloc_problem p)
 	return INFINITY;
 }
 
-static void over_whole_layers_deadline_beats_minmax_beats_round_robin_beats_equal(void **state)
+static void over_whole_layers_horizon_beats_minmax_beats_round_robin_beats_equal(void **state)
 {
 	(void)state;
 	enum { N = 200 };
-	const char *names[4] = { "equal", "round-robin", "minmax", "deadline" };
+	const char *names[4] = { "equal", "round-robin", "minmax", "horizon" };
 	double sum[4] = { 0 };
 	size_t n_worse = 0;
 	for (int trial = 0; trial < N; trial++) {
@@ -338,7 +338,7 @@ static double least_finish(const struct alloc_problem *p)
 	return worst;
 }
 
-static void deadline_comes_within_rounding_of_the_least_finish(void **state)
+static void horizon_comes_within_rounding_of_the_least_finish(void **state)
 {
 	(void)state;
 	for (int trial = 0; trial < 100; trial++) {
@@ -348,8 +348,8 @@ static void deadline_comes_within_rounding_of_the_least_finish(void **state)
 			load_device(&p, d, (uint32_t)(500 + 8000 * uniform()), 5e-3 * uniform());
 		}
 		struct alloc_state s = { 0 };
-		double least = least_finish(&p), played = play_layer("deadline", p);
-		double predicted = solve("deadline", &p, &s).finish_s / p.slot_s;
+		double least = least_finish(&p), played = play_layer("horizon", p);
+		double predicted = solve("horizon", &p, &s).finish_s / p.slot_s;
 		assert_true(played < 1.03 * least + 1.5 && played > 0.97 * least); /* below: small blocks round up */
 		assert_true(fabs(predicted - least) < 0.03 * least + 1);
 	}
@@ -379,7 +379,7 @@ static void control_messages_get_through_beside_a_loaded_layer(void **state)
 		load_device(&p, d, 50000, 0);
 	p.device[6].backlog_bytes = 30;
 	flat_link(&p.device[6], -4);
-	const char *names[] = { "round-robin", "minmax", "deadline" };
+	const char *names[] = { "round-robin", "minmax", "horizon" };
 	for (size_t i = 0; i < 3; i++) {
 		struct alloc_result r = solve(names[i], &p, &s);
 		const struct alloc_grant *g = grant_of(&r, 6);
@@ -622,7 +622,7 @@ static void ten_thousand_random_problems_break_no_rule(void **state)
 static void the_others_are_work_conserving(void **state)
 {
 	(void)state;
-	const char *names[] = { "round-robin", "minmax", "deadline" };
+	const char *names[] = { "round-robin", "minmax", "horizon" };
 	struct alloc_state s = { 0 };
 	for (int trial = 0; trial < 2000; trial++) {
 		struct alloc_problem p = quiet_problem();
@@ -689,8 +689,8 @@ int main(void)
 		cmocka_unit_test(equal_leaves_the_shares_of_idle_devices_empty),
 		cmocka_unit_test(round_robin_gives_everything_to_those_who_have_something_to_send),
 		cmocka_unit_test(minmax_gives_more_to_whoever_would_be_late),
-		cmocka_unit_test(over_whole_layers_deadline_beats_minmax_beats_round_robin_beats_equal),
-		cmocka_unit_test(deadline_comes_within_rounding_of_the_least_finish),
+		cmocka_unit_test(over_whole_layers_horizon_beats_minmax_beats_round_robin_beats_equal),
+		cmocka_unit_test(horizon_comes_within_rounding_of_the_least_finish),
 		cmocka_unit_test(minmax_predicts_its_own_finish),
 		cmocka_unit_test(control_messages_get_through_beside_a_loaded_layer),
 		cmocka_unit_test(a_retransmission_comes_first_and_keeps_mcs_and_size),
