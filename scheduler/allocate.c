@@ -1,11 +1,14 @@
 #include "scheduler/allocate.h"
 
+#include "scheduler/bandwidth_inner.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TAIL_MAX_SLOTS 1e7
+#define FAIR_ALPHA 0.05f   /* of the running mean of bytes served */
 #define LINE_HANDICAP 0.8f /* of each place further back in the line */
 #define SPARE_SNR_DB 1.0f  /* this far above the last threshold the highest MCS is no longer the link's choice */
 
@@ -564,23 +567,26 @@ static void relative_rates(const struct work *w, size_t d, float *relative)
 		relative[rb] *= (float)n / sum;
 }
 
-/* Each free RB goes to the device in line that gets most of it, those further back handicapped: who comes first gets all
- * but what is bad for it and much better for another. RBs beyond what the backlog needs go on down the line. */
-static void deal_in_line(struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+/* Each free RB goes to the device for which weight * (what it carries, over the device's mean) is largest, until a device has what its
+ * backlog needs. sated: [n_jobs] by what part of its weight a device wants less for each RB it has; NULL: not at all. */
+static void deal_by_weight(const struct work *w, const struct job *job, size_t n_jobs, const float *weight,
+                           const float *sated, struct rb_set *rbs)
 {
-	float relative[PHY_DEVICES_MAX][PHY_RB_MAX], handicap[PHY_DEVICES_MAX], got[PHY_DEVICES_MAX] = { 0 };
-	for (size_t i = 0; i < n_jobs; i++) {
+	float relative[PHY_DEVICES_MAX][PHY_RB_MAX], got[PHY_DEVICES_MAX] = { 0 };
+	for (size_t i = 0; i < n_jobs; i++)
 		relative_rates(w, job[i].device, relative[i]);
-		handicap[i] = i ? handicap[i - 1] * LINE_HANDICAP : 1;
-	}
 	for (size_t rb = 0; rb < w->p->n_rb; rb++) {
 		size_t best = n_jobs;
+		float most = -1;
 		if (!rb_set_has(&w->free, rb))
 			continue;
-		for (size_t i = 0; i < n_jobs; i++)
-			if (got[i] < (float)w->n_cap[job[i].device] &&
-			    (best == n_jobs || handicap[i] * relative[i][rb] > handicap[best] * relative[best][rb]))
+		for (size_t i = 0; i < n_jobs; i++) {
+			float worth = weight[i] * relative[i][rb] / (sated ? 1 + sated[i] * got[i] : 1);
+			if (got[i] < (float)w->n_cap[job[i].device] && worth > most) {
+				most = worth;
 				best = i;
+			}
+		}
 		if (best == n_jobs)
 			return;
 		rb_set_add(&rbs[job[best].device], rb);
@@ -588,7 +594,7 @@ static void deal_in_line(struct work *w, const struct job *job, size_t n_jobs, s
 	}
 }
 
-/* Who got too few RBs for a block gives them to the first in line that has one and backlog for more. */
+/* Who got too few RBs for a block gives them to the first in line that has one. */
 static void mend_line(const struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
 {
 	for (size_t i = n_jobs; i-- > 0;) {
@@ -605,18 +611,6 @@ static void mend_line(const struct work *w, const struct job *job, size_t n_jobs
 		}
 		rbs[d] = no_rbs;
 	}
-}
-
-/* Tails differ by a slot or more: order matters. */
-static bool order_matters(const struct work *w, const double *need, const double *tail)
-{
-	double least = INFINITY, most = -INFINITY;
-	for (size_t d = 0; d < w->p->n_devices; d++)
-		if (need[d] > 0) {
-			least = fmin(least, tail[d]);
-			most = fmax(most, tail[d]);
-		}
-	return most - least >= 1;
 }
 
 /* The layer's finish in slots, everybody served in line with the whole band. */
@@ -649,54 +643,188 @@ static bool layer_needs(const struct work *w, double *need, double *tail)
 	return waits;
 }
 
-static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r, bool in_line)
+/* Blocks of RBs dealt one by one. */
+static void make_dealt_blocks(struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+{
+	mend_line(w, job, n_jobs, rbs);
+	for (size_t i = 0; i < n_jobs; i++)
+		add_block(w, job[i].device, &rbs[job[i].device]);
+	top_up(w);
+}
+
+/* ---- minmax, minmax-rb and horizon: what they have in common is all but how the RBs are dealt ---- */
+
+struct layer_work {
+	double need[PHY_DEVICES_MAX], tail[PHY_DEVICES_MAX]; /* bytes, slots */
+	size_t left, room;                                   /* RBs; grants */
+};
+
+static double deal_shares(struct work *w, struct layer_work *y)
+{
+	keep_most_urgent(w, y->need, y->tail, y->room);
+	double slots = deal_minmax(w, y->need, y->tail, &y->left);
+	make_blocks(w);
+	return slots;
+}
+
+/* Tails within a slot of each other, as in the whole uplink: no order is better than another, and shares are as in minmax. */
+static bool order_matters(const struct work *w, const struct layer_work *y)
+{
+	double least = INFINITY, most = -INFINITY;
+	for (size_t d = 0; d < w->p->n_devices; d++)
+		if (y->need[d] > 0) {
+			least = fmin(least, y->tail[d]);
+			most = fmax(most, y->tail[d]);
+		}
+	return most - least >= 1;
+}
+
+/* Who comes first gets all but what is bad for it and much better for another. */
+static double deal_in_line(struct work *w, struct layer_work *y)
+{
+	if (!order_matters(w, y))
+		return deal_shares(w, y);
+	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
+	struct job job[PHY_DEVICES_MAX];
+	float weight[PHY_DEVICES_MAX] = { 1 };
+	size_t n_jobs = order_jobs(w, y->need, y->tail, y->room, job);
+	for (size_t i = 1; i < n_jobs; i++)
+		weight[i] = weight[i - 1] * LINE_HANDICAP;
+	make_blocks(w); /* control messages */
+	deal_by_weight(w, job, n_jobs, weight, NULL, rbs);
+	make_dealt_blocks(w, job, n_jobs, rbs);
+	return finish_in_line(job, n_jobs);
+}
+
+/* The free RBs as the blocks of a layer with one direction; times in slots. bps: [n_jobs][PHY_RB_MAX]. */
+static void pose_blocks(const struct work *w, const struct layer_work *y, const struct job *job, size_t n_jobs,
+                        const size_t *rb_of, size_t n_free, double (*bps)[PHY_RB_MAX], struct layer_device *dev)
+{
+	for (size_t i = 0; i < n_jobs; i++) {
+		float relative[PHY_RB_MAX];
+		size_t d = job[i].device;
+		double mean = (double)w->rate[d][w->p->n_rb] / (double)w->p->n_rb, sum = 0;
+		relative_rates(w, d, relative);
+		for (size_t k = 0; k < n_free; k++)
+			sum += bps[i][k] = fmax(mean * (double)relative[rb_of[k]], 1e-9);
+		dev[i] = (struct layer_device){ .alive = true,
+			                        .fixed_s = y->tail[d],
+			                        .backlog_bits = { y->need[d], 0 },
+			                        .mean_bps = { sum / (double)n_free, 1 },
+			                        .block_bps = { bps[i], NULL } };
+	}
+}
+
+/* Whole RBs with each one's own rate (scheduler/bandwidth_blocks.c); control messages first. */
+static double deal_rbs(struct work *w, struct layer_work *y)
+{
+	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
+	struct job job[PHY_DEVICES_MAX];
+	double bps[PHY_DEVICES_MAX][PHY_RB_MAX];
+	struct layer_device dev[PHY_DEVICES_MAX];
+	uint32_t tokens_on[PHY_DEVICES_MAX];
+	struct bandwidth b;
+	size_t rb_of[PHY_RB_MAX], n_free = 0;
+	keep_most_urgent(w, y->need, y->tail, y->room);
+	size_t n_jobs = order_jobs(w, y->need, y->tail, y->room, job);
+	make_blocks(w);
+	for (size_t rb = 0; rb < w->p->n_rb; rb++)
+		if (rb_set_has(&w->free, rb))
+			rb_of[n_free++] = rb;
+	if (!n_free || !n_jobs)
+		return NAN;
+	pose_blocks(w, y, job, n_jobs, rb_of, n_free, bps, dev);
+	for (size_t i = 0; i < n_jobs; i++)
+		tokens_on[i] = 1;
+	bandwidth_minmax_rb(&(struct layer){ .n_devices = n_jobs, .n_rb = n_free, .device = dev }, tokens_on, &b);
+	for (size_t k = 0; k < n_free; k++) {
+		int i = b.owner[LAYER_DL][k];
+		if (i >= 0 && rb_set_count(&rbs[job[i].device]) < w->n_cap[job[i].device])
+			rb_set_add(&rbs[job[i].device], rb_of[k]);
+	}
+	make_dealt_blocks(w, job, n_jobs, rbs);
+	return b.latency_s;
+}
+
+static int allocate_layer(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r,
+                          double (*deal)(struct work *, struct layer_work *))
 {
 	struct work w;
+	struct layer_work y;
 	int rc = prepare(&w, p, s, r);
 	if (rc < 0)
 		return rc;
 	place_all_retx(&w);
-
-	double need[PHY_DEVICES_MAX], tail[PHY_DEVICES_MAX];
-	bool layer_waits = layer_needs(&w, need, tail);
-	size_t left = rb_set_count(&w.free);
-	size_t room = p->grants_max > r->n_grants ? p->grants_max - r->n_grants : 0;
-	room -= serve_control(&w, layer_waits, room, &left);
-	if (layer_waits && in_line && order_matters(&w, need, tail)) {
-		struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-		struct job job[PHY_DEVICES_MAX];
-		make_blocks(&w); /* control messages */
-		size_t n_jobs = order_jobs(&w, need, tail, room, job);
-		deal_in_line(&w, job, n_jobs, rbs);
-		mend_line(&w, job, n_jobs, rbs);
-		for (size_t i = 0; i < n_jobs; i++)
-			add_block(&w, job[i].device, &rbs[job[i].device]);
-		top_up(&w);
-		r->finish_s = finish_in_line(job, n_jobs) * p->slot_s;
-		return 0;
-	}
-	if (layer_waits) {
-		keep_most_urgent(&w, need, tail, room);
-		r->finish_s = deal_minmax(&w, need, tail, &left) * p->slot_s;
-	}
-	make_blocks(&w);
+	bool layer_waits = layer_needs(&w, y.need, y.tail);
+	y.left = rb_set_count(&w.free);
+	y.room = p->grants_max > r->n_grants ? p->grants_max - r->n_grants : 0;
+	y.room -= serve_control(&w, layer_waits, y.room, &y.left);
+	if (layer_waits)
+		r->finish_s = deal(&w, &y) * p->slot_s;
+	else
+		make_blocks(&w);
 	return 0;
 }
 
 static int allocate_minmax(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
 {
-	return allocate_layer(p, s, r, false);
+	return allocate_layer(p, s, r, deal_shares);
+}
+
+static int allocate_minmax_rb(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+{
+	return allocate_layer(p, s, r, deal_rbs);
 }
 
 static int allocate_horizon(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
 {
-	return allocate_layer(p, s, r, true);
+	return allocate_layer(p, s, r, deal_in_line);
+}
+
+/* ---- proportional-fair ---- */
+
+/* Bytes of this slot's blocks into the running mean. */
+static void note_served(struct alloc_state *s, const struct alloc_result *r, size_t n_devices)
+{
+	for (size_t d = 0; d < n_devices; d++)
+		s->served[d] *= 1 - FAIR_ALPHA;
+	for (size_t i = 0; i < r->n_grants; i++)
+		s->served[r->grant[i].device] += FAIR_ALPHA * (float)r->grant[i].bytes;
+}
+
+static int allocate_proportional_fair(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
+{
+	struct work w;
+	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
+	struct job job[PHY_DEVICES_MAX];
+	float weight[PHY_DEVICES_MAX], sated[PHY_DEVICES_MAX];
+	size_t n_jobs = 0;
+	int rc = prepare(&w, p, s, r);
+	if (rc < 0)
+		return rc;
+	place_all_retx(&w);
+	size_t room = p->grants_max > r->n_grants ? p->grants_max - r->n_grants : 0;
+	for (size_t i = 0; i < p->n_devices && n_jobs < room; i++) {
+		size_t d = nth_device(&w, i);
+		if (!w.n_min[d])
+			continue;
+		weight[n_jobs] = w.rate[d][p->n_rb] / fmaxf(s->served[d], 1);
+		sated[n_jobs] = FAIR_ALPHA * weight[n_jobs] / (float)p->n_rb;
+		job[n_jobs++] = (struct job){ .device = d };
+	}
+	deal_by_weight(&w, job, n_jobs, weight, sated, rbs);
+	make_dealt_blocks(&w, job, n_jobs, rbs);
+	note_served(s, r, p->n_devices);
+	return 0;
 }
 
 static const struct alloc_method methods[] = {
 	{ "equal", "a fixed equal share for each device, loaded or not", allocate_equal },
 	{ "round-robin", "equal over those with something to send, re-dealt every slot", allocate_round_robin },
+	{ "proportional-fair", "each RB to whom it brings most, relative to what it got lately",
+	  allocate_proportional_fair },
 	{ "minmax", "all devices of the layer finish together", allocate_minmax },
+	{ "minmax-rb", "the same with the rate of each RB", allocate_minmax_rb },
 	{ "horizon", "in the order that lets downlink, compute and uplink overlap, each slot anew", allocate_horizon },
 };
 

@@ -15,9 +15,8 @@
  *   - The MCS follows from the effective SNR of the RBs given (scheduler/link.h); when a lower one already carries
  *     all the backlog, the lowest that does is taken. A grant carries at least min_bytes: a larger one is made, a
  *     higher MCS forced, or none given.
- *   - No more than grants_max grants. equal and round-robin begin one device later every slot; minmax and deadline
- *   leave
- *     out those that would finish first if each had the band for itself.
+ *   - No more than grants_max grants. equal, round-robin and proportional-fair begin one device later every slot; minmax and
+ *     minmax-rb leave out those that would finish first if each had the band for itself, horizon the end of its line.
  *
  * Methods
  *   equal        n_rb / n_devices RBs for each device, loaded or not, for the whole layer: RBs i, i + K, i + 2K ..
@@ -30,11 +29,15 @@
  *                bisection on continuous x, rounded down, the rest dealt one by one to whoever finishes last; never
  *                more than the backlog needs. Devices with only control messages get the few RBs these need first.
  *                Work-conserving.
- *   deadline     ours: minmax holds shares constant until all have finished; but a device with a long tail must
- *                finish its transfer early, and leaves its RBs to the others then. So: longest tail first, with all
- *                the RBs it can use (earliest deadline first, optimal where rate grows as the RBs held); devices with
- *                tails within one slot of each other, as in the whole uplink, share as in minmax. The rest as minmax.
- * RBs are then picked by relative SNR: again and again the free RB that stands out most above its device's own mean.
+ *   minmax-rb    the same with whole RBs and the rate of each (scheduler/bandwidth_blocks.c).
+ *   proportional-fair  each RB to the device for which its rate over the bytes the device got lately (running mean over 20 slots) is
+ *                largest. Work-conserving.
+ *   horizon      ours: minmax holds shares constant until all have finished; but a device with a long way still to go must
+ *                finish its transfer early, and leaves its RBs to the others then. Each slot, for what is left: the devices in a
+ *                line by Johnson's rule for two bands with a time between them; each RB to the device for which it stands out
+ *                most over its mean, those further back in the line handicapped by 0.8 a place. Devices with tails
+ *                within one slot of each other, as in the whole uplink, share as in minmax. The rest as minmax.
+ * In round-robin and minmax RBs are then picked by relative SNR: again and again the free RB that stands out most above its device's own mean.
  */
 #ifndef SCHEDULER_ALLOCATE_H
 #define SCHEDULER_ALLOCATE_H
@@ -73,9 +76,10 @@ struct alloc_problem {
 	struct alloc_device device[PHY_DEVICES_MAX];
 };
 
-struct alloc_state {    /* start from zeros; part of the inputs */
-	uint32_t turn;  /* advanced by every call */
-	uint32_t layer; /* the caller advances it with every layer */
+struct alloc_state {                   /* start from zeros; part of the inputs */
+	uint32_t turn;                 /* advanced by every call */
+	uint32_t layer;                /* the caller advances it with every layer */
+	float served[PHY_DEVICES_MAX]; /* proportional-fair: bytes a slot, lately */
 };
 
 struct alloc_grant {
@@ -93,7 +97,7 @@ struct alloc_grant {
 struct alloc_result {
 	size_t n_grants;
 	struct alloc_grant grant[PHY_DEVICES_MAX];
-	double finish_s; /* minmax, deadline: until the last device of the layer is done; NAN: none waits */
+	double finish_s; /* minmax, minmax-rb, horizon: until the last device of the layer is done; NAN: none waits */
 };
 
 struct alloc_method {

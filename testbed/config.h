@@ -105,7 +105,7 @@ struct config_profile {
 
 struct config_scheduler {
 	const char *policy;    /* of scheduler/select.h */
-	const char *allocator; /* equal, round-robin, minmax, deadline */
+	const char *allocator; /* of scheduler/allocate.h */
 	double bler_target;    /* of first transmissions */
 	int64_t max_tx;        /* transmissions of a block before it is lost for good */
 	double mcs_margin_db;  /* taken off the measured SNR before the outer loop has learned */

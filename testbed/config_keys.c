@@ -17,7 +17,8 @@ static const char *const backends[] = { "ether", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe",      "wdmoe-bottleneck", "des", "jesa",
 	                                "sift",    "exhaustive", "frontier",         NULL };
-static const char *const allocators[] = { "equal", "round-robin", "minmax", "horizon", NULL };
+static const char *const allocators[] = { "equal",   "round-robin", "proportional-fair", "minmax", "minmax-rb",
+	                                  "horizon", NULL };
 static const char *const codecs[] = { "f32", "f16", "int8", "int4", NULL };
 static const char *const modes[] = { "exact", "fast", NULL };
 static const char *const combinations[] = { "auto", "each", "device", NULL };

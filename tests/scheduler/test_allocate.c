@@ -379,8 +379,8 @@ static void control_messages_get_through_beside_a_loaded_layer(void **state)
 		load_device(&p, d, 50000, 0);
 	p.device[6].backlog_bytes = 30;
 	flat_link(&p.device[6], -4);
-	const char *names[] = { "round-robin", "minmax", "horizon" };
-	for (size_t i = 0; i < 3; i++) {
+	const char *names[] = { "round-robin", "minmax", "minmax-rb", "horizon" };
+	for (size_t i = 0; i < 4; i++) {
 		struct alloc_result r = solve(names[i], &p, &s);
 		const struct alloc_grant *g = grant_of(&r, 6);
 		assert_non_null(g);
@@ -425,6 +425,45 @@ static void a_retransmission_comes_first_and_keeps_mcs_and_size(void **state)
 		assert_null(grant_of(&r, 4));
 		assert_int_equal(r.n_grants, K - 1);
 	}
+}
+
+/* Over flat links the product of rates is largest with equal shares of RBs, whatever the SNRs. */
+static void proportional_fair_shares_rbs_equally_over_flat_links(void **state)
+{
+	(void)state;
+	struct alloc_problem p = quiet_problem();
+	struct alloc_state s = { 0 };
+	size_t given[K] = { 0 };
+	for (size_t d = 0; d < 4; d++) {
+		flat_link(&p.device[d], (float)(3 + 7 * d));
+		load_device(&p, d, 1000000, 0);
+	}
+	for (int slot = 0; slot < 400; slot++) {
+		struct alloc_result r = solve("proportional-fair", &p, &s);
+		for (size_t d = 0; d < 4; d++)
+			given[d] += rbs_of(&r, d);
+	}
+	for (size_t d = 0; d < 4; d++)
+		assert_in_range(given[d], 400 * N_RB / 4 * 9 / 10, 400 * N_RB / 4 * 11 / 10);
+}
+
+/* Two devices with as much to carry, each good where the other is bad: each gets its own half. */
+static void minmax_rb_knows_the_rate_of_each_rb(void **state)
+{
+	(void)state;
+	struct alloc_problem p = quiet_problem();
+	struct alloc_state s = { 0 };
+	for (size_t d = 0; d < 2; d++) {
+		load_device(&p, d, 20000, 0);
+		for (size_t rb = 0; rb < N_RB; rb++)
+			p.device[d].link.snr_db[rb] = (rb < N_RB / 2) == (d == 0) ? 20 : 3;
+	}
+	struct alloc_result r = solve("minmax-rb", &p, &s);
+	for (size_t d = 0; d < 2; d++) {
+		assert_int_equal(rbs_of(&r, d), N_RB / 2);
+		assert_true(rb_set_has(&grant_of(&r, d)->rbs, d ? N_RB - 1 : 0));
+	}
+	assert_true(r.finish_s > 0);
 }
 
 static void each_device_gets_the_blocks_that_suit_it(void **state)
@@ -694,6 +733,8 @@ int main(void)
 		cmocka_unit_test(minmax_predicts_its_own_finish),
 		cmocka_unit_test(control_messages_get_through_beside_a_loaded_layer),
 		cmocka_unit_test(a_retransmission_comes_first_and_keeps_mcs_and_size),
+		cmocka_unit_test(proportional_fair_shares_rbs_equally_over_flat_links),
+		cmocka_unit_test(minmax_rb_knows_the_rate_of_each_rb),
 		cmocka_unit_test(each_device_gets_the_blocks_that_suit_it),
 		cmocka_unit_test(a_small_backlog_is_sent_at_the_most_robust_mcs_that_carries_it),
 		cmocka_unit_test(a_device_short_of_power_is_served_on_few_blocks_at_a_higher_mcs),
