@@ -1,10 +1,10 @@
 #include "scheduler/allocate.h"
 
 #include "scheduler/bandwidth_inner.h"
+#include "scheduler/sort.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TAIL_MAX_SLOTS 1e7
@@ -544,7 +544,7 @@ static size_t order_jobs(const struct work *w, const double *need, const double 
 		double then = fmin(fmax(w->p->device[d].after_s / w->p->slot_s, 0), tail[d]);
 		job[n++] = (struct job){ d, need[d] / (double)w->rate[d][w->p->n_rb], tail[d] - then, then };
 	}
-	qsort(job, n, sizeof *job, by_johnson);
+	sort(job, n, sizeof *job, by_johnson);
 	return n < room ? n : room;
 }
 

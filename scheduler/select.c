@@ -1,4 +1,5 @@
 #include "scheduler/select_inner.h"
+#include "scheduler/sort.h"
 
 #include <errno.h>
 #include <math.h>
@@ -142,7 +143,7 @@ static int by_latency(const void *a, const void *b)
 void select_pareto(struct curve *c)
 {
 	size_t n = 0;
-	qsort(c->point, c->n, sizeof *c->point, by_latency);
+	sort(c->point, c->n, sizeof *c->point, by_latency);
 	for (size_t i = 0; i < c->n; i++)
 		if (!n || c->point[i].kept_weight > c->point[n - 1].kept_weight + 1e-12)
 			c->point[n++] = c->point[i];

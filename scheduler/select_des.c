@@ -8,10 +8,10 @@
  * number) costs more than the best set known.
  */
 #include "scheduler/select_inner.h"
+#include "scheduler/sort.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { NODES_MAX = 20000, TURNS_MAX = 8 };
@@ -89,7 +89,7 @@ static void list_items(const struct selection *s, size_t token, struct des *d)
 		if (it.cost_s < INFINITY && it.weight > 0)
 			d->item[d->n++] = it;
 	}
-	qsort(d->item, d->n, sizeof d->item[0], by_weight_a_second);
+	sort(d->item, d->n, sizeof d->item[0], by_weight_a_second);
 }
 
 /* The set found takes the token's places: experts of the router's own stay where they are, others fill the places left. */

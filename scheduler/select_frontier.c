@@ -14,6 +14,7 @@
  * it can miss are combinations of several units, a fraction of one token's weight.
  */
 #include "scheduler/select_inner.h"
+#include "scheduler/sort.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -330,7 +331,7 @@ static size_t list_trials(const struct selection *s)
 				s->frontier->trial[n++] = t;
 		}
 	}
-	qsort(s->frontier->trial, n, sizeof *s->frontier->trial, by_score);
+	sort(s->frontier->trial, n, sizeof *s->frontier->trial, by_score);
 	return n < TRIALS ? n : TRIALS;
 }
 

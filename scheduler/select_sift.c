@@ -4,7 +4,6 @@
 #include "scheduler/select_inner.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 struct remedy {
 	size_t choice;         /* SIZE_MAX: none */

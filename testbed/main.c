@@ -3,6 +3,7 @@
 #include "testbed/cli.h"
 
 int cmd_bench_moe(int argc, char **argv);
+int cmd_bench_scheduler(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
 int cmd_eval_mc(int argc, char **argv);
@@ -31,6 +32,7 @@ static const struct cli_command commands[] = {
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
+	{ "bench scheduler", "time the decisions of a slot and of a layer", cmd_bench_scheduler },
 	{ "eval ppl", "the perplexity of a text", cmd_eval_ppl },
 	{ "eval mc", "multiple-choice questions, each choice judged by its likelihood", cmd_eval_mc },
 	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
