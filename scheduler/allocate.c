@@ -1,7 +1,6 @@
 #include "scheduler/allocate.h"
 
 #include "scheduler/bandwidth_inner.h"
-#include "scheduler/sort.h"
 
 #include <errno.h>
 #include <math.h>
@@ -514,37 +513,17 @@ static double deal_minmax(struct work *w, double *need, const double *tail, size
 
 /* ---- horizon ---- */
 
-/* Of two devices, which one's transfer comes first. Two bands and a time between them are a flow shop of two machines with time
- * lags: the makespan is least when those whose downlink is shorter than their uplink come first, by rising downlink + lag,
- * and then the others, by falling uplink + lag (Johnson 1954, Mitten 1959). All in slots with the band for oneself. */
-struct job {
-	size_t device;
-	double first, lag, then;
-};
-
-static int by_johnson(const void *a, const void *b)
-{
-	const struct job *x = a, *y = b;
-	bool x_early = x->first <= x->then, y_early = y->first <= y->then;
-	if (x_early != y_early)
-		return x_early ? -1 : 1;
-	double p = x_early ? x->first + x->lag : -(x->then + x->lag);
-	double q = y_early ? y->first + y->lag : -(y->then + y->lag);
-	if (p != q)
-		return p < q ? -1 : 1;
-	return x->device < y->device ? -1 : x->device > y->device;
-}
-
-static size_t order_jobs(const struct work *w, const double *need, const double *tail, size_t room, struct job *job)
+static size_t order_jobs(const struct work *w, const double *need, const double *tail, size_t room,
+                         struct flow_job *job)
 {
 	size_t n = 0;
 	for (size_t d = 0; d < w->p->n_devices; d++) {
 		if (!(need[d] > 0))
 			continue;
 		double then = fmin(fmax(w->p->device[d].after_s / w->p->slot_s, 0), tail[d]);
-		job[n++] = (struct job){ d, need[d] / (double)w->rate[d][w->p->n_rb], tail[d] - then, then };
+		job[n++] = (struct flow_job){ d, need[d] / (double)w->rate[d][w->p->n_rb], tail[d] - then, then };
 	}
-	sort(job, n, sizeof *job, by_johnson);
+	flow_shop_order(job, n);
 	return n < room ? n : room;
 }
 
@@ -569,7 +548,7 @@ static void relative_rates(const struct work *w, size_t d, float *relative)
 
 /* Each free RB goes to the device for which weight * (what it carries, over the device's mean) is largest, until a device has what its
  * backlog needs. sated: [n_jobs] by what part of its weight a device wants less for each RB it has; NULL: not at all. */
-static void deal_by_weight(const struct work *w, const struct job *job, size_t n_jobs, const float *weight,
+static void deal_by_weight(const struct work *w, const struct flow_job *job, size_t n_jobs, const float *weight,
                            const float *sated, struct rb_set *rbs)
 {
 	float relative[PHY_DEVICES_MAX][PHY_RB_MAX], got[PHY_DEVICES_MAX] = { 0 };
@@ -595,7 +574,7 @@ static void deal_by_weight(const struct work *w, const struct job *job, size_t n
 }
 
 /* Who got too few RBs for a block gives them to the first in line that has one. */
-static void mend_line(const struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+static void mend_line(const struct work *w, const struct flow_job *job, size_t n_jobs, struct rb_set *rbs)
 {
 	for (size_t i = n_jobs; i-- > 0;) {
 		size_t d = job[i].device;
@@ -614,7 +593,7 @@ static void mend_line(const struct work *w, const struct job *job, size_t n_jobs
 }
 
 /* The layer's finish in slots, everybody served in line with the whole band. */
-static double finish_in_line(const struct job *job, size_t n_jobs)
+static double finish_in_line(const struct flow_job *job, size_t n_jobs)
 {
 	double sent = 0, done = 0;
 	for (size_t i = 0; i < n_jobs; i++) {
@@ -644,7 +623,7 @@ static bool layer_needs(const struct work *w, double *need, double *tail)
 }
 
 /* Blocks of RBs dealt one by one. */
-static void make_dealt_blocks(struct work *w, const struct job *job, size_t n_jobs, struct rb_set *rbs)
+static void make_dealt_blocks(struct work *w, const struct flow_job *job, size_t n_jobs, struct rb_set *rbs)
 {
 	mend_line(w, job, n_jobs, rbs);
 	for (size_t i = 0; i < n_jobs; i++)
@@ -685,7 +664,7 @@ static double deal_in_line(struct work *w, struct layer_work *y)
 	if (!order_matters(w, y))
 		return deal_shares(w, y);
 	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct job job[PHY_DEVICES_MAX];
+	struct flow_job job[PHY_DEVICES_MAX];
 	float weight[PHY_DEVICES_MAX] = { 1 };
 	size_t n_jobs = order_jobs(w, y->need, y->tail, y->room, job);
 	for (size_t i = 1; i < n_jobs; i++)
@@ -697,7 +676,7 @@ static double deal_in_line(struct work *w, struct layer_work *y)
 }
 
 /* The free RBs as the blocks of a layer with one direction; times in slots. bps: [n_jobs][PHY_RB_MAX]. */
-static void pose_blocks(const struct work *w, const struct layer_work *y, const struct job *job, size_t n_jobs,
+static void pose_blocks(const struct work *w, const struct layer_work *y, const struct flow_job *job, size_t n_jobs,
                         const size_t *rb_of, size_t n_free, double (*bps)[PHY_RB_MAX], struct layer_device *dev)
 {
 	for (size_t i = 0; i < n_jobs; i++) {
@@ -719,7 +698,7 @@ static void pose_blocks(const struct work *w, const struct layer_work *y, const 
 static double deal_rbs(struct work *w, struct layer_work *y)
 {
 	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct job job[PHY_DEVICES_MAX];
+	struct flow_job job[PHY_DEVICES_MAX];
 	double bps[PHY_DEVICES_MAX][PHY_RB_MAX];
 	struct layer_device dev[PHY_DEVICES_MAX];
 	uint32_t tokens_on[PHY_DEVICES_MAX];
@@ -796,7 +775,7 @@ static int allocate_proportional_fair(const struct alloc_problem *p, struct allo
 {
 	struct work w;
 	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct job job[PHY_DEVICES_MAX];
+	struct flow_job job[PHY_DEVICES_MAX];
 	float weight[PHY_DEVICES_MAX], sated[PHY_DEVICES_MAX];
 	size_t n_jobs = 0;
 	int rc = prepare(&w, p, s, r);
@@ -810,7 +789,7 @@ static int allocate_proportional_fair(const struct alloc_problem *p, struct allo
 			continue;
 		weight[n_jobs] = w.rate[d][p->n_rb] / fmaxf(s->served[d], 1);
 		sated[n_jobs] = FAIR_ALPHA * weight[n_jobs] / (float)p->n_rb;
-		job[n_jobs++] = (struct job){ .device = d };
+		job[n_jobs++] = (struct flow_job){ .device = d };
 	}
 	deal_by_weight(&w, job, n_jobs, weight, sated, rbs);
 	make_dealt_blocks(&w, job, n_jobs, rbs);
@@ -819,13 +798,15 @@ static int allocate_proportional_fair(const struct alloc_problem *p, struct allo
 }
 
 static const struct alloc_method methods[] = {
-	{ "equal", "a fixed equal share for each device, loaded or not", allocate_equal },
-	{ "round-robin", "equal over those with something to send, re-dealt every slot", allocate_round_robin },
-	{ "proportional-fair", "each RB to whom it brings most, relative to what it got lately",
+	{ "equal", "a fixed equal share for each device, loaded or not", FLOW_FIXED, allocate_equal },
+	{ "round-robin", "equal over those with something to send, re-dealt every slot", FLOW_EVEN,
+	  allocate_round_robin },
+	{ "proportional-fair", "each RB to whom it brings most, relative to what it got lately", FLOW_EVEN,
 	  allocate_proportional_fair },
-	{ "minmax", "all devices of the layer finish together", allocate_minmax },
-	{ "minmax-rb", "the same with the rate of each RB", allocate_minmax_rb },
-	{ "horizon", "in the order that lets downlink, compute and uplink overlap, each slot anew", allocate_horizon },
+	{ "minmax", "all devices of the layer finish together", FLOW_PROPORTIONAL, allocate_minmax },
+	{ "minmax-rb", "the same with the rate of each RB", FLOW_PROPORTIONAL, allocate_minmax_rb },
+	{ "horizon", "in the order that lets downlink, compute and uplink overlap, each slot anew", FLOW_LINE,
+	  allocate_horizon },
 };
 
 const struct alloc_method *alloc_methods(size_t *n)

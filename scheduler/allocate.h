@@ -43,6 +43,7 @@
 #define SCHEDULER_ALLOCATE_H
 
 #include "phy/numerology.h"
+#include "scheduler/flow_shop.h"
 #include "scheduler/link.h"
 
 #include <stdbool.h>
@@ -103,6 +104,7 @@ struct alloc_result {
 struct alloc_method {
 	const char *name;
 	const char *about;
+	enum flow_sharing sharing; /* what it comes to in the mean, for forecasts */
 	/* Returns 0 (also when nothing is granted), or -EINVAL for impossible sizes; then *r is empty. */
 	int (*allocate)(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r);
 };

@@ -44,6 +44,8 @@ struct latency {
 	size_t n;
 	double mean, p50, p95, p99, max;
 	double waiting, downlink, compute, uplink; /* means; they sum to mean */
+	double predicted, error, bias;             /* mean; median of |predicted - measured| / measured; of the sums */
+	double kept;                               /* mean weight kept */
 };
 
 static bool is_of(const struct layer_record *r, int which)
@@ -61,14 +63,21 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 		             .waiting = NAN,
 		             .downlink = NAN,
 		             .compute = NAN,
-		             .uplink = NAN };
-	double *ms = calloc(n + 1, sizeof *ms);
-	double waiting = 0, downlink = 0, compute = 0, uplink = 0;
-	for (size_t i = 0; ms && i < n; i++) {
+		             .uplink = NAN,
+		             .predicted = NAN,
+		             .error = NAN,
+		             .bias = NAN,
+		             .kept = NAN };
+	double *ms = calloc(n + 1, sizeof *ms), *error = calloc(n + 1, sizeof *error);
+	double waiting = 0, downlink = 0, compute = 0, uplink = 0, predicted = 0, kept = 0;
+	for (size_t i = 0; ms && error && i < n; i++) {
 		const struct layer_record *r = &layers[i];
 		if (!is_of(r, which))
 			continue;
+		error[x.n] = fabs(r->predicted_s - r->latency_s) / r->latency_s;
 		ms[x.n++] = 1e3 * r->latency_s;
+		predicted += 1e3 * r->predicted_s;
+		kept += r->kept_weight;
 		waiting += 1e3 * r->waiting_s;
 		downlink += 1e3 * r->downlink_s;
 		compute += 1e3 * r->compute_s;
@@ -77,6 +86,10 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 	if (x.n) {
 		double count = (double)x.n;
 		stats_sort(ms, x.n);
+		stats_sort(error, x.n);
+		x.predicted = predicted / count;
+		x.error = stats_percentile(error, x.n, 50);
+		x.kept = kept / count;
 		x.mean = stats_mean(ms, x.n);
 		x.p50 = stats_percentile(ms, x.n, 50);
 		x.p95 = stats_percentile(ms, x.n, 95);
@@ -86,7 +99,9 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 		x.downlink = downlink / count;
 		x.compute = compute / count;
 		x.uplink = uplink / count;
+		x.bias = x.predicted / x.mean - 1;
 	}
+	free(error);
 	free(ms);
 	return x;
 }
@@ -94,12 +109,14 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 json_t *report_latency_json(const struct layer_record *layers, size_t n, int which)
 {
 	struct latency x = summarise(layers, n, which);
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)x.n, "mean_ms",
-	                 json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms",
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)x.n,
+	                 "mean_ms", json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms",
 	                 json_real_or_null(x.p95), "p99_ms", json_real_or_null(x.p99), "max_ms",
 	                 json_real_or_null(x.max), "waiting_ms", json_real_or_null(x.waiting), "downlink_ms",
 	                 json_real_or_null(x.downlink), "compute_ms", json_real_or_null(x.compute), "uplink_ms",
-	                 json_real_or_null(x.uplink));
+	                 json_real_or_null(x.uplink), "predicted_ms", json_real_or_null(x.predicted),
+	                 "prediction_error_median", json_real_or_null(x.error), "prediction_bias",
+	                 json_real_or_null(x.bias), "kept_weight", json_real_or_null(x.kept));
 }
 
 /* ---- devices ---- */
