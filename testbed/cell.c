@@ -270,6 +270,11 @@ const struct rate_table *cell_rate_table(const struct cell *c)
 	return &c->rates;
 }
 
+enum flow_sharing cell_sharing(const struct cell *c)
+{
+	return c->allocator->sharing;
+}
+
 const struct csi *cell_csi(const struct cell *c, unsigned d)
 {
 	return c->peer[d].have_csi ? &c->peer[d].csi : NULL;

@@ -156,6 +156,7 @@ void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, 
 struct predict_state *cell_predict_state(struct cell *c, unsigned device);
 const struct predict_config *cell_predict_config(const struct cell *c);
 const struct rate_table *cell_rate_table(const struct cell *c);
+enum flow_sharing cell_sharing(const struct cell *c); /* of its allocator */
 
 /* CSI of the uplink slot just received; NULL if there was none. For logs. */
 const struct csi *cell_csi(const struct cell *c, unsigned device);

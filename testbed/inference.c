@@ -63,6 +63,10 @@ struct inference {
 	struct moe_choice
 	        *routed; /* [chunk_rows][n_used] as routed, or chosen on purpose: weight 0 where there are fewer */
 	struct bandwidth split; /* that the prediction is made with */
+	enum flow_sharing sharing;
+	struct predict_config went_config;
+	struct predict_state went[2]; /* layers without and with prompts: forecast and measured */
+	double forecast_s, predicted_s;
 	uint32_t tokens_on[PHY_DEVICES_MAX];
 	uint32_t n_dropped;
 	struct place *places, *scratch; /* [chunk_rows * n_used], the served choices by call */
@@ -163,6 +167,14 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->params.call_rows_max = smaller(p->call_rows_max, rows_in_message(p, inf->shape));
 	inf->chooser = (struct expert_chooser){ .model = p->model, .mode = p->experts, .seed = p->seed };
 	inf->predict_config = cell_predict_config(p->cell);
+	inf->sharing = cell_sharing(p->cell);
+	/* How layers go is learned as how calls compute is: a fixed part, and one that grows with the forecast. */
+	inf->went_config = *inf->predict_config;
+	inf->went_config.fixed_prior_s = inf->predict_config->turnaround_s + inf->predict_config->wait_prior_s[0] +
+	                                 inf->predict_config->wait_prior_s[1];
+	inf->went_config.per_row_prior_s = 1;
+	for (int prompt = 0; prompt < 2; prompt++)
+		predict_init(&inf->went[prompt], &inf->went_config);
 	compute_clock_init(&inf->clock, &p->profile, p->seed);
 	if (!select_policy_find(p->policy)) {
 		errno = EINVAL;
@@ -606,6 +618,33 @@ static void update_loads(struct inference *inf)
 	}
 }
 
+/* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
+static void forecast_layer(struct inference *inf)
+{
+	struct flow_job jobs[FLOW_JOBS_MAX];
+	size_t n = inf->n_calls < FLOW_JOBS_MAX ? inf->n_calls : FLOW_JOBS_MAX;
+	for (size_t i = 0; i < n; i++) {
+		const struct call *c = &inf->calls[i];
+		const struct layer_device *dev = &inf->devices[c->plan.device];
+		double band =
+		        (double)inf->problem.n_rb * slot_s(inf) / 8; /* bytes a slot for a bit a second and block */
+		jobs[i] = (struct flow_job){
+			.device = c->plan.device,
+			.first = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER +
+			                  payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows,
+			                                c->plan.n_choices)) /
+			         (band * dev->mean_bps[LAYER_DL]),
+			.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
+			                         (double)c->plan.n_choices) /
+			       slot_s(inf),
+			.then = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER + result_bytes(inf, c)) /
+			        (band * dev->mean_bps[LAYER_UL]),
+		};
+	}
+	inf->forecast_s = slot_s(inf) * flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
+	inf->predicted_s = predict_compute_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
+}
+
 static void start_layer(struct inference *inf)
 {
 	if (!select_experts(inf))
@@ -616,6 +655,7 @@ static void start_layer(struct inference *inf)
 		inf->n_calls = 1;
 		make_calls(inf, 0, inf->n_places, inf->calls);
 	}
+	forecast_layer(inf);
 	cell_next_layer(inf->params.cell);
 	inf->phase = PHASE_CALLING;
 	inf->stats.layers++;
@@ -755,7 +795,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.n_calls = (uint32_t)inf->n_calls,
 		.n_rows = (uint32_t)inf->n_places,
 		.n_dropped = inf->n_dropped,
-		.predicted_s = inf->split.latency_s,
+		.predicted_s = inf->predicted_s,
 		.theta = selector_theta(inf->selector),
 		.kept_weight = layer_kept_weight(&inf->problem, inf->picked),
 	};
@@ -782,6 +822,7 @@ static void record_layer(struct inference *inf, double t_s)
 			                                    (double[2]){ inf->split.rate_bps[LAYER_DL][d],
 			                                                 inf->split.rate_bps[LAYER_UL][d] }),
 			                     device_end_s[d] - inf->ready_s);
+	predict_observe_compute(&inf->went[r.prompt], &inf->went_config, inf->forecast_s, r.latency_s);
 	inf->records[inf->n_records++ % RECORDS] = r;
 }
 
