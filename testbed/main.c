@@ -9,6 +9,7 @@ int cmd_csi_info(int argc, char **argv);
 int cmd_eval_mc(int argc, char **argv);
 int cmd_eval_ppl(int argc, char **argv);
 int cmd_eval_tasks(int argc, char **argv);
+int cmd_reproduce_wdmoe(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_schedule(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
@@ -30,6 +31,7 @@ static const struct cli_command commands[] = {
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
+	{ "reproduce wdmoe", "the published simulation, with frontier beside it", cmd_reproduce_wdmoe },
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
 	{ "bench scheduler", "time the decisions of a slot and of a layer", cmd_bench_scheduler },
