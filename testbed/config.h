@@ -115,6 +115,7 @@ struct config_scheduler {
 	double price;      /* times the layer's own latency */
 	double latency_ms; /* below 0: not given */
 	double loss_exponent;
+	char sensitivity[CONFIG_PATH_MAX], similarity[CONFIG_PATH_MAX]; /* calibration.h; "": none */
 };
 
 struct config_moe {

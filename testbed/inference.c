@@ -435,6 +435,9 @@ static void pose_problem(struct inference *inf)
 		                8 * (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) },
 		.weights = inf->weights,
 		.holds = inf->holds,
+		.similar = inf->params.similarity
+		                   ? inf->params.similarity + inf->layer * inf->shape->n_expert * inf->shape->n_expert
+		                   : NULL,
 		.device = inf->devices,
 	};
 }
@@ -445,6 +448,8 @@ static bool select_experts(struct inference *inf)
 	pose_problem(inf);
 	struct select_params params = inf->params.select;
 	params.gamma = pow(params.gamma, (double)inf->layer + 1); /* the layer importance factor of des and jesa */
+	if (inf->params.sensitivity)
+		params.sensitivity = inf->params.sensitivity[inf->layer];
 	int rc = selector_run(inf->selector, &inf->problem, &params, inf->picked);
 	if (rc) {
 		fail(inf, "layer %zu: policy %s: %s", inf->layer, inf->params.policy, strerror(-rc));

@@ -56,6 +56,8 @@ struct inference_params {
 	size_t call_rows_max, chunk_rows; /* fewer are used where a message or the context holds fewer */
 	const char *policy;
 	struct select_params select;
+	/* [n_layer], [n_layer][n_expert][n_expert] of testbed/calibration.h; outlive the object; NULL: not known */
+	const double *sensitivity, *similarity;
 	struct expert_mode experts;
 	enum moe_mode mode;
 	bool combine;

@@ -9,6 +9,7 @@
 
 #include "phy/level.h"
 #include "phy/power.h"
+#include "testbed/calibration.h"
 #include "testbed/cli.h"
 #include "testbed/pool.h"
 #include "testbed/splitmix.h"
@@ -33,6 +34,7 @@ struct lockstep {
 	struct layout *layout;
 	struct moe_model *model;
 	struct placement placement;
+	double *sensitivity, *similarity; /* calibration.h; NULL: none */
 	struct ether *ether;
 	struct bs *bs;
 	struct radio *bs_radio;
@@ -196,6 +198,8 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .mode = mode(c),
 		               .combine = config_combines(&c->moe),
 		               .policy = c->scheduler.policy,
+		               .sensitivity = l->sensitivity,
+		               .similarity = l->similarity,
 		               .profile = profile(l, c->bs.profile, 0),
 		               .seed = mix(c->seed, STREAM_BS),
 		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
@@ -264,6 +268,28 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 	return s->device && s->rx ? 0 : -ENOMEM;
 }
 
+/* One file, if there is one; n numbers under `key`. */
+static int read_numbers(const struct lockstep *l, const char *file, const char *key, size_t n, double **out, char *err,
+                        size_t err_len)
+{
+	char path[CONFIG_PATH_MAX];
+	if (!*file)
+		return 0;
+	cli_find_file(file, path, sizeof path);
+	*out = calibration_read(path, key, l->model, n, err, err_len);
+	return *out ? 0 : -EINVAL;
+}
+
+static int read_calibration(struct lockstep *l, char *err, size_t err_len)
+{
+	const struct config_scheduler *c = &l->config->scheduler;
+	const struct moe_shape *s = &l->model->shape;
+	int rc = read_numbers(l, c->sensitivity, "sensitivity", s->n_layer, &l->sensitivity, err, err_len);
+	return rc ? rc
+	          : read_numbers(l, c->similarity, "similarity", s->n_layer * s->n_expert * s->n_expert, &l->similarity,
+	                         err, err_len);
+}
+
 static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -276,6 +302,9 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	if (rc)
 		return rc;
 	rc = placement_create(&l->placement, c, l->model, err, err_len);
+	if (rc)
+		return rc;
+	rc = read_calibration(l, err, err_len);
 	if (rc)
 		return rc;
 	l->layout = layout_create(&l->num, err, err_len);
@@ -334,6 +363,8 @@ void lockstep_destroy(struct lockstep *l)
 	free(l->rx);
 	ether_destroy(l->ether);
 	layout_destroy(l->layout);
+	free(l->similarity);
+	free(l->sensitivity);
 	placement_free(&l->placement);
 	moe_model_close(l->model);
 	free(l);

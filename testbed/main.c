@@ -16,6 +16,8 @@ int cmd_generate(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_model_info(int argc, char **argv);
+int cmd_model_sensitivity(int argc, char **argv);
+int cmd_model_similarity(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_phy_csi(int argc, char **argv);
 int cmd_phy_acquire(int argc, char **argv);
@@ -40,6 +42,8 @@ static const struct cli_command commands[] = {
 	{ "logits", "write the logits of every position of a file of token ids", cmd_logits },
 	{ "tokenize", "print the token ids of a file", cmd_tokenize },
 	{ "model info", "tell what a model file holds", cmd_model_info },
+	{ "model sensitivity", "how much each layer suffers from an expert left out", cmd_model_sensitivity },
+	{ "model similarity", "which experts of a layer compute alike", cmd_model_similarity },
 	{ "config", "list the configuration keys, or show what a configuration file comes to", cmd_config },
 	{ "attach", "start a cell cold, many times, and tell how long it took", cmd_attach },
 	{ "phy csi", "compare estimated channels with the true ones", cmd_phy_csi },
