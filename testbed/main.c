@@ -12,6 +12,7 @@ int cmd_eval_tasks(int argc, char **argv);
 int cmd_reproduce_wdmoe(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_schedule(int argc, char **argv);
+int cmd_sweep(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_logits(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
@@ -33,6 +34,7 @@ static const struct cli_command commands[] = {
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
+	{ "sweep", "items over the air under all combinations of configuration values, and seeds", cmd_sweep },
 	{ "reproduce wdmoe", "the published simulation, with frontier beside it", cmd_reproduce_wdmoe },
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
