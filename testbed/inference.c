@@ -1,4 +1,4 @@
-#include "testbed/inference.h"
+#include "testbed/inference_inner.h"
 
 #include <errno.h>
 #include <math.h>
@@ -7,84 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "moe/batch.h"
-#include "moe/bs_half.h"
-#include "scheduler/predict.h"
-#include "testbed/call.h"
-#include "testbed/plan.h"
-
-enum { RECORDS = 64 };
-
-enum phase {
-	PHASE_BEGIN,     /* the next chunk is to be embedded, if there is one */
-	PHASE_COMPUTING, /* attention and router of a layer, until ready_s */
-	PHASE_CALLING,   /* experts are at work */
-	PHASE_HEAD,      /* output head, until ready_s */
-};
-
-enum call_state { CALL_UNSENT, CALL_SENT, CALL_DONE };
-
-struct call {
-	struct plan_call plan;
-	enum call_state state;
-	uint32_t seq;
-	uint32_t stream_begin; /* where the message starts in the device's stream */
-	bool started;
-	double started_s; /* start of the first downlink slot with a byte of it */
-	double done_s;
-	double downlink_end_s, compute_s, uplink_start_s; /* from the result */
-};
-
-struct inference {
-	struct inference_params params;
-	const struct moe_shape *shape;
-	struct moe_ctx *ctx;
-	struct selector *selector;
-	struct compute_clock clock;
-	const struct predict_config *predict_config;
-	struct expert_chooser chooser;
-	uint32_t *holders; /* [n_layer][n_expert] bit d: device d ever said that it holds it */
-
-	enum inference_status status;
-	char error[256];
-	struct moe_batch *batch;
-	double *start_s, *end_s;    /* [n_sequences] */
-	const struct moe_row *rows; /* of the chunk */
-	enum phase phase;
-	size_t layer, n_rows;
-	double ready_s;
-
-	/* the layer in work, as the scheduler sees it */
-	struct layer problem;
-	struct layer_device devices[PHY_DEVICES_MAX];
-	uint8_t *holds;              /* [n_expert][n_devices] */
-	double *weights;             /* [chunk_rows][n_expert] the router's, what was not chosen on purpose left out */
-	struct layer_choice *picked; /* [chunk_rows][n_used] */
-	struct moe_choice
-	        *routed; /* [chunk_rows][n_used] as routed, or chosen on purpose: weight 0 where there are fewer */
-	struct bandwidth split; /* that the prediction is made with */
-	enum flow_sharing sharing;
-	struct predict_config went_config;
-	struct predict_state went[2]; /* layers without and with prompts: forecast and measured */
-	double forecast_s, predicted_s;
-	uint32_t tokens_on[PHY_DEVICES_MAX];
-	uint32_t n_dropped;
-	struct place *places, *scratch; /* [chunk_rows * n_used], the served choices by call */
-	size_t n_places;
-	float *y; /* [places][n_embd]; combined: a row's sum where its first place is */
-	struct plan_call *plans;
-	struct call *calls;
-	size_t n_calls, n_done;
-	struct call_choice *choices; /* of a message */
-	uint8_t *payload;
-	uint32_t seq;
-
-	struct layer_record records[RECORDS];
-	uint64_t n_records, n_taken;
-	struct inference_stats stats;
-};
-
-static void fail(struct inference *inf, const char *format, ...)
+void inference_fail(struct inference *inf, const char *format, ...)
 {
 	va_list args;
 	va_start(args, format);
@@ -93,14 +16,14 @@ static void fail(struct inference *inf, const char *format, ...)
 	inf->status = INFERENCE_FAILED;
 }
 
-static double slot_s(const struct inference *inf)
+double inference_slot_s(const struct inference *inf)
 {
 	return numerology_slot_s(inf->params.num);
 }
 
 /* ---- life ---- */
 
-static size_t payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices)
+size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices)
 {
 	return call_table_bytes(n_rows, n_choices, p->combine) + n_rows * codec_bytes(p->codec_down, n_embd);
 }
@@ -128,7 +51,7 @@ static bool allocate(struct inference *inf)
 	inf->plans = calloc(places, sizeof *inf->plans);
 	inf->calls = calloc(places, sizeof *inf->calls);
 	inf->choices = calloc(choices, sizeof *inf->choices);
-	inf->payload = malloc(payload_bytes(p, s->n_embd, p->call_rows_max, choices));
+	inf->payload = malloc(inference_payload_bytes(p, s->n_embd, p->call_rows_max, choices));
 	inf->selector = selector_create(p->policy, &(struct select_limits){ .n_tokens = p->chunk_rows,
 	                                                                    .n_experts = s->n_expert,
 	                                                                    .top_k = s->n_expert_used,
@@ -147,7 +70,7 @@ static size_t smaller(size_t a, size_t b)
 static size_t rows_in_message(const struct inference_params *p, const struct moe_shape *s)
 {
 	size_t n = s->n_expert_used;
-	return smaller(MESSAGE_PAYLOAD_MAX / payload_bytes(p, s->n_embd, 1, n),
+	return smaller(MESSAGE_PAYLOAD_MAX / inference_payload_bytes(p, s->n_embd, 1, n),
 	               MESSAGE_PAYLOAD_MAX / (codec_bytes(p->codec_up, s->n_embd) * (p->combine ? 1 : n)));
 }
 
@@ -237,7 +160,7 @@ void inference_device_holds(struct inference *inf, unsigned device, const struct
 }
 
 /* Bit d: device d is attached. */
-static uint32_t attached(const struct inference *inf)
+uint32_t inference_attached(const struct inference *inf)
 {
 	uint32_t mask = 0;
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
@@ -257,7 +180,7 @@ static bool all_held(const struct inference *inf, uint32_t devices)
 
 bool inference_ready(const struct inference *inf)
 {
-	return all_held(inf, attached(inf));
+	return all_held(inf, inference_attached(inf));
 }
 
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
@@ -314,7 +237,7 @@ static struct moe_cost attend_cost(const struct inference *inf)
 static void attend(struct inference *inf, double t_s)
 {
 	if (moe_attend(inf->ctx, inf->layer)) {
-		fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
+		inference_fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
 		return;
 	}
 	charge(inf, attend_cost(inf), t_s);
@@ -340,7 +263,7 @@ static void begin_chunk(struct inference *inf)
 	}
 	int rc = moe_begin_rows(inf->ctx, inf->rows, inf->n_rows);
 	if (rc)
-		fail(inf, "token %d: %s", unknown_token(inf), strerror(-rc));
+		inference_fail(inf, "token %d: %s", unknown_token(inf), strerror(-rc));
 	else
 		attend(inf, inf->ready_s);
 }
@@ -351,7 +274,7 @@ static void pick_tokens(struct inference *inf)
 	for (size_t i = 0; i < inf->params.n_sequences; i++)
 		under_way[i] = moe_batch_generation(inf->batch, i) && !moe_batch_ended(inf->batch, i);
 	if (moe_batch_pick(inf->batch)) {
-		fail(inf, "logits that are not finite");
+		inference_fail(inf, "logits that are not finite");
 		return;
 	}
 	for (size_t i = 0; i < inf->params.n_sequences; i++)
@@ -360,430 +283,6 @@ static void pick_tokens(struct inference *inf)
 	inf->phase = PHASE_BEGIN;
 	if (!moe_batch_n_under_way(inf->batch))
 		inf->status = INFERENCE_DONE;
-}
-
-/* ---- choosing experts ---- */
-
-/* Router output of the layer as the policies want it, after a deliberate override of the experts. */
-static void collect_choices(struct inference *inf)
-{
-	size_t k = inf->shape->n_expert_used, n_expert = inf->shape->n_expert;
-	struct moe_choice chosen[LAYER_EXPERTS_MAX];
-	for (size_t row = 0; row < inf->n_rows; row++) {
-		double *weights = inf->weights + row * n_expert;
-		const float *probs = moe_router_probs(inf->ctx, row);
-		size_t n = expert_choose(&inf->chooser, inf->layer, row, probs, moe_topk(inf->ctx, row), chosen);
-		memset(inf->routed + row * k, 0, k * sizeof *inf->routed);
-		memcpy(inf->routed + row * k, chosen, n * sizeof *chosen);
-		for (size_t e = 0; e < n_expert; e++)
-			weights[e] = inf->params.experts.rule ? 0 : (double)probs[e];
-		for (size_t i = 0; i < n && inf->params.experts.rule; i++)
-			weights[chosen[i].expert] = (double)chosen[i].weight;
-	}
-}
-
-/* Who holds the experts of the layer. Where only devices that cannot be reached do, they count as in reach: the call waits for
- * them. Returns which those are, bit d for device d. */
-static uint32_t list_holders(struct inference *inf, uint32_t able)
-{
-	const uint32_t *holders = inf->holders + inf->layer * inf->shape->n_expert;
-	uint32_t awaited = 0;
-	for (size_t e = 0; e < inf->shape->n_expert; e++) {
-		if (!(holders[e] & able))
-			awaited |= holders[e];
-		for (unsigned d = 0; d < inf->params.n_devices; d++)
-			inf->holds[e * inf->params.n_devices + d] = holders[e] >> d & 1;
-	}
-	return awaited;
-}
-
-/* What the device does for a token, and how fast its blocks are. One that cannot be reached is nobody's first choice. */
-static void describe_device(struct inference *inf, unsigned d, bool able)
-{
-	static const enum cell_direction direction[2] = { CELL_DL, CELL_UL };
-	struct layer_device *dev = &inf->devices[d];
-	struct predict_parts parts;
-	predict_parts(cell_predict_state(inf->params.cell, d), inf->predict_config, &parts);
-	*dev = (struct layer_device){ .alive = true, .fixed_s = parts.fixed_s, .per_token_s = parts.per_row_s };
-	for (int dir = 0; dir < 2; dir++) {
-		float rates[PHY_RB_MAX + 1];
-		size_t n = cell_n_rb(inf->params.cell);
-		cell_rates(inf->params.cell, d, direction[dir], rates);
-		dev->mean_bps[dir] = 8 * (double)rates[n] / (double)n / slot_s(inf) * parts.carried[dir];
-		dev->backlog_bits[dir] = 8 * (dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
-		                                             : (double)cell_ul_backlog(inf->params.cell, d));
-		if (!able || !(dev->mean_bps[dir] > 0))
-			dev->mean_bps[dir] = 1;
-	}
-}
-
-static void pose_problem(struct inference *inf)
-{
-	uint32_t able = attached(inf), awaited = list_holders(inf, able);
-	for (unsigned d = 0; d < inf->params.n_devices; d++) {
-		describe_device(inf, d, able >> d & 1);
-		inf->devices[d].alive = (able | awaited) >> d & 1;
-	}
-	inf->problem = (struct layer){
-		.n_tokens = inf->n_rows,
-		.n_experts = inf->shape->n_expert,
-		.top_k = inf->shape->n_expert_used,
-		.n_devices = inf->params.n_devices,
-		.n_rb = cell_n_rb(inf->params.cell),
-		.block_hz = 1, /* of no account where rates are given */
-		.token_bits = { 8 * (double)codec_bytes(inf->params.codec_down, inf->shape->n_embd),
-		                8 * (double)codec_bytes(inf->params.codec_up, inf->shape->n_embd) },
-		.weights = inf->weights,
-		.holds = inf->holds,
-		.similar = inf->params.similarity
-		                   ? inf->params.similarity + inf->layer * inf->shape->n_expert * inf->shape->n_expert
-		                   : NULL,
-		.device = inf->devices,
-	};
-}
-
-static bool select_experts(struct inference *inf)
-{
-	collect_choices(inf);
-	pose_problem(inf);
-	struct select_params params = inf->params.select;
-	params.gamma = pow(params.gamma, (double)inf->layer + 1); /* the layer importance factor of des and jesa */
-	if (inf->params.sensitivity)
-		params.sensitivity = inf->params.sensitivity[inf->layer];
-	int rc = selector_run(inf->selector, &inf->problem, &params, inf->picked);
-	if (rc) {
-		fail(inf, "layer %zu: policy %s: %s", inf->layer, inf->params.policy, strerror(-rc));
-		return false;
-	}
-	layer_load(&inf->problem, inf->picked, inf->tokens_on);
-	inf->params.select.split->allocate(&inf->problem, inf->tokens_on, &inf->split);
-	return true;
-}
-
-/* ---- calls ---- */
-
-/* What the router, or the override, said of that expert of the row; NULL: it was not chosen. */
-static const struct moe_choice *routed_to(const struct inference *inf, size_t row, size_t expert)
-{
-	size_t k = inf->shape->n_expert_used;
-	for (size_t i = row * k; i < (row + 1) * k; i++)
-		if (inf->routed[i].weight > 0 && inf->routed[i].expert == expert)
-			return &inf->routed[i];
-	return NULL;
-}
-
-/* The served choices of a row with the weights they are combined with, and their devices; returns how many. */
-static size_t served_choices(const struct inference *inf, size_t row, struct moe_choice *choices, uint8_t *devices)
-{
-	size_t n = 0, k = inf->shape->n_expert_used;
-	bool as_routed = true;
-	const float *probs = moe_router_probs(inf->ctx, row);
-	for (size_t i = row * k; i < (row + 1) * k; i++) {
-		const struct layer_choice *c = &inf->picked[i];
-		const struct moe_choice *r = routed_to(inf, row, c->expert);
-		as_routed = as_routed && c->device >= 0 && r;
-		if (c->device < 0)
-			continue;
-		devices[n] = (uint8_t)c->device;
-		choices[n++] =
-		        (struct moe_choice){ .expert = c->expert,
-			                     .prob = c->expert == c->wanted ? probs[c->expert] : (float)c->given_weight,
-			                     .weight = r ? r->weight : (float)c->given_weight };
-	}
-	if (n && !as_routed)
-		moe_renormalise(inf->params.model, choices, n);
-	return n;
-}
-
-static void list_places(struct inference *inf)
-{
-	struct moe_choice choices[LAYER_USED_MAX];
-	uint8_t devices[LAYER_USED_MAX];
-	inf->n_places = 0;
-	for (uint32_t row = 0; row < inf->n_rows; row++) {
-		size_t n = served_choices(inf, row, choices, devices);
-		for (size_t i = 0; i < n; i++)
-			inf->places[inf->n_places++] =
-			        (struct place){ .row = row, .choice = choices[i], .device = devices[i] };
-	}
-}
-
-/* Calls for n places from `first` on; the first of them goes where *at stands, the others behind all there are. */
-static void make_calls(struct inference *inf, size_t first, size_t n, struct call *at)
-{
-	size_t n_new = plan_calls(inf->places + first, inf->scratch, n, inf->params.call_rows_max, inf->plans);
-	for (size_t i = 0; i < n_new; i++) {
-		struct call *c = i ? &inf->calls[inf->n_calls++] : at;
-		*c = (struct call){ .plan = inf->plans[i] };
-		c->plan.first += first;
-	}
-}
-
-/* Writes table and hidden states; 0, or what the codec said. */
-static int write_payload(struct inference *inf, const struct call *c, size_t *n)
-{
-	const struct codec *codec = inf->params.codec_down;
-	size_t n_embd = inf->shape->n_embd, row = 0;
-	uint8_t *states = inf->payload + call_table_bytes(c->plan.n_rows, c->plan.n_choices, inf->params.combine);
-	for (size_t i = 0; i < c->plan.n_choices; i++) {
-		const struct place *p = &inf->places[c->plan.first + i];
-		if (p->first_of_row) {
-			int rc = codec->encode(moe_hidden(inf->ctx, p->row), n_embd,
-			                       states + row++ * codec_bytes(codec, n_embd));
-			if (rc)
-				return rc;
-		}
-		inf->choices[i] =
-		        (struct call_choice){ (uint16_t)(row - 1), (uint16_t)p->choice.expert, p->choice.weight };
-	}
-	call_encode(inf->choices, c->plan.n_choices, c->plan.n_rows, inf->params.combine, inf->payload);
-	*n = payload_bytes(&inf->params, n_embd, c->plan.n_rows, c->plan.n_choices);
-	return 0;
-}
-
-/* For messages: the first expert that a call asks for. */
-static unsigned expert_of(const struct inference *inf, const struct call *c)
-{
-	return inf->places[c->plan.first].choice.expert;
-}
-
-static void send_call(struct inference *inf, struct call *c)
-{
-	size_t n_payload;
-	if (write_payload(inf, c, &n_payload)) {
-		fail(inf, "layer %zu expert %u: a hidden state does not fit codec %s", inf->layer, expert_of(inf, c),
-		     inf->params.codec_down->name);
-		return;
-	}
-	struct message m = { .type = MESSAGE_CALL,
-		             .codec = inf->params.codec_down->id,
-		             .reply_codec = inf->params.codec_up->id,
-		             .combined = inf->params.combine,
-		             .seq = inf->seq + 1,
-		             .layer = (uint16_t)inf->layer,
-		             .rows = (uint16_t)c->plan.n_rows,
-		             .choices = (uint16_t)c->plan.n_choices,
-		             .n_payload = (uint32_t)n_payload };
-	uint32_t begin = cell_queued(inf->params.cell, c->plan.device);
-	if (cell_send(inf->params.cell, c->plan.device, &m, inf->payload))
-		return; /* no room now, or just lost: it stays unsent, and the timer runs */
-	c->seq = ++inf->seq;
-	c->stream_begin = begin;
-	c->started = false;
-	c->state = CALL_SENT;
-	inf->stats.bytes_down += MESSAGE_HEADER + m.n_payload;
-}
-
-static void send_calls(struct inference *inf)
-{
-	for (size_t i = 0; i < inf->n_calls && inf->status == INFERENCE_RUNNING; i++) {
-		struct call *c = &inf->calls[i];
-		if (c->state == CALL_UNSENT && cell_state(inf->params.cell, c->plan.device) == CELL_ATTACHED)
-			send_call(inf, c);
-	}
-}
-
-/* Rows that come back for a call: one a choice, or one a row of sums. */
-static size_t result_rows(const struct inference *inf, const struct call *c)
-{
-	return inf->params.combine ? c->plan.n_rows : c->plan.n_choices;
-}
-
-static size_t result_bytes(const struct inference *inf, const struct call *c)
-{
-	return result_rows(inf, c) * codec_bytes(inf->params.codec_up, inf->shape->n_embd);
-}
-
-/* What is left of the layer on each device, for the allocators. */
-static void update_loads(struct inference *inf)
-{
-	struct cell_load load[PHY_DEVICES_MAX] = { 0 };
-	double rows[PHY_DEVICES_MAX] = { 0 };
-	bool calling = inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING;
-	for (size_t i = 0; calling && i < inf->n_calls; i++) {
-		const struct call *c = &inf->calls[i];
-		if (c->state == CALL_DONE)
-			continue;
-		load[c->plan.device].loaded = true;
-		load[c->plan.device].remaining_bytes[CELL_UL] +=
-		        (double)result_bytes(inf, c) + MESSAGE_HEADER + ARQ_DATA_HEADER;
-		rows[c->plan.device] += (double)c->plan.n_choices;
-	}
-	for (unsigned d = 0; d < inf->params.n_devices; d++) {
-		if (load[d].loaded) {
-			float rates[PHY_RB_MAX + 1];
-			cell_rates(inf->params.cell, d, CELL_UL, rates);
-			double rate = fmax((double)rates[cell_n_rb(inf->params.cell)], 1.0);
-			load[d].remaining_bytes[CELL_DL] = (double)cell_dl_backlog(inf->params.cell, d);
-			load[d].after_s = load[d].remaining_bytes[CELL_UL] / rate * slot_s(inf);
-			load[d].tail_s =
-			        predict_compute_s(cell_predict_state(inf->params.cell, d), rows[d]) + load[d].after_s;
-		}
-		cell_set_load(inf->params.cell, d, &load[d]);
-	}
-}
-
-/* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
-static void forecast_layer(struct inference *inf)
-{
-	struct flow_job jobs[FLOW_JOBS_MAX];
-	size_t n = inf->n_calls < FLOW_JOBS_MAX ? inf->n_calls : FLOW_JOBS_MAX;
-	for (size_t i = 0; i < n; i++) {
-		const struct call *c = &inf->calls[i];
-		const struct layer_device *dev = &inf->devices[c->plan.device];
-		double band =
-		        (double)inf->problem.n_rb * slot_s(inf) / 8; /* bytes a slot for a bit a second and block */
-		jobs[i] = (struct flow_job){
-			.device = c->plan.device,
-			.first = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER +
-			                  payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows,
-			                                c->plan.n_choices)) /
-			         (band * dev->mean_bps[LAYER_DL]),
-			.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
-			                         (double)c->plan.n_choices) /
-			       slot_s(inf),
-			.then = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER + result_bytes(inf, c)) /
-			        (band * dev->mean_bps[LAYER_UL]),
-		};
-	}
-	inf->forecast_s = slot_s(inf) * flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
-	inf->predicted_s = predict_compute_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
-}
-
-static void start_layer(struct inference *inf)
-{
-	if (!select_experts(inf))
-		return;
-	list_places(inf);
-	inf->n_calls = inf->n_done = 0;
-	if (inf->n_places) {
-		inf->n_calls = 1;
-		make_calls(inf, 0, inf->n_places, inf->calls);
-	}
-	forecast_layer(inf);
-	cell_next_layer(inf->params.cell);
-	inf->phase = PHASE_CALLING;
-	inf->stats.layers++;
-	inf->stats.calls += inf->n_calls;
-	inf->stats.rows += inf->n_places;
-	inf->n_dropped = (uint32_t)(inf->n_rows * inf->shape->n_expert_used - inf->n_places);
-	inf->stats.dropped += inf->n_dropped;
-}
-
-/* ---- results ---- */
-
-static struct call *find_call(struct inference *inf, unsigned device, uint32_t seq)
-{
-	for (size_t i = 0; i < inf->n_calls; i++)
-		if (inf->calls[i].state == CALL_SENT && inf->calls[i].started && inf->calls[i].seq == seq &&
-		    inf->calls[i].plan.device == device)
-			return &inf->calls[i];
-	return NULL;
-}
-
-static bool decode_result(struct inference *inf, const struct call *c, const struct message *m, const uint8_t *payload)
-{
-	const struct codec *codec = inf->params.codec_up;
-	size_t n_embd = inf->shape->n_embd, row_bytes = codec_bytes(codec, n_embd);
-	if (m->layer != inf->layer || m->rows != c->plan.n_rows || m->choices != c->plan.n_choices ||
-	    m->combined != inf->params.combine || m->codec != codec->id || m->n_payload != result_bytes(inf, c))
-		return false;
-	for (size_t i = c->plan.first; i < c->plan.first + c->plan.n_choices; i++) {
-		if (inf->params.combine && !inf->places[i].first_of_row)
-			continue;
-		if (codec->decode(payload, n_embd, inf->y + i * n_embd))
-			return false;
-		payload += row_bytes;
-	}
-	return true;
-}
-
-/* What a result tells of its way. All times lie between the router's output and now, whatever the device says. */
-static void time_call(struct inference *inf, struct call *c, const struct message *m, uint64_t slot)
-{
-	double now_s = (double)(slot + 1) * slot_s(inf);
-	double dl_end_s = ((double)m->slot + 1) * slot_s(inf);
-	c->compute_s = 1e-6 * m->compute_us;
-	c->downlink_end_s = fmin(fmax(dl_end_s, c->started_s), now_s);
-	double result_s = fmin(c->downlink_end_s + 1e-6 * m->queue_us + c->compute_s, now_s);
-	c->compute_s = fmin(c->compute_s, result_s - c->downlink_end_s);
-	uint64_t grant =
-	        cell_ul_grant_after(inf->params.cell, c->plan.device, (uint64_t)ceil(result_s / slot_s(inf) - 1e-6));
-	c->uplink_start_s = fmin(fmax((double)grant * slot_s(inf), result_s), now_s - slot_s(inf));
-	c->uplink_start_s = fmax(c->uplink_start_s, result_s);
-	c->done_s = now_s;
-	struct predict_state *p = cell_predict_state(inf->params.cell, c->plan.device);
-	predict_observe_compute(p, inf->predict_config, m->choices, c->compute_s);
-	predict_observe_wait(p, inf->predict_config, PREDICT_DOWN, fmax(c->started_s - inf->ready_s, 0));
-	predict_observe_wait(p, inf->predict_config, PREDICT_UP, c->uplink_start_s - result_s);
-}
-
-void inference_message(struct inference *inf, unsigned device, const struct message *m, const uint8_t *payload,
-                       uint64_t slot)
-{
-	struct call *c =
-	        inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING ? find_call(inf, device, m->seq) : NULL;
-	if (!c) {
-		inf->stats.stale++;
-		return;
-	}
-	if (m->status != MESSAGE_OK) {
-		inf->stats.refused++;
-		fail(inf, "layer %zu expert %u: device %u answered: %s", inf->layer, expert_of(inf, c), device,
-		     message_status_name(m->status));
-		return;
-	}
-	if (!decode_result(inf, c, m, payload)) {
-		inf->stats.refused++;
-		return; /* as if it had not come: the timer runs */
-	}
-	time_call(inf, c, m, slot);
-	c->state = CALL_DONE;
-	inf->n_done++;
-	inf->stats.bytes_up += MESSAGE_HEADER + m->n_payload;
-}
-
-/* Deals an unanswered call anew among the devices that can be reached; what only a lost one holds waits for it. */
-static void deal_again(struct inference *inf, struct call *c, uint32_t able)
-{
-	unsigned was = c->plan.device;
-	bool moved = false, sent = c->state == CALL_SENT;
-	struct place *places = inf->places + c->plan.first;
-	for (size_t i = 0; i < c->plan.n_choices; i++) {
-		size_t to = bandwidth_first_done(&inf->problem, &inf->split, inf->tokens_on, places[i].choice.expert);
-		if (to < inf->params.n_devices && able >> to & 1) {
-			places[i].device = (uint8_t)to;
-			inf->tokens_on[to]++;
-		}
-		moved |= places[i].device != was;
-	}
-	inf->stats.calls_moved += moved;
-	inf->stats.calls_sent_again += sent && !moved;
-	make_calls(inf, c->plan.first, c->plan.n_choices, c);
-}
-
-void inference_lost(struct inference *inf, unsigned device)
-{
-	if (inf->status != INFERENCE_RUNNING || inf->phase != PHASE_CALLING)
-		return;
-	uint32_t able = attached(inf) & ~(1u << device);
-	size_t n = inf->n_calls;
-	inf->devices[device].alive = false;
-	for (size_t i = 0; i < n; i++)
-		if (inf->calls[i].plan.device == device && inf->calls[i].state != CALL_DONE)
-			deal_again(inf, &inf->calls[i], able);
-}
-
-void inference_sent(struct inference *inf, uint64_t slot)
-{
-	for (size_t i = 0; i < inf->n_calls && inf->phase == PHASE_CALLING; i++) {
-		struct call *c = &inf->calls[i];
-		if (c->state == CALL_SENT && !c->started &&
-		    (int32_t)(cell_sent(inf->params.cell, c->plan.device) - c->stream_begin) > 0) {
-			c->started = true;
-			c->started_s = (double)slot * slot_s(inf);
-		}
-	}
 }
 
 /* ---- end of a layer ---- */
@@ -845,7 +344,7 @@ static bool combine_row(struct inference *inf, uint32_t row)
 	}
 	int rc = moe_combine(inf->ctx, inf->layer, row, parts, n);
 	if (rc)
-		fail(inf, "layer %zu: an expert's output is not finite", inf->layer);
+		inference_fail(inf, "layer %zu: an expert's output is not finite", inf->layer);
 	return !rc;
 }
 
@@ -872,9 +371,9 @@ static void check_timeout(struct inference *inf, double t_s)
 		return;
 	for (size_t i = 0; i < inf->n_calls; i++)
 		if (inf->calls[i].state != CALL_DONE) {
-			fail(inf, "layer %zu expert %u on device %u: no answer in %.0f ms", inf->layer,
-			     expert_of(inf, &inf->calls[i]), inf->calls[i].plan.device,
-			     1e3 * inf->params.call_timeout_s);
+			inference_fail(inf, "layer %zu expert %u on device %u: no answer in %.0f ms", inf->layer,
+			               inference_expert_of(inf, &inf->calls[i]), inf->calls[i].plan.device,
+			               1e3 * inf->params.call_timeout_s);
 			return;
 		}
 }
@@ -891,11 +390,11 @@ static bool advance(struct inference *inf, double t_s)
 	case PHASE_COMPUTING:
 		if (inf->ready_s > t_s)
 			return false;
-		start_layer(inf);
+		inference_start_layer(inf);
 		return true;
 	case PHASE_CALLING:
 		if (inf->n_done < inf->n_calls) {
-			send_calls(inf);
+			inference_send_calls(inf);
 			check_timeout(inf, t_s);
 			return false;
 		}
@@ -912,10 +411,10 @@ static bool advance(struct inference *inf, double t_s)
 
 void inference_step(struct inference *inf, uint64_t slot)
 {
-	double t_s = (double)(slot + 1) * slot_s(inf);
+	double t_s = (double)(slot + 1) * inference_slot_s(inf);
 	while (inf->status == INFERENCE_RUNNING && advance(inf, t_s))
 		;
-	update_loads(inf);
+	inference_update_loads(inf);
 }
 
 /* ---- reading ---- */
