@@ -203,6 +203,11 @@ enum cell_device_state cell_state(const struct cell *c, unsigned d)
 	return c->peer[d].state;
 }
 
+uint64_t cell_silent_slots(const struct cell *c, unsigned d)
+{
+	return c->slot - c->peer[d].heard;
+}
+
 uint32_t cell_queued(const struct cell *c, unsigned d)
 {
 	return arq_offset(c->peer[d].arq);

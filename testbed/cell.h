@@ -139,6 +139,8 @@ void cell_set_load(struct cell *c, unsigned device, const struct cell_load *load
 void cell_next_layer(struct cell *c); /* for allocators that deal per layer */
 
 enum cell_device_state cell_state(const struct cell *c, unsigned device);
+/* Slots since anything was decoded from it. */
+uint64_t cell_silent_slots(const struct cell *c, unsigned device);
 /* Stream offsets: the next byte cell_send will queue, and the first one never yet put in a block. */
 uint32_t cell_queued(const struct cell *c, unsigned device);
 uint32_t cell_sent(const struct cell *c, unsigned device);

@@ -112,8 +112,10 @@ struct config_scheduler {
 	double wlr_gain;       /* wdmoe: least relative gain of the weight-to-latency ratio to go on dropping */
 	double theta_start, theta_step, theta_max; /* wdmoe: cosine threshold */
 	double gamma, loss_max;
-	double price;      /* times the layer's own latency */
-	double latency_ms; /* below 0: not given */
+	const char *on_silence; /* wait, drop, next */
+	const char *give_up;    /* no, yes */
+	double price;           /* times the layer's own latency */
+	double latency_ms;      /* below 0: not given */
 	double loss_exponent;
 	char sensitivity[CONFIG_PATH_MAX], similarity[CONFIG_PATH_MAX]; /* calibration.h; "": none */
 };
@@ -133,6 +135,7 @@ struct config_moe {
 struct config_timers {
 	double call_timeout_ms;   /* an expert call unanswered: the run ends */
 	double attach_timeout_ms; /* a device not attached by then: the run ends */
+	double suspect_ms;        /* nothing heard for so long: its calls go elsewhere */
 	double lost_after_ms;     /* nothing decoded for so long: the link counts as lost */
 };
 

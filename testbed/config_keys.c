@@ -15,6 +15,8 @@
 
 static const char *const backends[] = { "ether", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
+static const char *const silences[] = { "wait", "drop", "next", NULL };
+static const char *const no_yes[] = { "no", "yes", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe",      "wdmoe-bottleneck", "des", "jesa",
 	                                "sift",    "exhaustive", "frontier",         NULL };
 static const char *const allocators[] = { "equal",   "round-robin", "proportional-fair", "minmax", "minmax-rb",
@@ -113,6 +115,14 @@ const struct config_key config_root_keys[] = {
 	  "what `wdmoe model similarity` wrote, for sift; empty: it only skips", NULL, LOCAL },
 	{ "scheduler.latency_ms", REAL, AT(scheduler.latency_ms), "-1", -1, 1e6,
 	  "ms: frontier, exhaustive: most weight within this; -1: by price" },
+	{ "scheduler.on_silence", WORD, AT(scheduler.on_silence), "wait", 0, 0,
+	  "what only a silent device holds: wait for it, drop the choice where the token keeps another, or the "
+	  "next-best "
+	  "expert",
+	  silences },
+	{ "scheduler.give_up", WORD, AT(scheduler.give_up), "no", 0, 0,
+	  "calls that would hold up the layer by more than they are worth (scheduler.price) are given up in flight",
+	  no_yes },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
 	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
 	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },
@@ -143,6 +153,8 @@ const struct config_key config_root_keys[] = {
 	  "ms: an expert call unanswered for so long ends the run" },
 	{ "timers.attach_timeout_ms", REAL, AT(timers.attach_timeout_ms), "2000", 1, 1e6,
 	  "ms: a device not attached by then ends the run" },
+	{ "timers.suspect_ms", REAL, AT(timers.suspect_ms), "50", 1, 1e6,
+	  "ms: a device that nothing was heard of for so long is left by its calls, see scheduler.on_silence" },
 	{ "timers.lost_after_ms", REAL, AT(timers.lost_after_ms), "200", 5, 1e6,
 	  "ms: a link counts as lost after hearing nothing for so long" },
 };

@@ -169,6 +169,15 @@ uint32_t inference_attached(const struct inference *inf)
 	return mask;
 }
 
+uint32_t inference_able(const struct inference *inf)
+{
+	uint32_t mask = inference_attached(inf);
+	for (unsigned d = 0; d < inf->params.n_devices; d++)
+		if (cell_silent_slots(inf->params.cell, d) > inf->params.suspect_slots)
+			mask &= ~(1u << d);
+	return mask;
+}
+
 /* Has every expert a holder among these? */
 static bool all_held(const struct inference *inf, uint32_t devices)
 {
@@ -305,11 +314,13 @@ static void record_layer(struct inference *inf, double t_s)
 	};
 	const struct call *last = NULL;
 	double device_end_s[PHY_DEVICES_MAX] = { 0 };
+	bool cut_short[PHY_DEVICES_MAX] = { false };
 	for (size_t i = 0; i < inf->n_calls; i++) {
 		const struct call *c = &inf->calls[i];
 		if (!last || c->done_s >= last->done_s)
 			last = c;
-		r.rows_on[c->plan.device] += (uint32_t)c->plan.n_choices;
+		cut_short[c->plan.device] |= c->given_up;
+		r.rows_on[c->plan.device] += c->given_up ? 0 : (uint32_t)c->plan.n_choices;
 		device_end_s[c->plan.device] = fmax(device_end_s[c->plan.device], c->done_s);
 	}
 	if (last) {
@@ -320,7 +331,7 @@ static void record_layer(struct inference *inf, double t_s)
 	}
 	r.waiting_s = r.latency_s - r.downlink_s - r.compute_s - r.uplink_s;
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
-		if (r.rows_on[d])
+		if (r.rows_on[d] && !cut_short[d])
 			predict_observe_call(cell_predict_state(inf->params.cell, d), inf->predict_config,
 			                     layer_device_s(&inf->problem, d, r.rows_on[d],
 			                                    (double[2]){ inf->split.rate_bps[LAYER_DL][d],
@@ -330,18 +341,37 @@ static void record_layer(struct inference *inf, double t_s)
 	inf->records[inf->n_records++ % RECORDS] = r;
 }
 
+/* Where choices of the row were given up or replaced in flight, the weights of the others follow. */
+static void weigh_again(struct inference *inf, const struct place *const *places, struct moe_part *parts, size_t n)
+{
+	struct moe_choice choices[LAYER_USED_MAX];
+	for (size_t i = 0; i < n; i++)
+		choices[i] = places[i]->choice;
+	moe_renormalise(inf->params.model, choices, n);
+	for (size_t i = 0; i < n; i++)
+		parts[i].weight = choices[i].weight;
+}
+
 static bool combine_row(struct inference *inf, uint32_t row)
 {
+	const struct place *places[LAYER_USED_MAX];
 	struct moe_part parts[LAYER_USED_MAX];
+	bool changed = false;
 	size_t n = 0;
 	for (size_t i = 0; i < inf->n_places; i++) {
 		const struct place *p = &inf->places[i];
 		if (p->row != row || (inf->params.combine && !p->first_of_row))
 			continue;
+		changed |= p->given_up || p->replaced;
+		if (p->given_up)
+			continue;
+		places[n] = p;
 		parts[n++] = (struct moe_part){ .expert = p->choice.expert,
 			                        .weight = inf->params.combine ? 1 : p->choice.weight,
 			                        .y = inf->y + i * inf->shape->n_embd };
 	}
+	if (changed && n)
+		weigh_again(inf, places, parts, n);
 	int rc = moe_combine(inf->ctx, inf->layer, row, parts, n);
 	if (rc)
 		inference_fail(inf, "layer %zu: an expert's output is not finite", inf->layer);
@@ -394,9 +424,11 @@ static bool advance(struct inference *inf, double t_s)
 		return true;
 	case PHASE_CALLING:
 		if (inf->n_done < inf->n_calls) {
+			inference_rescue(inf, (uint64_t)(t_s / inference_slot_s(inf)), t_s);
 			inference_send_calls(inf);
 			check_timeout(inf, t_s);
-			return false;
+			if (inf->n_done < inf->n_calls)
+				return false;
 		}
 		finish_layer(inf, t_s);
 		return true;
@@ -411,7 +443,7 @@ static bool advance(struct inference *inf, double t_s)
 
 void inference_step(struct inference *inf, uint64_t slot)
 {
-	double t_s = (double)(slot + 1) * inference_slot_s(inf);
+	double t_s = inf->now_s = (double)(slot + 1) * inference_slot_s(inf);
 	while (inf->status == INFERENCE_RUNNING && advance(inf, t_s))
 		;
 	inference_update_loads(inf);
@@ -467,6 +499,22 @@ bool inference_take_record(struct inference *inf, struct layer_record *r)
 		return false;
 	*r = inf->records[inf->n_taken++ % RECORDS];
 	return true;
+}
+
+bool inference_take_deviation(struct inference *inf, struct deviation *d)
+{
+	if (inf->n_deviations - inf->n_deviations_taken > INFERENCE_DEVIATIONS)
+		inf->n_deviations_taken = inf->n_deviations - INFERENCE_DEVIATIONS;
+	if (inf->n_deviations_taken == inf->n_deviations)
+		return false;
+	*d = inf->deviations[inf->n_deviations_taken++ % INFERENCE_DEVIATIONS];
+	return true;
+}
+
+const char *deviation_reason_name(enum deviation_reason r)
+{
+	static const char *const names[] = { "policy", "late", "silence" };
+	return names[r];
 }
 
 struct inference_stats inference_stats(const struct inference *inf)

@@ -17,9 +17,10 @@
  * states coded and sent as calls of at most call_rows_max rows, each once to a device, for all of its experts that want it;
  * results combined in router order when all are there. With `combine` a device answers with the weighted sum of its
  * experts' outputs instead of each of them: fewer bytes, but sums in another order.
- * When a device is lost its calls go to others that hold the same experts; where there are none they wait for it to come
- * back, until call_timeout_s after the router's output: then the run has failed, with one line that names layer, expert and
- * device. Time is virtual: of the base station's clock, its own computing charged from a profile.
+ * When a device is lost, or silent for suspect_slots, its calls go to others that hold the same experts; where there are none, on_silence
+ * says: they wait for it to come back, or the choice is left out where its token keeps another, or the token's next-best expert serves it.
+ * Calls that would hold up the layer may be given up (give_up). Every choice that is not served as the router wanted is noted. A call that has
+ * had no answer call_timeout_s after the router's output ends the run, with one line that names layer, expert and device. Time is virtual: of the base station's clock, its own computing charged from a profile.
  *
  * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished
  * last:
@@ -43,8 +44,10 @@
 #include "testbed/compute.h"
 #include "testbed/expert_mode.h"
 
-enum { INFERENCE_SEQUENCES_MAX = 64 };
+enum { INFERENCE_SEQUENCES_MAX = 64, INFERENCE_DEVIATIONS = 4096 };
 enum inference_status { INFERENCE_IDLE, INFERENCE_RUNNING, INFERENCE_DONE, INFERENCE_FAILED };
+
+enum inference_silence { SILENCE_WAIT, SILENCE_DROP, SILENCE_NEXT };
 
 struct inference_params {
 	const struct moe_model *model; /* base half; outlives the object, as does the cell */
@@ -64,6 +67,9 @@ struct inference_params {
 	struct compute_profile profile; /* of the base station */
 	uint64_t seed;
 	double call_timeout_s;
+	unsigned suspect_slots;
+	enum inference_silence on_silence; /* not with combine, whose sums cannot be taken apart */
+	bool give_up;                      /* likewise */
 };
 
 /* One finished layer of one chunk. Seconds; the four parts sum to latency_s. */
@@ -80,8 +86,21 @@ struct layer_record {
 	uint32_t rows_on[PHY_DEVICES_MAX];
 };
 
+/* A choice of the router that was not served as wanted. */
+enum deviation_reason { DEVIATION_POLICY, DEVIATION_LATE, DEVIATION_SILENCE };
+
+struct deviation {
+	uint64_t index; /* of the layer, as in its record */
+	uint32_t layer, row, wanted;
+	int expert;   /* that serves instead; -1: nobody */
+	double share; /* of its token's weight */
+	enum deviation_reason reason;
+};
+
 struct inference_stats {
 	uint64_t layers, calls, rows, dropped;
+	uint64_t given_up;         /* of the choices dropped, those that were so in flight */
+	uint64_t suspected;        /* times that a silent device was left */
 	uint64_t calls_sent_again; /* after a device was lost: to it, */
 	uint64_t calls_moved;      /* or to others that hold the same experts */
 	uint64_t stale;            /* results that no call waits for */
@@ -126,6 +145,9 @@ double inference_end_s(const struct inference *inf, size_t place);
 
 /* The oldest record not yet taken; false when there is none. At most 64 are kept. */
 bool inference_take_record(struct inference *inf, struct layer_record *r);
+/* The oldest deviation not yet taken; false when there is none. At most INFERENCE_DEVIATIONS are kept. */
+bool inference_take_deviation(struct inference *inf, struct deviation *d);
+const char *deviation_reason_name(enum deviation_reason r); /* policy, late, silence */
 struct inference_stats inference_stats(const struct inference *inf);
 
 #endif

@@ -192,13 +192,12 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 	inf->stats.bytes_up += MESSAGE_HEADER + m->n_payload;
 }
 
-/* Deals an unanswered call anew among the devices that can be reached; what only a lost one holds waits for it. */
-static void deal_again(struct inference *inf, struct call *c, uint32_t able)
+void inference_deal_again(struct inference *inf, struct call *c, size_t n, uint32_t able)
 {
 	unsigned was = c->plan.device;
 	bool moved = false, sent = c->state == CALL_SENT;
 	struct place *places = inf->places + c->plan.first;
-	for (size_t i = 0; i < c->plan.n_choices; i++) {
+	for (size_t i = 0; i < n; i++) {
 		size_t to = bandwidth_first_done(&inf->problem, &inf->split, inf->tokens_on, places[i].choice.expert);
 		if (to < inf->params.n_devices && able >> to & 1) {
 			places[i].device = (uint8_t)to;
@@ -208,19 +207,13 @@ static void deal_again(struct inference *inf, struct call *c, uint32_t able)
 	}
 	inf->stats.calls_moved += moved;
 	inf->stats.calls_sent_again += sent && !moved;
-	inference_make_calls(inf, c->plan.first, c->plan.n_choices, c);
+	inference_make_calls(inf, c->plan.first, n, c);
 }
 
 void inference_lost(struct inference *inf, unsigned device)
 {
-	if (inf->status != INFERENCE_RUNNING || inf->phase != PHASE_CALLING)
-		return;
-	uint32_t able = inference_attached(inf) & ~(1u << device);
-	size_t n = inf->n_calls;
-	inf->devices[device].alive = false;
-	for (size_t i = 0; i < n; i++)
-		if (inf->calls[i].plan.device == device && inf->calls[i].state != CALL_DONE)
-			deal_again(inf, &inf->calls[i], able);
+	if (inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING)
+		inference_leave(inf, device, inference_able(inf) & ~(1u << device), inf->now_s);
 }
 
 void inference_sent(struct inference *inf, uint64_t slot)

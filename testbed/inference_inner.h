@@ -11,7 +11,7 @@
 #include "testbed/inference.h"
 #include "testbed/plan.h"
 
-enum { RECORDS = 64 };
+enum { RECORDS = 64, RESCUE_SLOTS = 4 };
 
 enum phase {
 	PHASE_BEGIN,     /* the next chunk is to be embedded, if there is one */
@@ -28,6 +28,7 @@ struct call {
 	uint32_t seq;
 	uint32_t stream_begin; /* where the message starts in the device's stream */
 	bool started;
+	bool given_up;    /* nothing of it is needed any more */
 	double started_s; /* start of the first downlink slot with a byte of it */
 	double done_s;
 	double downlink_end_s, compute_s, uplink_start_s; /* from the result */
@@ -50,7 +51,7 @@ struct inference {
 	const struct moe_row *rows; /* of the chunk */
 	enum phase phase;
 	size_t layer, n_rows;
-	double ready_s;
+	double ready_s, now_s;
 
 	/* the layer in work, as the scheduler sees it */
 	struct layer problem;
@@ -79,6 +80,9 @@ struct inference {
 
 	struct layer_record records[RECORDS];
 	uint64_t n_records, n_taken;
+	double sensitivity; /* of this layer */
+	struct deviation deviations[INFERENCE_DEVIATIONS];
+	uint64_t n_deviations, n_deviations_taken;
 	struct inference_stats stats;
 };
 
@@ -87,6 +91,8 @@ void inference_fail(struct inference *inf, const char *format, ...) __attribute_
 double inference_slot_s(const struct inference *inf);
 /* Bit d: device d is attached. */
 uint32_t inference_attached(const struct inference *inf);
+/* The same without those that were silent for too long. */
+uint32_t inference_able(const struct inference *inf);
 /* Of a call. */
 size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices);
 
@@ -102,6 +108,18 @@ void inference_send_calls(struct inference *inf);
 /* What is left of the layer on each device, for the allocators. */
 void inference_update_loads(struct inference *inf);
 size_t inference_result_bytes(const struct inference *inf, const struct call *c);
+/* Bytes of its message; as a job of a flow shop, from beginning to end. */
+double inference_dl_bytes(const struct inference *inf, const struct call *c);
+struct flow_job inference_job(const struct inference *inf, const struct call *c);
+/* Deals the first n places of an unanswered call anew among the devices that can be reached; what only others hold waits for them. */
+void inference_deal_again(struct inference *inf, struct call *c, size_t n, uint32_t able);
+
+/* inference_rescue.c: a device is left, its open calls go elsewhere; every slot while calls are out; into the log. */
+void inference_leave(struct inference *inf, unsigned device, uint32_t able, double t_s);
+void inference_rescue(struct inference *inf, uint64_t slot, double t_s);
+void inference_note(struct inference *inf, uint32_t row, uint32_t wanted, int expert, double share,
+                    enum deviation_reason reason);
+
 /* For messages: the first expert that a call asks for. */
 unsigned inference_expert_of(const struct inference *inf, const struct call *c);
 

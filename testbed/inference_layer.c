@@ -59,7 +59,7 @@ static void describe_device(struct inference *inf, unsigned d, bool able)
 
 static void pose_problem(struct inference *inf)
 {
-	uint32_t able = inference_attached(inf), awaited = list_holders(inf, able);
+	uint32_t able = inference_able(inf), awaited = list_holders(inf, able);
 	for (unsigned d = 0; d < inf->params.n_devices; d++) {
 		describe_device(inf, d, able >> d & 1);
 		inf->devices[d].alive = (able | awaited) >> d & 1;
@@ -88,8 +88,7 @@ static bool select_experts(struct inference *inf)
 	pose_problem(inf);
 	struct select_params params = inf->params.select;
 	params.gamma = pow(params.gamma, (double)inf->layer + 1); /* the layer importance factor of des and jesa */
-	if (inf->params.sensitivity)
-		params.sensitivity = inf->params.sensitivity[inf->layer];
+	inf->sensitivity = params.sensitivity = inf->params.sensitivity ? inf->params.sensitivity[inf->layer] : 1;
 	int rc = selector_run(inf->selector, &inf->problem, &params, inf->picked);
 	if (rc) {
 		inference_fail(inf, "layer %zu: policy %s: %s", inf->layer, inf->params.policy, strerror(-rc));
@@ -146,37 +145,61 @@ static void list_places(struct inference *inf)
 	}
 }
 
+double inference_dl_bytes(const struct inference *inf, const struct call *c)
+{
+	return (double)(MESSAGE_HEADER + ARQ_DATA_HEADER +
+	                inference_payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows, c->plan.n_choices));
+}
+
+struct flow_job inference_job(const struct inference *inf, const struct call *c)
+{
+	const struct layer_device *dev = &inf->devices[c->plan.device];
+	double band =
+	        (double)inf->problem.n_rb * inference_slot_s(inf) / 8; /* bytes a slot for a bit a second and block */
+	return (struct flow_job){
+		.device = c->plan.device,
+		.first = inference_dl_bytes(inf, c) / (band * dev->mean_bps[LAYER_DL]),
+		.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
+		                         (double)c->plan.n_choices) /
+		       inference_slot_s(inf),
+		.then = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER + inference_result_bytes(inf, c)) /
+		        (band * dev->mean_bps[LAYER_UL]),
+	};
+}
+
 /* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
 static void forecast_layer(struct inference *inf)
 {
 	struct flow_job jobs[FLOW_JOBS_MAX];
 	size_t n = inf->n_calls < FLOW_JOBS_MAX ? inf->n_calls : FLOW_JOBS_MAX;
-	for (size_t i = 0; i < n; i++) {
-		const struct call *c = &inf->calls[i];
-		const struct layer_device *dev = &inf->devices[c->plan.device];
-		double band = (double)inf->problem.n_rb * inference_slot_s(inf) /
-		              8; /* bytes a slot for a bit a second and block */
-		jobs[i] = (struct flow_job){
-			.device = c->plan.device,
-			.first = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER +
-			                  inference_payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows,
-			                                          c->plan.n_choices)) /
-			         (band * dev->mean_bps[LAYER_DL]),
-			.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
-			                         (double)c->plan.n_choices) /
-			       inference_slot_s(inf),
-			.then = (double)(MESSAGE_HEADER + ARQ_DATA_HEADER + inference_result_bytes(inf, c)) /
-			        (band * dev->mean_bps[LAYER_UL]),
-		};
-	}
+	for (size_t i = 0; i < n; i++)
+		jobs[i] = inference_job(inf, &inf->calls[i]);
 	inf->forecast_s = inference_slot_s(inf) * flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
 	inf->predicted_s = predict_compute_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
+}
+
+/* What the policy did not serve as the router wanted. */
+static void note_policy(struct inference *inf)
+{
+	size_t k = inf->shape->n_expert_used;
+	for (size_t row = 0; row < inf->n_rows; row++) {
+		double sum = 0;
+		for (size_t i = row * k; i < (row + 1) * k; i++)
+			sum += inf->picked[i].weight;
+		for (size_t i = row * k; i < (row + 1) * k; i++) {
+			const struct layer_choice *c = &inf->picked[i];
+			if (c->weight > 0 && (c->device < 0 || c->expert != c->wanted))
+				inference_note(inf, (uint32_t)row, c->wanted, c->device < 0 ? -1 : c->expert,
+				               c->weight / sum, DEVIATION_POLICY);
+		}
+	}
 }
 
 void inference_start_layer(struct inference *inf)
 {
 	if (!select_experts(inf))
 		return;
+	note_policy(inf);
 	list_places(inf);
 	inf->n_calls = inf->n_done = 0;
 	if (inf->n_places) {

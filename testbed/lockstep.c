@@ -168,6 +168,13 @@ static struct select_params select_params(const struct config_scheduler *c)
 	return p;
 }
 
+static enum inference_silence silence(const struct config *c)
+{
+	if (strcmp(c->scheduler.on_silence, "drop") == 0)
+		return SILENCE_DROP;
+	return strcmp(c->scheduler.on_silence, "next") == 0 ? SILENCE_NEXT : SILENCE_WAIT;
+}
+
 static int create_bs(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -202,7 +209,10 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .similarity = l->similarity,
 		               .profile = profile(l, c->bs.profile, 0),
 		               .seed = mix(c->seed, STREAM_BS),
-		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms },
+		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms,
+		               .suspect_slots = slots(l, c->timers.suspect_ms),
+		               .on_silence = silence(c),
+		               .give_up = strcmp(c->scheduler.give_up, "yes") == 0 },
 	};
 	l->bs_radio = ether_radio(l->ether, 0);
 	radio_get_info(l->bs_radio, &info);

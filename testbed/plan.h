@@ -21,6 +21,8 @@ struct place {
 	struct moe_choice choice;
 	uint8_t device;
 	bool first_of_row; /* in its call */
+	bool given_up;     /* no longer wanted */
+	bool replaced;     /* served by another expert than was chosen first */
 };
 
 struct plan_call {

@@ -112,6 +112,21 @@ static int keep_layers(struct session *s)
 	return 0;
 }
 
+/* Choices that were not served as the router wanted. */
+static int log_deviations(struct session *s)
+{
+	struct deviation d;
+	int rc = 0;
+	while (!rc && inference_take_deviation(bs_inference(lockstep_bs(s->lockstep)), &d))
+		rc = journal_event(s->journal,
+		                   "{\"event\": \"deviation\", \"index\": %" PRIu64
+		                   ", \"layer\": %u, \"row\": %u, \"wanted\": %u, \"expert\": %d, \"share\": %.6g, "
+		                   "\"reason\": \"%s\"}",
+		                   d.index, d.layer, d.row, d.wanted, d.expert, d.share,
+		                   deviation_reason_name(d.reason));
+	return rc;
+}
+
 /* ---- running ---- */
 
 static int one_slot(struct session *s)
@@ -121,6 +136,8 @@ static int one_slot(struct session *s)
 		rc = keep_layers(s);
 	if (!rc && s->journal)
 		rc = log_states(s);
+	if (!rc && s->journal)
+		rc = log_deviations(s);
 	if (s->on_slot)
 		s->on_slot(s->arg, s);
 	if (!rc && lockstep_n_slots(s->lockstep) % INTERRUPT_SLOTS == 0 && cli_interrupted())

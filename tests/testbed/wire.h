@@ -124,6 +124,7 @@ static inline struct bs *wire_bs(struct wire *w, char *err, size_t err_len)
 		               .codec_down = codec_by_name("f32"),
 		               .codec_up = codec_by_name("f32"),
 		               .n_sequences = 1,
+		               .suspect_slots = 100,
 		               .call_rows_max = 8,
 		               .chunk_rows = 16,
 		               .policy = "vanilla",
