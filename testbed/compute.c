@@ -11,7 +11,7 @@ static double uniform(uint64_t *state)
 
 void compute_clock_init(struct compute_clock *c, const struct compute_profile *profile, uint64_t seed)
 {
-	*c = (struct compute_clock){ .profile = *profile, .state = seed };
+	*c = (struct compute_clock){ .profile = *profile, .state = seed, .slowness = 1 };
 }
 
 static double median_s(const struct compute_profile *p, double bytes, double flops)
@@ -24,10 +24,10 @@ double compute_clock_charge(struct compute_clock *c, double bytes, double flops)
 	const struct compute_profile *p = &c->profile;
 	double radius = sqrt(-2.0 * log(uniform(&c->state)));
 	double normal = radius * cos(2.0 * M_PI * uniform(&c->state));
-	return median_s(p, bytes, flops) * exp(p->jitter * normal);
+	return c->slowness * median_s(p, bytes, flops) * exp(p->jitter * normal);
 }
 
 double compute_clock_expect(const struct compute_clock *c, double bytes, double flops)
 {
-	return median_s(&c->profile, bytes, flops) * exp(c->profile.jitter);
+	return c->slowness * median_s(&c->profile, bytes, flops) * exp(c->profile.jitter);
 }

@@ -23,7 +23,8 @@ struct compute_profile {
 
 struct compute_clock {
 	struct compute_profile profile;
-	uint64_t state; /* of the jitter's generator */
+	uint64_t state;  /* of the jitter's generator */
+	double slowness; /* what all times are multiplied by; 1 */
 };
 
 void compute_clock_init(struct compute_clock *c, const struct compute_profile *profile, uint64_t seed);

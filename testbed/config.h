@@ -87,8 +87,11 @@ struct config_device {
 	double osc_ppm;
 	double distance_m; /* propagation delay */
 	char profile[CONFIG_NAME_MAX];
-	double call_us;    /* added to the fixed part of its profile */
-	double memory_mb;  /* of experts at most; 0: as many as it is given */
+	double call_us;   /* added to the fixed part of its profile */
+	double memory_mb; /* of experts at most; 0: as many as it is given */
+	/* trials: out of reach from dark_at_s on for dark_for_s, slower by a factor from slow_at_s on, reporting channels off by
+	 * lie_db from lie_at_s on; below 0: never */
+	double dark_at_s, dark_for_s, slow_at_s, slow_factor, lie_at_s, lie_db;
 	bool experts_auto; /* as moe.placement says; otherwise these: */
 	int64_t n_experts;
 	struct config_experts experts[CONFIG_EXPERTS_MAX];

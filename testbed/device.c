@@ -63,6 +63,7 @@ struct device {
 
 	struct arq *arq;
 	struct worker *worker;
+	float report_offset_db; /* of its channel reports: device_misbehave */
 	struct harq_peer dl_peer, ul_peer;
 	struct process process[HARQ_PROCESSES_MAX];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
@@ -380,12 +381,12 @@ static float slow_value_db(const struct device *d, struct uci_turn turn)
 	if (!csi->valid)
 		return CSI_SNR_FLOOR_DB;
 	if (turn.topic == UCI_SNR_BAND)
-		return csi->snr_mean_db;
+		return csi->snr_mean_db + d->report_offset_db;
 	float sum_db = 0;
 	size_t size = rb_group_size(d->num->n_rb), first = turn.group * size, n = 0;
 	for (; n < size && first + n < d->num->n_rb; n++)
 		sum_db += csi->snr_db[first + n];
-	return sum_db / (float)n;
+	return sum_db / (float)n + d->report_offset_db;
 }
 
 /* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
@@ -554,6 +555,12 @@ int device_slot(struct device *d, const float complex *samples, struct device_tx
 }
 
 /* ---- for logs ---- */
+
+void device_misbehave(struct device *d, double slowness, double report_offset_db)
+{
+	worker_slow_down(d->worker, slowness);
+	d->report_offset_db = (float)report_offset_db;
+}
 
 enum device_state device_state(const struct device *d)
 {

@@ -115,6 +115,10 @@ uint64_t device_next_rx(const struct device *d);
 /* samples: slot_len, from device_next_rx. 0, or -EINVAL if a sample is not finite: the slot counts as lost. */
 int device_slot(struct device *d, const float complex *samples, struct device_tx *tx);
 
+/* For trials of what the base station makes of it: computing takes so many times as long, and channel reports are so far off
+ * (1 and 0 dB: none of it). */
+void device_misbehave(struct device *d, double slowness, double report_offset_db);
+
 enum device_state device_state(const struct device *d);
 const char *device_state_name(enum device_state s);
 /* CSI of the slot last seen while following a cell; NULL if that slot gave none. For logs. */

@@ -169,8 +169,7 @@ static void leave_the_silent(struct inference *inf, double t_s)
 {
 	uint32_t able = inference_able(inf);
 	for (unsigned d = 0; d < inf->params.n_devices; d++)
-		if (!(able >> d & 1) && cell_state(inf->params.cell, d) == CELL_ATTACHED && has_open_call(inf, d) &&
-		    can_be_left(inf, d, able)) {
+		if (!(able >> d & 1) && has_open_call(inf, d) && can_be_left(inf, d, able)) {
 			inf->stats.suspected++;
 			inference_leave(inf, d, able, t_s);
 		}

@@ -300,6 +300,17 @@ static int read_calibration(struct lockstep *l, char *err, size_t err_len)
 	                         err, err_len);
 }
 
+/* Devices that are to leave coverage. */
+static void darken(struct lockstep *l)
+{
+	for (size_t k = 0; k < l->config->n_devices; k++) {
+		const struct config_device *d = &l->config->devices[k];
+		double from = d->dark_at_s * l->num.rate_hz, to = (d->dark_at_s + d->dark_for_s) * l->num.rate_hz;
+		for (int dir = ETHER_DL; dir <= ETHER_UL && d->dark_at_s >= 0; dir++)
+			ether_blank(l->ether, k + 1, (enum ether_dir)dir, from, to);
+	}
+}
+
 static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -330,6 +341,7 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	l->pool = pool_create((size_t)c->threads);
 	if (!l->rx || !l->tx || !l->pool)
 		return -ENOMEM;
+	darken(l);
 	rc = create_bs(l, err, err_len);
 	for (; !rc && l->n_devices < c->n_devices; l->n_devices++)
 		rc = create_device(l, l->n_devices, path, err, err_len);
@@ -415,9 +427,22 @@ static int log_csi(struct lockstep *l)
 	return rc == -EDOM ? 0 : rc; /* refused and counted by the journal */
 }
 
+/* Devices that are to slow down or lie from now on. */
+static void misbehave(struct lockstep *l)
+{
+	double t = lockstep_time_s(l);
+	for (size_t k = 0; k < l->n_devices; k++) {
+		const struct config_device *d = &l->config->devices[k];
+		bool slow = d->slow_at_s >= 0 && t >= d->slow_at_s, lies = d->lie_at_s >= 0 && t >= d->lie_at_s;
+		if (slow || lies)
+			device_misbehave(l->station[k].device, slow ? d->slow_factor : 1, lies ? d->lie_db : 0);
+	}
+}
+
 int lockstep_slot(struct lockstep *l)
 {
 	uint64_t n = l->n_slots;
+	misbehave(l);
 	pool_run(l->pool, run_device, l, l->n_devices);
 	radio_recv(l->bs_radio, l->rx, l->num.slot_len, n * l->num.slot_len);
 	bs_slot(l->bs, n, l->rx, l->tx);

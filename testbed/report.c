@@ -270,6 +270,8 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 	                           (json_int_t)x.acks_lost, "results_stale", (json_int_t)inf.stale, "results_refused",
 	                           (json_int_t)inf.refused, "calls_sent_again", (json_int_t)inf.calls_sent_again,
 	                           "calls_moved", (json_int_t)inf.calls_moved);
+	json_object_set_new(losses, "choices_given_up", json_integer((json_int_t)inf.given_up));
+	json_object_set_new(losses, "devices_suspected", json_integer((json_int_t)inf.suspected));
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
 	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
 	                 "schema", 2, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed,

@@ -258,6 +258,11 @@ size_t worker_expects(const struct worker *w, double t_s)
 	return bytes;
 }
 
+void worker_slow_down(struct worker *w, double slowness)
+{
+	w->clock.slowness = slowness;
+}
+
 struct worker_stats worker_stats(const struct worker *w)
 {
 	return w->stats;

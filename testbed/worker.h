@@ -58,6 +58,8 @@ size_t worker_poll(struct worker *w, double t_s, const uint8_t **message);
 /* Bytes of the results still to come that should be ready at t_s, as far as the device's profile tells. */
 size_t worker_expects(const struct worker *w, double t_s);
 
+/* From now on everything takes so many times as long. */
+void worker_slow_down(struct worker *w, double slowness);
 struct worker_stats worker_stats(const struct worker *w);
 
 #endif
