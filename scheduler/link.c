@@ -11,6 +11,13 @@
 
 enum { RE_PER_RB_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX };
 
+enum { PRIOR_PAIRS = 20, PAIR_SLOTS_MIN = 8, PAIR_SLOTS_MAX = 400 };
+#define PRIOR_AGE_SLOTS 20.0
+#define PAIRS_FORGET 0.002 /* a pair */
+#define SPREAD_ALPHA 0.002
+#define RHO_MIN 0.05
+#define RHO_MAX 0.98
+
 static const double bler_alpha = 1.0 / 50;
 static const double rate_max = 0.95; /* of a code that can still be decoded without errors */
 /* Blocks sent below the MCS that the link allows are lost less often: their share of the outer loop's target. */
@@ -62,12 +69,20 @@ struct link_config link_config_default(void)
 		.olla_min_db = -10,
 		.olla_max_db = 4,
 		.memory_slots = 80,
+		.spread_db2 = 9,
+		.noise_db2 = 0.25f,
 	};
 }
 
 void link_init(struct link *l, const struct link_config *cfg, size_t n_rb)
 {
-	*l = (struct link){ .n_rb = n_rb, .headroom_db = INFINITY, .bler = cfg->target_bler };
+	*l = (struct link){
+		.n_rb = n_rb, .headroom_db = INFINITY, .bler = cfg->target_bler, .spread_db2 = cfg->spread_db2
+	};
+	/* As if pairs had been seen that say what the configuration says. */
+	l->pairs_xx = PRIOR_PAIRS * l->spread_db2;
+	l->pairs_age = l->pairs_xx * PRIOR_AGE_SLOTS;
+	l->pairs_xy = l->pairs_xx * exp(-PRIOR_AGE_SLOTS / cfg->memory_slots);
 }
 
 void link_forget(struct link *l)
@@ -75,6 +90,7 @@ void link_forget(struct link *l)
 	l->known = false;
 	l->wideband_db = 0;
 	memset(l->offset_db, 0, sizeof l->offset_db);
+	memset(l->var_db2, 0, sizeof l->var_db2);
 	l->headroom_db = INFINITY;
 }
 
@@ -95,7 +111,55 @@ int link_observe_wideband(struct link *l, uint64_t slot, float snr_db)
 	return 0;
 }
 
-int link_observe_rb(struct link *l, uint64_t slot, size_t rb, float snr_db)
+double link_memory_slots(const struct link *l)
+{
+	double age = l->pairs_age / l->pairs_xx, rho = l->pairs_xy / l->pairs_xx;
+	return -age / log(fmin(fmax(rho, RHO_MIN), RHO_MAX));
+}
+
+/* A block's offset in a slot: mean and variance. */
+static float predict_offset(const struct link *l, double memory_slots, size_t rb, uint64_t slot, float *var_db2)
+{
+	double age = slot > l->slot_rb[rb] ? (double)(slot - l->slot_rb[rb]) : 0;
+	*var_db2 = (float)l->spread_db2;
+	if (!(l->var_db2[rb] > 0))
+		return 0;
+	float a = expf((float)(-age / memory_slots));
+	*var_db2 = a * a * l->var_db2[rb] + (1 - a * a) * (float)l->spread_db2;
+	return a * l->offset_db[rb];
+}
+
+/* Two measurements of a block some slots apart tell how fast it forgets. */
+static void learn(struct link *l, size_t rb, uint64_t slot, float offset_db)
+{
+	bool known = l->var_db2[rb] > 0;
+	uint64_t age = slot - l->anchor_slot[rb];
+	l->spread_db2 += SPREAD_ALPHA * ((double)(offset_db * offset_db) - l->spread_db2);
+	if (known && (slot < l->anchor_slot[rb] || age < PAIR_SLOTS_MIN))
+		return;
+	if (known && age <= PAIR_SLOTS_MAX) {
+		double x = (double)l->anchor_db[rb];
+		l->pairs_xx += x * x - PAIRS_FORGET * l->pairs_xx;
+		l->pairs_xy += x * (double)offset_db - PAIRS_FORGET * l->pairs_xy;
+		l->pairs_age += x * x * (double)age - PAIRS_FORGET * l->pairs_age;
+	}
+	l->anchor_db[rb] = offset_db;
+	l->anchor_slot[rb] = slot;
+}
+
+/* noise_db2 0: the measurement is taken as it is. */
+static void measure_offset(struct link *l, const struct link_config *cfg, double memory_slots, uint64_t slot, size_t rb,
+                           float offset_db)
+{
+	float var_db2, mean_db = predict_offset(l, memory_slots, rb, slot, &var_db2);
+	float gain = l->var_db2[rb] > 0 ? var_db2 / (var_db2 + cfg->noise_db2) : 1;
+	learn(l, rb, slot, offset_db);
+	l->offset_db[rb] = mean_db + gain * (offset_db - mean_db);
+	l->var_db2[rb] = gain < 1 ? (1 - gain) * var_db2 : fmaxf(cfg->noise_db2, 1e-6f);
+	l->slot_rb[rb] = slot;
+}
+
+int link_observe_rb(struct link *l, const struct link_config *cfg, uint64_t slot, size_t rb, float snr_db)
 {
 	if (rb >= l->n_rb || !isfinite(snr_db)) {
 		l->n_refused++;
@@ -103,12 +167,11 @@ int link_observe_rb(struct link *l, uint64_t slot, size_t rb, float snr_db)
 	}
 	if (!l->known) /* better than nothing */
 		return link_observe_wideband(l, slot, snr_db);
-	l->offset_db[rb] = held(snr_db, SNR_MIN_DB, SNR_MAX_DB) - l->wideband_db;
-	l->slot_rb[rb] = slot;
+	measure_offset(l, cfg, link_memory_slots(l), slot, rb, held(snr_db, SNR_MIN_DB, SNR_MAX_DB) - l->wideband_db);
 	return 0;
 }
 
-int link_observe_band(struct link *l, uint64_t slot, const float *snr_db)
+int link_observe_band(struct link *l, const struct link_config *cfg, uint64_t slot, const float *snr_db)
 {
 	double power = 0;
 	for (size_t rb = 0; rb < l->n_rb; rb++) {
@@ -119,8 +182,10 @@ int link_observe_band(struct link *l, uint64_t slot, const float *snr_db)
 		power += pow(10, held(snr_db[rb], SNR_MIN_DB, SNR_MAX_DB) / 10);
 	}
 	link_observe_wideband(l, slot, (float)(10 * log10(power / (double)l->n_rb)));
+	double memory_slots = link_memory_slots(l);
 	for (size_t rb = 0; rb < l->n_rb; rb++)
-		link_observe_rb(l, slot, rb, snr_db[rb]);
+		measure_offset(l, cfg, memory_slots, slot, rb,
+		               held(snr_db[rb], SNR_MIN_DB, SNR_MAX_DB) - l->wideband_db);
 	return 0;
 }
 
@@ -157,12 +222,13 @@ void link_observe_block(struct link *l, const struct link_config *cfg, size_t mc
 
 void link_view(const struct link *l, const struct link_config *cfg, uint64_t slot, struct link_view *v)
 {
+	double memory_slots = link_memory_slots(l);
+	(void)cfg;
 	*v = (struct link_view){ .usable = l->known, .headroom_db = l->headroom_db };
 	for (size_t rb = 0; rb < l->n_rb; rb++) {
-		float offset = l->offset_db[rb];
-		if (offset != 0 && slot > l->slot_rb[rb])
-			offset *= expf((float)(-(double)(slot - l->slot_rb[rb]) / cfg->memory_slots));
-		v->snr_db[rb] = l->wideband_db + offset + l->olla_db;
+		float var_db2;
+		v->snr_db[rb] = l->wideband_db + predict_offset(l, memory_slots, rb, slot, &var_db2) + l->olla_db;
+		v->sd_db[rb] = sqrtf(var_db2);
 	}
 }
 

@@ -4,14 +4,16 @@
  *
  *     link_init(&l, &cfg, n_rb);
  *     link_observe_wideband(&l, slot, uci.report_snr_db);            downlink: one report a slot, wideband or one RB
- *     link_observe_rb(&l, slot, uci.report_rb, uci.report_snr_db);
- *     link_observe_band(&l, slot, csi.snr_db);                       uplink: sounding gives every RB at once
+ *     link_observe_rb(&l, &cfg, slot, uci.report_rb, uci.report_snr_db);
+ *     link_observe_band(&l, &cfg, slot, csi.snr_db);                       uplink: sounding gives every RB at once
  *     link_observe_headroom(&l, uci.headroom_db);                    uplink: power left over the full band
  *     link_observe_block(&l, &cfg, mcs, adapts, ack);                outer loop: first transmissions only
  *     link_view(&l, &cfg, slot, &view);                              everything the allocators need, for that slot
  *
- * A block's SNR is kept as an offset from the wideband SNR. It fades back to the wideband with age, exp(-age /
- * memory): an old measurement of a block says nothing about it any more. A block never reported has offset 0.
+ * A block's SNR is kept as an offset from the wideband SNR, a first-order autoregressive process: correlation exp(-age / memory), variance
+ * that of the band's offsets. Measurements go through its Kalman filter (Kalman 1960), so an old one fades back to the wideband, and
+ * how sure the prediction is comes with it. Memory and variance are learned from pairs of measurements of a block, all blocks
+ * together. A block never reported has offset 0.
  *
  * Power: a device whose power is capped (headroom below 0 dB over the full band) gains density on fewer RBs:
  * snr(n) = snr_full + min(10 log10(n_rb / n), -headroom); with headroom left it gains nothing.
@@ -56,7 +58,9 @@ struct link_config {
 	float olla_step_db; /* down, on a lost block; 0.3 */
 	float olla_min_db;  /* clamps; -10 and 4 */
 	float olla_max_db;
-	double memory_slots; /* of a block's offset from the wideband; 80 */
+	double memory_slots; /* of a block's offset from the wideband before it was learned; 80 */
+	float spread_db2;    /* variance of offsets before it was learned; 9 */
+	float noise_db2;     /* of a measurement; 0.25 */
 };
 
 /* The defaults above. */
@@ -67,9 +71,14 @@ struct link {
 	bool known;                   /* was anything ever reported? */
 	uint64_t slot_wideband;       /* when */
 	float wideband_db;            /* mean power over noise, full band */
-	float offset_db[PHY_RB_MAX];  /* of a block from the wideband, when it was measured */
-	uint64_t slot_rb[PHY_RB_MAX]; /* when; meaningless where offset_db is exactly 0 */
-	float headroom_db;            /* INFINITY: never capped (downlink) */
+	float offset_db[PHY_RB_MAX];  /* of a block from the wideband, filtered, when it was measured */
+	float var_db2[PHY_RB_MAX];    /* of that; 0: it never was */
+	uint64_t slot_rb[PHY_RB_MAX]; /* when */
+	float anchor_db[PHY_RB_MAX];  /* an earlier measurement of the block, to compare a later one with */
+	uint64_t anchor_slot[PHY_RB_MAX];
+	double pairs_xx, pairs_xy, pairs_age; /* sums over pairs: x earlier, y later, x^2 times the slots between */
+	double spread_db2;                    /* running mean of offsets squared */
+	float headroom_db;                    /* INFINITY: never capped (downlink) */
 	float olla_db;
 	double bler;                    /* of first transmissions, running mean over about 50, starts at the target */
 	uint32_t n_first, n_first_lost; /* first transmissions acknowledged either way; of these lost */
@@ -82,8 +91,8 @@ void link_forget(struct link *l);
 
 /* snr_db is held to -30 .. 60. 0, or -EINVAL when not finite or rb >= n_rb: then nothing changes but n_refused. */
 int link_observe_wideband(struct link *l, uint64_t slot, float snr_db);
-int link_observe_rb(struct link *l, uint64_t slot, size_t rb, float snr_db);
-int link_observe_band(struct link *l, uint64_t slot, const float *snr_db /* [n_rb] */);
+int link_observe_rb(struct link *l, const struct link_config *cfg, uint64_t slot, size_t rb, float snr_db);
+int link_observe_band(struct link *l, const struct link_config *cfg, uint64_t slot, const float *snr_db /* [n_rb] */);
 int link_observe_headroom(struct link *l, float headroom_db);
 
 /* A first transmission at `mcs` came through or not. adapts: from the grant (alloc_grant.adapts): the link chose this
@@ -96,8 +105,12 @@ void link_observe_block(struct link *l, const struct link_config *cfg, size_t mc
 struct link_view {
 	bool usable;              /* something is known, all of it finite */
 	float snr_db[PHY_RB_MAX]; /* [n_rb] full-band SNR expected in this slot, age and outer loop applied */
+	float sd_db[PHY_RB_MAX];  /* [n_rb] its standard deviation by the age of what is known */
 	float headroom_db;
 };
+
+/* Slots after which a block's offset has decayed by 1 / e, as learned so far. */
+double link_memory_slots(const struct link *l);
 
 void link_view(const struct link *l, const struct link_config *cfg, uint64_t slot, struct link_view *v);
 

@@ -80,7 +80,7 @@ static void observe_value(struct cell *c, struct peer *p, const struct uci *u)
 		break;
 	case UCI_SNR_GROUP:
 		if (u->turn.group < c->n_rb)
-			link_observe_rb(dl, measured, u->turn.group, u->value_db);
+			link_observe_rb(dl, &c->link_config, measured, u->turn.group, u->value_db);
 		break;
 	}
 }
@@ -100,7 +100,7 @@ static void observe_uplink_snr(struct cell *c, struct peer *p)
 			sum += powf(10, 0.1f * p->csi.snr_db[g * c->group + i]);
 		snr_db[g] = 10 * log10f(sum / (float)c->group) - excess_db;
 	}
-	link_observe_band(&p->link[CELL_UL], c->slot, snr_db);
+	link_observe_band(&p->link[CELL_UL], &c->link_config, c->slot, snr_db);
 }
 
 /* What the loops of timing and power steer: only what came with control that was read, so that it is this device's. */

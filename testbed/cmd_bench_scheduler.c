@@ -89,9 +89,10 @@ static void observe(struct cell_state *c, uint64_t slot, struct bench *b)
 		for (size_t rb = 0; rb < c->rates.n_rb; rb++)
 			snr_db[rb] = (float)(27 - 3 * (double)d +
 			                     6 * cos(c->phase[d] + 0.01 * (double)slot + 0.3 * (double)rb));
-		link_observe_band(&c->link[1][d], slot, snr_db);
+		link_observe_band(&c->link[1][d], &c->link_config, slot, snr_db);
 		link_observe_wideband(&c->link[0][d], slot, snr_db[0]);
-		link_observe_rb(&c->link[0][d], slot, slot % c->rates.n_rb, snr_db[slot % c->rates.n_rb]);
+		link_observe_rb(&c->link[0][d], &c->link_config, slot, slot % c->rates.n_rb,
+		                snr_db[slot % c->rates.n_rb]);
 		for (int dir = 0; dir < 2 && slot % LAYER_SLOTS == 0; dir++)
 			c->remaining[dir][d] = (double)c->rates.n_rb * (50 + 250 * uniform(b));
 		predict_observe_compute(&c->predict[d], &c->predict_config, 8, 1e-3 * (1 + uniform(b)));
