@@ -208,6 +208,10 @@ void link_observe_block(struct link *l, const struct link_config *cfg, size_t mc
 {
 	l->n_first++;
 	l->n_first_lost += !received;
+	if (mcs < LINK_MCS_MAX) {
+		l->mcs_first[mcs]++;
+		l->mcs_first_lost[mcs] += !received;
+	}
 	l->bler += bler_alpha * (!received - l->bler);
 
 	float olla = l->olla_db;

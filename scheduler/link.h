@@ -80,7 +80,8 @@ struct link {
 	double spread_db2;                    /* running mean of offsets squared */
 	float headroom_db;                    /* INFINITY: never capped (downlink) */
 	float olla_db;
-	double bler;                    /* of first transmissions, running mean over about 50, starts at the target */
+	double bler; /* of first transmissions, running mean over about 50, starts at the target */
+	uint32_t mcs_first[LINK_MCS_MAX], mcs_first_lost[LINK_MCS_MAX]; /* the same by MCS */
 	uint32_t n_first, n_first_lost; /* first transmissions acknowledged either way; of these lost */
 	uint32_t n_refused;             /* observations that were not finite, or about no block of this band */
 };

@@ -280,6 +280,11 @@ enum flow_sharing cell_sharing(const struct cell *c)
 	return c->allocator->sharing;
 }
 
+const struct link *cell_link(const struct cell *c, unsigned d, enum cell_direction dir)
+{
+	return &c->peer[d].link[dir];
+}
+
 const struct csi *cell_csi(const struct cell *c, unsigned d)
 {
 	return c->peer[d].have_csi ? &c->peer[d].csi : NULL;

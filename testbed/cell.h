@@ -160,6 +160,8 @@ const struct predict_config *cell_predict_config(const struct cell *c);
 const struct rate_table *cell_rate_table(const struct cell *c);
 enum flow_sharing cell_sharing(const struct cell *c); /* of its allocator */
 
+/* What it knows of a link. */
+const struct link *cell_link(const struct cell *c, unsigned device, enum cell_direction dir);
 /* CSI of the uplink slot just received; NULL if there was none. For logs. */
 const struct csi *cell_csi(const struct cell *c, unsigned device);
 struct cell_device_stats cell_device_stats(const struct cell *c, unsigned device);

@@ -144,12 +144,25 @@ static struct device_row device_row(struct lockstep *l, size_t k)
 	return r;
 }
 
-static json_t *direction_json(const struct device_row *r, int dir)
+/* First transmissions by MCS, those in use. */
+static json_t *by_mcs_json(const struct link *l)
 {
-	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "snr_db", json_real_or_null(r->snr_db[dir]), "mcs_mean",
-	                 json_real_or_null(r->mcs[dir]), "bler", json_real_or_null(r->bler[dir]), "blocks",
+	json_t *list = json_array();
+	for (size_t m = 0; m < LINK_MCS_MAX; m++)
+		if (l->mcs_first[m])
+			json_array_append_new(list, json_pack("{s:I, s:I, s:f}", "mcs", (json_int_t)m, "blocks",
+			                                      (json_int_t)l->mcs_first[m], "bler",
+			                                      (double)l->mcs_first_lost[m] / l->mcs_first[m]));
+	return list;
+}
+
+static json_t *direction_json(const struct device_row *r, const struct link *l, int dir)
+{
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "snr_db", json_real_or_null(r->snr_db[dir]),
+	                 "mcs_mean", json_real_or_null(r->mcs[dir]), "bler", json_real_or_null(r->bler[dir]), "blocks",
 	                 (json_int_t)r->blocks[dir], "blocks_lost", (json_int_t)r->lost[dir], "bytes_on_air",
-	                 (json_int_t)r->bytes[dir]);
+	                 (json_int_t)r->bytes[dir], "channel_memory_slots", json_real_or_null(link_memory_slots(l)),
+	                 "by_mcs", by_mcs_json(l));
 }
 
 static json_t *experts_of_layer(const struct placement *p, size_t k, size_t layer)
@@ -212,14 +225,15 @@ static json_t *device_json(struct lockstep *l, size_t k)
 	struct device_row r = device_row(l, k);
 	struct device_stats d = device_stats(lockstep_device(l, k));
 	struct cell_device_stats b = cell_device_stats(bs_cell(lockstep_bs(l)), (unsigned)k);
-	json_t *uplink = direction_json(&r, CELL_UL);
+	json_t *uplink = direction_json(&r, cell_link(bs_cell(lockstep_bs(l)), (unsigned)k, CELL_UL), CELL_UL);
 	put_uplink_place(uplink, &b);
-	json_t *device =
-	        json_pack("{s:I, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
-	                  device_state_name(device_state(lockstep_device(l, k))), "expert_calls", (json_int_t)r.calls,
-	                  "expert_rows", (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
-	                  (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite",
-	                  (json_int_t)d.non_finite, "downlink", direction_json(&r, CELL_DL), "uplink", uplink);
+	json_t *device = json_pack(
+	        "{s:I, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:o}", "device", (json_int_t)k, "state",
+	        device_state_name(device_state(lockstep_device(l, k))), "expert_calls", (json_int_t)r.calls,
+	        "expert_rows", (json_int_t)r.rows, "compute_s", json_real_or_null(r.busy_s), "attaches",
+	        (json_int_t)b.attaches, "losses", (json_int_t)b.losses, "slots_non_finite", (json_int_t)d.non_finite,
+	        "downlink", direction_json(&r, cell_link(bs_cell(lockstep_bs(l)), (unsigned)k, CELL_DL), CELL_DL),
+	        "uplink", uplink);
 	put_experts(device, l, k);
 	return device;
 }
