@@ -291,3 +291,15 @@ void link_rates(const struct link_view *v, const struct rate_table *t, const str
 		bytes_per_slot[n] = fmaxf(bytes, bytes_per_slot[n - 1]);
 	}
 }
+
+void link_relative_rates(const struct link_view *v, const struct rate_table *t, float *relative)
+{
+	float sum = 0;
+	for (size_t rb = 0; rb < t->n_rb; rb++) {
+		float db = fminf(v->snr_db[rb], cap_db(t));
+		relative[rb] = v->usable && isfinite(db) ? log2f(1 + exp10f(0.1f * db)) : 0;
+		sum += relative[rb];
+	}
+	for (size_t rb = 0; rb < t->n_rb && sum > 0; rb++)
+		relative[rb] *= (float)t->n_rb / sum;
+}

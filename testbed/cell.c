@@ -260,6 +260,13 @@ void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
 
+void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *relative)
+{
+	struct link_view view;
+	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + c->params.tx_ahead, &view);
+	link_relative_rates(&view, &c->rates, relative);
+}
+
 struct predict_state *cell_predict_state(struct cell *c, unsigned d)
 {
 	return &c->peer[d].predict;

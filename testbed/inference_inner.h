@@ -56,6 +56,7 @@ struct inference {
 	/* the layer in work, as the scheduler sees it */
 	struct layer problem;
 	struct layer_device devices[PHY_DEVICES_MAX];
+	double block_bps[PHY_DEVICES_MAX][2][PHY_RB_MAX];
 	uint8_t *holds;              /* [n_expert][n_devices] */
 	double *weights;             /* [chunk_rows][n_expert] the router's, what was not chosen on purpose left out */
 	struct layer_choice *picked; /* [chunk_rows][n_used] */

@@ -52,8 +52,14 @@ static void describe_device(struct inference *inf, unsigned d, bool able)
 		dev->mean_bps[dir] = 8 * (double)rates[n] / (double)n / inference_slot_s(inf) * parts.carried[dir];
 		dev->backlog_bits[dir] = 8 * (dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
 		                                             : (double)cell_ul_backlog(inf->params.cell, d));
-		if (!able || !(dev->mean_bps[dir] > 0))
+		if (!able || !(dev->mean_bps[dir] > 0)) {
 			dev->mean_bps[dir] = 1;
+			continue;
+		}
+		cell_relative_rates(inf->params.cell, d, direction[dir], rates);
+		for (size_t rb = 0; rb < n; rb++)
+			inf->block_bps[d][dir][rb] = dev->mean_bps[dir] * (double)rates[rb];
+		dev->block_bps[dir] = inf->block_bps[d][dir];
 	}
 }
 

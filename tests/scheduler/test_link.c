@@ -202,6 +202,23 @@ static void effective_snr_of_a_flat_set_is_its_snr_and_of_an_uneven_one_lies_bel
 	assert_true(link_effective_snr_db(&v, &table, &all) > 5);
 }
 
+static void relative_rates_have_mean_one_and_follow_capacity(void **state)
+{
+	(void)state;
+	struct link_view v = { .usable = true };
+	float relative[N_RB], sum = 0;
+	for (size_t rb = 0; rb < N_RB; rb++)
+		v.snr_db[rb] = rb % 2 ? 0 : 10;
+	link_relative_rates(&v, &table, relative);
+	for (size_t rb = 0; rb < N_RB; rb++)
+		sum += relative[rb];
+	assert_float_equal(sum, N_RB, 1e-3);
+	assert_float_equal(relative[0] / relative[1], log2f(11) / log2f(2), 1e-4);
+	v.usable = false;
+	link_relative_rates(&v, &table, relative);
+	assert_true(relative[0] == 0);
+}
+
 static void the_mcs_is_the_highest_whose_threshold_is_reached(void **state)
 {
 	(void)state;
@@ -341,6 +358,7 @@ int main(void)
 		cmocka_unit_test(absurd_reports_are_refused_or_held_to_the_possible),
 		cmocka_unit_test(a_capped_device_gains_on_fewer_blocks_what_it_lacks_on_the_full_band),
 		cmocka_unit_test(effective_snr_of_a_flat_set_is_its_snr_and_of_an_uneven_one_lies_below_the_mean),
+		cmocka_unit_test(relative_rates_have_mean_one_and_follow_capacity),
 		cmocka_unit_test(the_mcs_is_the_highest_whose_threshold_is_reached),
 		cmocka_unit_test(with_fewer_resource_elements_thresholds_rise_as_capacity_does),
 		cmocka_unit_test(rates_never_fall_with_more_blocks_even_for_a_device_short_of_power),
