@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLOWER_THAN_FORECAST 1.2 /* layers at first: lost blocks, whole slots, control that waits */
+
 void inference_fail(struct inference *inf, const char *format, ...)
 {
 	va_list args;
@@ -95,7 +97,7 @@ struct inference *inference_create(const struct inference_params *p, char *err, 
 	inf->went_config = *inf->predict_config;
 	inf->went_config.fixed_prior_s = inf->predict_config->turnaround_s + inf->predict_config->wait_prior_s[0] +
 	                                 inf->predict_config->wait_prior_s[1];
-	inf->went_config.per_row_prior_s = 1;
+	inf->went_config.per_row_prior_s = SLOWER_THAN_FORECAST;
 	for (int prompt = 0; prompt < 2; prompt++)
 		predict_init(&inf->went[prompt], &inf->went_config);
 	compute_clock_init(&inf->clock, &p->profile, p->seed);
