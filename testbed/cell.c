@@ -282,6 +282,11 @@ const struct rate_table *cell_rate_table(const struct cell *c)
 	return &c->rates;
 }
 
+void cell_set_oracle(struct cell *c, const struct cell_oracle *oracle)
+{
+	c->oracle = *oracle;
+}
+
 enum flow_sharing cell_sharing(const struct cell *c)
 {
 	return c->allocator->sharing;

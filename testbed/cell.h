@@ -57,6 +57,14 @@ struct cell_user {
 	void (*lost)(void *arg, unsigned device, uint64_t slot);
 };
 
+/* A clairvoyant's channels: writes how far each RB's SNR (of groups, cell_n_rb) will lie above the device's mean over the band in
+ * that slot, in dB, and returns that mean of a data RE at full power, or NAN where it depends on the device's power. For runs that tell what
+ * knowing them would be worth; no node of a real network can. */
+struct cell_oracle {
+	void *arg;
+	float (*channel)(void *arg, unsigned device, enum cell_direction dir, uint64_t slot, float *above_db);
+};
+
 struct cell_params {
 	const struct layout *layout; /* outlives the cell */
 	uint16_t cell_id;
@@ -164,6 +172,7 @@ enum flow_sharing cell_sharing(const struct cell *c); /* of its allocator */
 
 /* What it knows of a link. */
 const struct link *cell_link(const struct cell *c, unsigned device, enum cell_direction dir);
+void cell_set_oracle(struct cell *c, const struct cell_oracle *oracle); /* copied */
 /* CSI of the uplink slot just received; NULL if there was none. For logs. */
 const struct csi *cell_csi(const struct cell *c, unsigned device);
 struct cell_device_stats cell_device_stats(const struct cell *c, unsigned device);

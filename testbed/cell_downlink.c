@@ -81,6 +81,18 @@ static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 	return served;
 }
 
+/* What will be in place of what is expected: the level of the downlink, and where it lies in the band both ways. */
+static void foresee(const struct cell *c, unsigned d, enum cell_direction dir, uint64_t slot, struct link_view *v)
+{
+	const struct link *l = &c->peer[d].link[dir];
+	float above_db[PHY_RB_MAX];
+	if (!c->oracle.channel || !v->usable)
+		return;
+	float mean_db = c->oracle.channel(c->oracle.arg, d, dir, slot, above_db);
+	for (size_t rb = 0; rb < c->n_rb; rb++)
+		v->snr_db[rb] = (isnan(mean_db) ? l->wideband_db : mean_db) + above_db[rb] + l->olla_db;
+}
+
 static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum cell_direction dir, uint64_t slot)
 {
 	struct peer *p = &c->peer[d];
@@ -105,6 +117,7 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 		a->retx_bytes = h->bytes;
 	}
 	link_view(&p->link[dir], &c->link_config, slot, &a->link);
+	foresee(c, d, dir, slot, &a->link);
 }
 
 /* Whole groups of which every RB may be used in this slot. */

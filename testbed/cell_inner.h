@@ -77,6 +77,7 @@ struct cell {
 	uint8_t *block;   /* received */
 	uint8_t *message; /* being queued */
 	struct peer peer[PHY_DEVICES_MAX];
+	struct cell_oracle oracle;
 	struct cell_stats stats;
 };
 

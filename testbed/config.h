@@ -53,6 +53,7 @@ struct config_radio {
 };
 
 struct config_bs {
+	const char *csi;     /* estimated, known */
 	double tx_power_dbm; /* of a full band */
 	double noise_figure_db;
 	double osc_ppm;

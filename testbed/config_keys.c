@@ -17,6 +17,7 @@ static const char *const backends[] = { "ether", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const silences[] = { "wait", "drop", "next", NULL };
 static const char *const no_yes[] = { "no", "yes", NULL };
+static const char *const csi_kinds[] = { "estimated", "known", NULL };
 static const char *const policies[] = { "vanilla", "wdmoe",      "wdmoe-bottleneck", "des", "jesa",
 	                                "sift",    "exhaustive", "frontier",         NULL };
 static const char *const allocators[] = { "equal",   "round-robin", "proportional-fair", "minmax", "minmax-rb",
@@ -71,6 +72,11 @@ const struct config_key config_root_keys[] = {
 	{ "bs.osc_ppm", REAL, AT(bs.osc_ppm), "0", -20, 20, "ppm: error of the oscillator" },
 	{ "bs.range_m", REAL, AT(bs.range_m), "1500", 0, 20000,
 	  "m: devices this far away are heard when they ask for access; half a symbol at most" },
+	{ "bs.csi", WORD, AT(bs.csi), "estimated", 0, 0,
+	  "what the base station goes by: estimated from what it decoded, or known: the channel of the slot to come, "
+	  "as no real one can "
+	  "know it",
+	  csi_kinds },
 	{ "bs.profile", NAME, AT(bs.profile), "edge-server", 0, 0,
 	  "compute profile of attention, router and output head" },
 

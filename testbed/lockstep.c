@@ -13,6 +13,7 @@
 #include "testbed/cli.h"
 #include "testbed/pool.h"
 #include "testbed/splitmix.h"
+#include "testbed/truth.h"
 
 /* Full scale above the mean power of a full band: room for the peaks of OFDM. */
 #define RX_FULL_SCALE_DBM (-30.0)
@@ -311,6 +312,12 @@ static void darken(struct lockstep *l)
 	}
 }
 
+static float known_channel(void *arg, unsigned device, enum cell_direction dir, uint64_t slot, float *above_db)
+{
+	struct lockstep *l = arg;
+	return truth_slot(l, l->config, device, dir == CELL_DL ? ETHER_DL : ETHER_UL, slot, above_db);
+}
+
 static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 {
 	const struct config *c = l->config;
@@ -343,6 +350,8 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 		return -ENOMEM;
 	darken(l);
 	rc = create_bs(l, err, err_len);
+	if (!rc && strcmp(c->bs.csi, "known") == 0)
+		cell_set_oracle(bs_cell(l->bs), &(struct cell_oracle){ l, known_channel });
 	for (; !rc && l->n_devices < c->n_devices; l->n_devices++)
 		rc = create_device(l, l->n_devices, path, err, err_len);
 	return rc;

@@ -100,3 +100,29 @@ void truth_uplink(struct lockstep *l, const struct config *config, size_t k, con
 	complete(t, &v, noise_var(config, config->bs.noise_figure_db, rx.rx_full_scale_dbm));
 	t->cfo_hz = cfo_hz + sent->nco_hz;
 }
+
+float truth_slot(struct lockstep *l, const struct config *config, size_t k, enum ether_dir dir, uint64_t slot,
+                 float *above_db)
+{
+	const struct numerology *num = layout_numerology(lockstep_layout(l));
+	size_t group = rb_group_size(num->n_rb), n = num->n_rb / group, n_sc = group * PHY_RB_SC;
+	double complex h[PHY_SC_MAX];
+	double hz[PHY_SC_MAX], middle = ((double)slot + 0.5) * (double)num->slot_len, sum = 0;
+	offsets(num, 0, hz);
+	ether_true_response(lockstep_ether(l), k + 1, dir, middle, hz, num->n_sc, h);
+	for (size_t g = 0; g < n; g++) {
+		double power = 0;
+		for (size_t i = g * n_sc; i < (g + 1) * n_sc; i++)
+			power += (creal(h[i]) * creal(h[i]) + cimag(h[i]) * cimag(h[i])) / (double)n_sc;
+		above_db[g] = (float)(10 * log10(power + 1e-30));
+		sum += power / (double)n;
+	}
+	float mean_db = (float)(10 * log10(sum + 1e-30));
+	for (size_t g = 0; g < n; g++)
+		above_db[g] -= mean_db;
+	if (dir == ETHER_UL)
+		return NAN;
+	double re_dbm = config->bs.tx_power_dbm - 10 * log10((double)num->n_sc);
+	double noise_dbm = thermal_dbm_hz + config->devices[k].noise_figure_db + 10 * log10(num->scs_hz);
+	return (float)(re_dbm + (double)mean_db - noise_dbm);
+}

@@ -28,4 +28,9 @@ void truth_downlink(struct lockstep *l, const struct config *config, size_t k, c
 void truth_uplink(struct lockstep *l, const struct config *config, size_t k, const struct device_sent *sent,
                   const struct csi *csi, struct truth *t);
 
+/* Of device k in that slot of the base station's: SNR of each group of RBs (rb_group_size, whole ones) over the mean over the band,
+ * dB; returns the mean SNR of a data RE in the downlink, NAN for the uplink, where it depends on the device's power. */
+float truth_slot(struct lockstep *l, const struct config *config, size_t k, enum ether_dir dir, uint64_t slot,
+                 float *above_db);
+
 #endif

@@ -8,6 +8,7 @@ sched_live.py [N_SEEDS] [ITEMS] [ITEMS_ACCURACY]
   plane      every published policy with the allocator that its paper asks for, or the nearest
   decode     one answer at a time, where turnaround rules
   prediction median error and bias of the predicted layer latency
+  clairvoyant the same with bs.csi: known, the channels of the slot to come: how much longer layers last without knowing them
 Every run is kept (wdmoe sweep), so the gate goes on where it was: in $RESULT.d, or runs/sched_live.
 """
 import os
@@ -69,6 +70,10 @@ for scenario in SCENARIOS:
         passed &= f["cut against equal"]["mean"] >= 0.5 and f["cut against round-robin"]["mean"] >= 0.2
         passed &= abs(ours["prediction_bias"]["mean"]) <= 0.05 and ours["prediction_error_median"]["mean"] <= 0.10
 
+ours, known = sweep("default", "ours", OURS, ITEMS), sweep("default", "known", OURS + ["bs.csi=known"], ITEMS)
+figures["clairvoyant"] = {"known": told(known), "over it": gate.interval([a / b - 1 for a, b in zip(ours["layer_ms"]["each"],
+                                                                                                       known["layer_ms"]["each"])])}
+passed &= figures["clairvoyant"]["over it"]["mean"] <= 0.15
 ours, even = (sweep("default", n, s, ITEMS_ACCURACY) for n, s in (("ours", OURS), ("round-robin", ROUND_ROBIN)))
 loss = gate.interval([100 * (b - a) for a, b in zip(ours["right"]["each"], even["right"]["each"])])
 figures["accuracy"] = {"items": N_SEEDS * ITEMS_ACCURACY, "frontier + horizon": ours["right"]["mean"], "vanilla": even["right"]["mean"],
