@@ -224,10 +224,9 @@ void link_observe_block(struct link *l, const struct link_config *cfg, size_t mc
 	l->olla_db = held(olla, cfg->olla_min_db, cfg->olla_max_db);
 }
 
-void link_view(const struct link *l, const struct link_config *cfg, uint64_t slot, struct link_view *v)
+void link_view(const struct link *l, uint64_t slot, struct link_view *v)
 {
 	double memory_slots = link_memory_slots(l);
-	(void)cfg;
 	*v = (struct link_view){ .usable = l->known, .headroom_db = l->headroom_db };
 	for (size_t rb = 0; rb < l->n_rb; rb++) {
 		float var_db2;

@@ -8,7 +8,7 @@
  *     link_observe_band(&l, &cfg, slot, csi.snr_db);                       uplink: sounding gives every RB at once
  *     link_observe_headroom(&l, uci.headroom_db);                    uplink: power left over the full band
  *     link_observe_block(&l, &cfg, mcs, adapts, ack);                outer loop: first transmissions only
- *     link_view(&l, &cfg, slot, &view);                              everything the allocators need, for that slot
+ *     link_view(&l, slot, &view);                              everything the allocators need, for that slot
  *
  * A block's SNR is kept as an offset from the wideband SNR, a first-order autoregressive process: correlation exp(-age / memory), variance
  * that of the band's offsets. Measurements go through its Kalman filter (Kalman 1960), so an old one fades back to the wideband, and
@@ -113,7 +113,7 @@ struct link_view {
 /* Slots after which a block's offset has decayed by 1 / e, as learned so far. */
 double link_memory_slots(const struct link *l);
 
-void link_view(const struct link *l, const struct link_config *cfg, uint64_t slot, struct link_view *v);
+void link_view(const struct link *l, uint64_t slot, struct link_view *v);
 
 /* dB that a grant of n of n_rb RBs (1 <= n) gains over the full band. */
 float link_power_gain_db(float headroom_db, size_t n, size_t n_rb);

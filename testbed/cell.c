@@ -256,14 +256,14 @@ void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float
 	struct link_view view;
 	struct rb_set all = { { 0 } };
 	rb_set_add_range(&all, 0, c->n_rb);
-	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + c->params.tx_ahead, &view);
+	link_view(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, &view);
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
 
 void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *relative)
 {
 	struct link_view view;
-	link_view(&c->peer[d].link[dir], &c->link_config, c->slot + c->params.tx_ahead, &view);
+	link_view(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, &view);
 	link_relative_rates(&view, &c->rates, relative);
 }
 

@@ -116,7 +116,7 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 		a->retx_mcs = h->mcs;
 		a->retx_bytes = h->bytes;
 	}
-	link_view(&p->link[dir], &c->link_config, slot, &a->link);
+	link_view(&p->link[dir], slot, &a->link);
 	foresee(c, d, dir, slot, &a->link);
 }
 

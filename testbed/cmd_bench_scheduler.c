@@ -120,11 +120,11 @@ static void decide(struct cell_state *c, uint64_t slot)
 				                    .can_send_new = true,
 				                    .backlog_bytes = (uint32_t)c->remaining[dir][d],
 				                    .remaining_bytes = c->remaining[dir][d] };
-			link_view(&c->link[dir][d], &c->link_config, slot, &a->link);
+			link_view(&c->link[dir][d], slot, &a->link);
 			if (dir || !a->loaded)
 				continue;
 			struct link_view up;
-			link_view(&c->link[1][d], &c->link_config, slot, &up);
+			link_view(&c->link[1][d], slot, &up);
 			link_rates(&up, &c->rates, &p->available, rate);
 			a->after_s = c->remaining[1][d] / fmax((double)rate[p->n_rb], 1) * p->slot_s;
 			a->tail_s = predict_compute_s(&c->predict[d], 8) + a->after_s;

@@ -1,6 +1,8 @@
 /* What a clairvoyant is told of a slot agrees with the truth of a channel record of that slot. */
 #include "testbed/truth.h"
 
+#include <math.h>
+
 #include "tests/testbed/scene.h"
 
 static void the_slot_to_come_is_as_its_record_will_say(void **state)
