@@ -144,6 +144,12 @@ double predict_compute_s(const struct predict_state *s, double n_rows)
 	return fmax(0, s->theta[0] + s->theta[1] * n_rows);
 }
 
+double predict_compute_sd_s(const struct predict_state *s, double n_rows)
+{
+	double line = s->cov[0][0] + 2 * s->cov[0][1] * n_rows + s->cov[1][1] * sq(n_rows);
+	return sqrt(s->residual_var * (1 + fmax(line, 0)));
+}
+
 /* Mean number of slots begun by a transfer of `full` slots, itself known to some 20 %: the mean of ceil() over that. */
 static double whole_slots(double full)
 {
@@ -186,7 +192,7 @@ void predict_latency(const struct predict_state *s, const struct predict_config 
 	*p = (struct prediction){ .mean_s = 0 };
 	if (!(q->n_rows > 0))
 		return;
-	double var = s->residual_var * (1 + s->cov[0][0] + 2 * s->cov[0][1] * q->n_rows + s->cov[1][1] * sq(q->n_rows));
+	double var = sq(predict_compute_sd_s(s, q->n_rows));
 	double sum = 0;
 	for (int dir = 0; dir < 2; dir++) {
 		p->wait_s[dir] = s->wait_s[dir].mean;

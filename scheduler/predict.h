@@ -96,6 +96,8 @@ void predict_latency(const struct predict_state *s, const struct predict_config 
 
 /* Compute time alone. Never negative. */
 double predict_compute_s(const struct predict_state *s, double n_rows);
+/* Its standard deviation: spread of single calls and what is not known of the line. */
+double predict_compute_sd_s(const struct predict_state *s, double n_rows);
 
 /* What of a call does not depend on the share of the band, for scheduler/layer.h: latency = fixed_s + rows * per_row_s + bits /
  * (rate * carried), each direction. fixed_s: waits, turnaround, compute of a call, the half slot by which a transfer is

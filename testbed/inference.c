@@ -311,6 +311,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.n_rows = (uint32_t)inf->n_places,
 		.n_dropped = inf->n_dropped,
 		.predicted_s = inf->predicted_s,
+		.predicted_sd_s = inf->predicted_sd_s,
 		.theta = selector_theta(inf->selector),
 		.kept_weight = layer_kept_weight(&inf->problem, inf->picked),
 	};

@@ -80,8 +80,9 @@ struct layer_record {
 	double t_start_s, latency_s;
 	double waiting_s, downlink_s, compute_s, uplink_s;
 	uint32_t n_calls, n_rows, n_dropped;
-	uint32_t last_device; /* whose result came last */
-	double predicted_s;   /* by the policy, for what it chose */
+	uint32_t last_device;  /* whose result came last */
+	double predicted_s;    /* when the experts had been chosen */
+	double predicted_sd_s; /* how sure */
 	double theta, kept_weight;
 	uint32_t rows_on[PHY_DEVICES_MAX];
 };

@@ -66,7 +66,7 @@ struct inference {
 	enum flow_sharing sharing;
 	struct predict_config went_config;
 	struct predict_state went[2]; /* layers without and with prompts: forecast and measured */
-	double forecast_s, predicted_s;
+	double forecast_s, predicted_s, predicted_sd_s;
 	uint32_t tokens_on[PHY_DEVICES_MAX];
 	uint32_t n_dropped;
 	struct place *places, *scratch; /* [chunk_rows * n_used], the served choices by call */

@@ -182,6 +182,7 @@ static void forecast_layer(struct inference *inf)
 		jobs[i] = inference_job(inf, &inf->calls[i]);
 	inf->forecast_s = inference_slot_s(inf) * flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
 	inf->predicted_s = predict_compute_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
+	inf->predicted_sd_s = predict_compute_sd_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
 }
 
 /* What the policy did not serve as the router wanted. */

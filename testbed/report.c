@@ -44,6 +44,7 @@ struct latency {
 	size_t n;
 	double mean, p50, p95, p99, max;
 	double waiting, downlink, compute, uplink; /* means; they sum to mean */
+	double within_sd;                          /* part of the layers within the predicted spread */
 	double predicted, error, bias;             /* mean; median of |predicted - measured| / measured; of the sums */
 	double kept;                               /* mean weight kept */
 };
@@ -67,9 +68,10 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 		             .predicted = NAN,
 		             .error = NAN,
 		             .bias = NAN,
-		             .kept = NAN };
+		             .kept = NAN,
+		             .within_sd = NAN };
 	double *ms = calloc(n + 1, sizeof *ms), *error = calloc(n + 1, sizeof *error);
-	double waiting = 0, downlink = 0, compute = 0, uplink = 0, predicted = 0, kept = 0;
+	double waiting = 0, downlink = 0, compute = 0, uplink = 0, predicted = 0, kept = 0, within = 0;
 	for (size_t i = 0; ms && error && i < n; i++) {
 		const struct layer_record *r = &layers[i];
 		if (!is_of(r, which))
@@ -78,6 +80,7 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 		ms[x.n++] = 1e3 * r->latency_s;
 		predicted += 1e3 * r->predicted_s;
 		kept += r->kept_weight;
+		within += fabs(r->predicted_s - r->latency_s) <= r->predicted_sd_s;
 		waiting += 1e3 * r->waiting_s;
 		downlink += 1e3 * r->downlink_s;
 		compute += 1e3 * r->compute_s;
@@ -90,6 +93,7 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 		x.predicted = predicted / count;
 		x.error = stats_percentile(error, x.n, 50);
 		x.kept = kept / count;
+		x.within_sd = within / count;
 		x.mean = stats_mean(ms, x.n);
 		x.p50 = stats_percentile(ms, x.n, 50);
 		x.p95 = stats_percentile(ms, x.n, 95);
@@ -109,14 +113,15 @@ static struct latency summarise(const struct layer_record *layers, size_t n, int
 json_t *report_latency_json(const struct layer_record *layers, size_t n, int which)
 {
 	struct latency x = summarise(layers, n, which);
-	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)x.n,
-	                 "mean_ms", json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50), "p95_ms",
-	                 json_real_or_null(x.p95), "p99_ms", json_real_or_null(x.p99), "max_ms",
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n",
+	                 (json_int_t)x.n, "mean_ms", json_real_or_null(x.mean), "p50_ms", json_real_or_null(x.p50),
+	                 "p95_ms", json_real_or_null(x.p95), "p99_ms", json_real_or_null(x.p99), "max_ms",
 	                 json_real_or_null(x.max), "waiting_ms", json_real_or_null(x.waiting), "downlink_ms",
 	                 json_real_or_null(x.downlink), "compute_ms", json_real_or_null(x.compute), "uplink_ms",
 	                 json_real_or_null(x.uplink), "predicted_ms", json_real_or_null(x.predicted),
 	                 "prediction_error_median", json_real_or_null(x.error), "prediction_bias",
-	                 json_real_or_null(x.bias), "kept_weight", json_real_or_null(x.kept));
+	                 json_real_or_null(x.bias), "within_predicted_sd", json_real_or_null(x.within_sd),
+	                 "kept_weight", json_real_or_null(x.kept));
 }
 
 /* ---- devices ---- */
