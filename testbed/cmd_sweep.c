@@ -123,18 +123,25 @@ static int check_combinations(const struct sweep *s)
 
 /* ---- the state: a line a run, so that what is done is never lost ---- */
 
+/* NULL with one line on standard error. */
 static char *fingerprint(const struct sweep *s)
 {
-	json_t *sets = json_array(), *items = json_array();
-	for (size_t i = 0; i < s->sets.n; i++)
-		json_array_append_new(sets, json_string(s->sets.items[i]));
+	char err[512];
+	struct config *config = malloc(sizeof *config);
+	json_t *items = json_array();
+	if (!config || config_load(config, s->config, s->sets.items, s->sets.n, err, sizeof err)) {
+		cli_failed("%s", config ? err : "out of memory");
+		free(config);
+		return NULL;
+	}
 	for (size_t i = 0; i < s->items.n; i++)
 		json_array_append_new(items, json_string(s->items.items[i]));
-	json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "version", cli_version(), "config", s->config,
-	                      "set", sets, "items", items, "seeds", (json_int_t)s->n_seeds, "first_seed",
-	                      (json_int_t)s->seed, "items_each", (json_int_t)s->n_items);
+	json_t *o = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I}", "version", cli_version(), "file", s->config,
+	                      "config", config_json(config, true), "items", items, "seeds", (json_int_t)s->n_seeds,
+	                      "first_seed", (json_int_t)s->seed, "items_each", (json_int_t)s->n_items);
 	char *text = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(o);
+	free(config);
 	return text;
 }
 
