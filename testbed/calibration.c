@@ -87,3 +87,38 @@ double *calibration_read(const char *path, const char *key, const struct moe_mod
 	json_decref(root);
 	return x;
 }
+
+int calibration_command(int argc, char **argv, const char *about, calibration_fn *measure)
+{
+	const char *model = "moe/models/wdmoe-tiny.gguf", *json = NULL;
+	struct cli_list files = { .n = 0 };
+	struct engine engine = { .mode = "exact", .threads = 1 };
+	const struct cli_option options[] = {
+		{ "model", CLI_STRING, &model, "M", "the model, a GGUF file" },
+		ENGINE_OPTIONS(engine),
+		{ "json", CLI_STRING, &json, "FILE", CLI_HELP_JSON },
+	};
+	const struct cli_syntax syntax = { "TEXT", about, options, sizeof options / sizeof options[0], &files, 1, 1 };
+	char found[4096], err[512];
+	struct moe_model *m = NULL;
+	struct calibration_text t = { .n = 0 };
+	struct json_out out;
+	int status;
+	if (!cli_parse(&syntax, argc, argv, &status))
+		return status;
+	if ((status = json_out_open(&out, json)) != CLI_DONE)
+		return status;
+	cli_find_file(model, found, sizeof found);
+	cli_catch_interrupt();
+	if (moe_model_open(found, NULL, &m, err, sizeof err) < 0 ||
+	    calibration_text_load(&t, files.items[0], m, err, sizeof err) < 0)
+		status = cli_bad_input("%s", err);
+	else if (engine_open(&engine))
+		status = cli_failed("--threads: %s", strerror(errno));
+	else
+		status = measure(m, &t, &engine, &out);
+	engine_close(&engine);
+	calibration_text_free(&t);
+	moe_model_close(m);
+	return status;
+}

@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #include "moe/model.h"
+#include "testbed/cli.h"
+#include "testbed/engine.h"
 
 struct calibration_text {
 	size_t n;
@@ -32,5 +34,11 @@ void calibration_text_free(struct calibration_text *t);
 /* The numbers under `key` of a file, n of them in one flat list. The caller frees them. NULL with one line in err. */
 double *calibration_read(const char *path, const char *key, const struct moe_model *m, size_t n, char *err,
                          size_t err_len);
+
+/* A command that measures something of a model on a text: options, files, what goes wrong with them. Returns the exit status; measure
+ * returns it too. */
+typedef int calibration_fn(const struct moe_model *m, const struct calibration_text *t, const struct engine *e,
+                           const struct json_out *out);
+int calibration_command(int argc, char **argv, const char *about, calibration_fn *measure);
 
 #endif
