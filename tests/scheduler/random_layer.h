@@ -26,7 +26,8 @@ static inline double rl_uniform(struct random_layer *r)
 }
 
 /* Devices from -3 to 27 dB, flat or with Rayleigh-fading blocks, unlike in compute, 0 to 7 tokens each. */
-static inline void rl_devices(struct random_layer *r, size_t n_devices, size_t n_rb, bool fading, enum layer_power power)
+static inline void rl_devices(struct random_layer *r, size_t n_devices, size_t n_rb, bool fading,
+                              enum layer_power power)
 {
 	r->l = (struct layer){ .n_devices = n_devices,
 		               .n_rb = n_rb,
@@ -54,7 +55,7 @@ static inline void rl_devices(struct random_layer *r, size_t n_devices, size_t n
 
 /* The same with tokens: expert e on device e, and on `replicas` more. */
 static inline void rl_tokens(struct random_layer *r, size_t n_tokens, size_t n_experts, size_t top_k, size_t n_devices,
-                      size_t replicas)
+                             size_t replicas)
 {
 	rl_devices(r, n_devices, 50, false, LAYER_PSD);
 	memset(r->holds, 0, sizeof r->holds);
