@@ -527,23 +527,10 @@ static size_t order_jobs(const struct work *w, const double *need, const double 
 	return n < room ? n : room;
 }
 
-/* What a device's RB carries, over the mean of its free ones. */
+/* What each free RB carries for a device, over their mean. */
 static void relative_rates(const struct work *w, size_t d, float *relative)
 {
-	const float *snr_db = w->p->device[d].link.snr_db;
-	float sum = 0;
-	size_t n = 0;
-	for (size_t rb = 0; rb < w->p->n_rb; rb++) {
-		relative[rb] = 0;
-		if (!rb_set_has(&w->free, rb))
-			continue;
-		float db = fminf(snr_db[rb], w->p->rates->snr_db[w->p->rates->n_mcs - 1] + LINK_CAP_DB);
-		relative[rb] = isfinite(db) ? log2f(1 + exp10f(0.1f * db)) : 0;
-		sum += relative[rb];
-		n++;
-	}
-	for (size_t rb = 0; rb < w->p->n_rb && sum > 0; rb++)
-		relative[rb] *= (float)n / sum;
+	link_relative_rates(&w->p->device[d].link, w->p->rates, &w->free, relative);
 }
 
 /* Each free RB goes to the device for which weight * (what it carries, over the device's mean) is largest, until a device has what its

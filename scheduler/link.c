@@ -291,14 +291,20 @@ void link_rates(const struct link_view *v, const struct rate_table *t, const str
 	}
 }
 
-void link_relative_rates(const struct link_view *v, const struct rate_table *t, float *relative)
+void link_relative_rates(const struct link_view *v, const struct rate_table *t, const struct rb_set *set,
+                         float *relative)
 {
 	float sum = 0;
+	size_t n = 0;
 	for (size_t rb = 0; rb < t->n_rb; rb++) {
+		relative[rb] = 0;
+		if (!v->usable || !rb_set_has(set, rb))
+			continue;
 		float db = fminf(v->snr_db[rb], cap_db(t));
-		relative[rb] = v->usable && isfinite(db) ? log2f(1 + exp10f(0.1f * db)) : 0;
+		relative[rb] = isfinite(db) ? log2f(1 + exp10f(0.1f * db)) : 0;
 		sum += relative[rb];
+		n++;
 	}
 	for (size_t rb = 0; rb < t->n_rb && sum > 0; rb++)
-		relative[rb] *= (float)t->n_rb / sum;
+		relative[rb] *= (float)n / sum;
 }

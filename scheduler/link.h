@@ -129,8 +129,9 @@ size_t link_mcs(const struct rate_table *t, float snr_db);
 void link_rates(const struct link_view *v, const struct rate_table *t, const struct rb_set *available,
                 float *bytes_per_slot);
 
-/* What each RB carries over the mean of all, by capacity held to LINK_CAP_DB above the last threshold: [n_rb], mean 1; all 0
- * for an unusable link. */
-void link_relative_rates(const struct link_view *v, const struct rate_table *t, float *relative);
+/* What each RB of the set carries over their mean, by capacity held to LINK_CAP_DB above the last threshold: [n_rb], mean 1 over
+ * the set, 0 elsewhere; all 0 for an unusable link. */
+void link_relative_rates(const struct link_view *v, const struct rate_table *t, const struct rb_set *set,
+                         float *relative);
 
 #endif

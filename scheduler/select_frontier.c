@@ -447,7 +447,8 @@ static bool take_step(struct selection *s, const struct trial *t)
 	return false;
 }
 
-/* Nothing further on can be asked for. */
+/* What is looked for lies behind. What a step saves for its weight falls along the way, but not smoothly where tokens are few: hence the
+ * quarter of the price. */
 static bool arrived(const struct select_params *p, double price_s, const struct select_point *here,
                     const struct trial *step)
 {

@@ -263,8 +263,10 @@ void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float
 void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *relative)
 {
 	struct link_view view;
+	struct rb_set all = { { 0 } };
 	link_view(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, &view);
-	link_relative_rates(&view, &c->rates, relative);
+	rb_set_add_range(&all, 0, c->n_rb);
+	link_relative_rates(&view, &c->rates, &all, relative);
 }
 
 struct predict_state *cell_predict_state(struct cell *c, unsigned d)

@@ -42,9 +42,26 @@ static bool row_has_another(const struct inference *inf, const struct place *p)
 	return false;
 }
 
+/* What the policy picked, kept true: the weight kept is counted on it. */
+static void amend_pick(struct inference *inf, uint32_t row, uint32_t from, int to)
+{
+	size_t k = inf->shape->n_expert_used;
+	for (size_t i = row * k; i < (row + 1) * k; i++) {
+		struct layer_choice *c = &inf->picked[i];
+		if (c->device < 0 || c->expert != from)
+			continue;
+		if (to < 0)
+			c->device = -1;
+		else
+			c->expert = (uint16_t)to;
+		return;
+	}
+}
+
 static void give_up_place(struct inference *inf, struct place *p, enum deviation_reason reason)
 {
 	inference_note(inf, p->row, p->choice.expert, -1, share_of(inf, p), reason);
+	amend_pick(inf, p->row, p->choice.expert, -1);
 	p->given_up = true;
 	inf->n_dropped++;
 	inf->stats.dropped++;
@@ -98,6 +115,7 @@ static void part_with(struct inference *inf, struct place *p, uint32_t able)
 		give_up_place(inf, p, DEVIATION_SILENCE);
 	} else if (expert < inf->shape->n_expert) {
 		inference_note(inf, p->row, p->choice.expert, (int)expert, share_of(inf, p), DEVIATION_SILENCE);
+		amend_pick(inf, p->row, p->choice.expert, (int)expert);
 		p->choice.expert = (uint32_t)expert;
 		p->choice.prob = moe_router_probs(inf->ctx, p->row)[expert];
 		p->replaced = true;

@@ -207,15 +207,16 @@ static void relative_rates_have_mean_one_and_follow_capacity(void **state)
 	(void)state;
 	struct link_view v = { .usable = true };
 	float relative[N_RB], sum = 0;
+	struct rb_set all = all_rbs();
 	for (size_t rb = 0; rb < N_RB; rb++)
 		v.snr_db[rb] = rb % 2 ? 0 : 10;
-	link_relative_rates(&v, &table, relative);
+	link_relative_rates(&v, &table, &all, relative);
 	for (size_t rb = 0; rb < N_RB; rb++)
 		sum += relative[rb];
 	assert_float_equal(sum, N_RB, 1e-3);
 	assert_float_equal(relative[0] / relative[1], log2f(11) / log2f(2), 1e-4);
 	v.usable = false;
-	link_relative_rates(&v, &table, relative);
+	link_relative_rates(&v, &table, &all, relative);
 	assert_true(relative[0] == 0);
 }
 

@@ -50,8 +50,12 @@ static void choices_that_only_a_dead_device_holds_are_dropped(void **state)
 	assert_int_equal(n_tokens, N_TOKENS);
 	struct inference_stats stats = inference_stats(scene_inference(s));
 	assert_true(stats.given_up > 0 && stats.suspected > 0);
-	size_t n = count_deviations(s, DEVIATION_SILENCE, &instead);
+	size_t n = count_deviations(s, DEVIATION_SILENCE, &instead), n_layers, n_less = 0;
 	assert_int_equal(n - instead, stats.given_up); /* each is in the log */
+	const struct layer_record *layers = session_layers(s->session, &n_layers);
+	for (size_t i = 0; i < n_layers; i++)
+		n_less += layers[i].kept_weight < 1 - 1e-6;
+	assert_true(n_less > 0); /* and not counted as kept */
 	scene_close(s);
 }
 
