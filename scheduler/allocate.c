@@ -17,10 +17,10 @@ struct work {
 	struct alloc_result *r;
 	struct rb_set free;
 	uint32_t first; /* device whose turn it is */
-	float rate[PHY_DEVICES_MAX][PHY_RB_MAX + 1];
-	size_t n_min[PHY_DEVICES_MAX]; /* RBs for the smallest block worth sending; 0: nothing to send, or no way to */
-	size_t n_cap[PHY_DEVICES_MAX]; /* RBs that carry all the backlog */
-	size_t n[PHY_DEVICES_MAX];     /* RBs given */
+	float rate[ALLOC_PARTIES_MAX][PHY_RB_MAX + 1];
+	size_t n_min[ALLOC_PARTIES_MAX]; /* RBs for the smallest block worth sending; 0: nothing to send, or no way to */
+	size_t n_cap[ALLOC_PARTIES_MAX]; /* RBs that carry all the backlog */
+	size_t n[ALLOC_PARTIES_MAX];     /* RBs given */
 };
 
 static const struct rb_set no_rbs;
@@ -81,7 +81,7 @@ static int prepare(struct work *w, const struct alloc_problem *p, struct alloc_s
 {
 	*r = (struct alloc_result){ .finish_s = NAN };
 	if (!p->rates || p->n_rb < 1 || p->n_rb > PHY_RB_MAX || p->n_rb != p->rates->n_rb || p->rates->n_mcs < 1 ||
-	    p->n_devices > PHY_DEVICES_MAX || !(p->slot_s > 0) || !rb_set_within(&p->available, p->n_rb))
+	    p->n_devices > ALLOC_PARTIES_MAX || !(p->slot_s > 0) || !rb_set_within(&p->available, p->n_rb))
 		return -EINVAL;
 	w->p = p;
 	w->r = r;
@@ -109,6 +109,16 @@ static size_t move_best(const struct link_view *v, size_t n_rb, struct rb_set *f
 	return moved;
 }
 
+/* Of a block for several devices the one that is worst off decides. */
+static float effective_snr_db(const struct work *w, const struct alloc_device *dev, const struct rb_set *rbs)
+{
+	float snr_db = dev->members ? INFINITY : link_effective_snr_db(&dev->link, w->p->rates, rbs);
+	for (size_t d = 0; d < w->p->n_devices; d++)
+		if (dev->members >> d & 1)
+			snr_db = fminf(snr_db, link_effective_snr_db(&w->p->device[d].link, w->p->rates, rbs));
+	return snr_db;
+}
+
 /* own: RBs to try first, or NULL. */
 static void place_retx(struct work *w, size_t d, const struct rb_set *own)
 {
@@ -129,7 +139,7 @@ static void place_retx(struct work *w, size_t d, const struct rb_set *own)
 		.n_rb = dev->retx_n_rb,
 		.rbs = rbs,
 		.bytes = dev->retx_bytes,
-		.snr_db = link_effective_snr_db(&dev->link, w->p->rates, &rbs),
+		.snr_db = effective_snr_db(w, dev, &rbs),
 	};
 }
 
@@ -139,7 +149,7 @@ static struct alloc_grant make_block(const struct work *w, size_t d, const struc
 	const struct alloc_device *dev = &w->p->device[d];
 	const struct rate_table *t = w->p->rates;
 	size_t n = rb_set_count(rbs);
-	float snr_db = link_effective_snr_db(&dev->link, t, rbs);
+	float snr_db = effective_snr_db(w, dev, rbs);
 	size_t top = t->n_mcs - 1, allowed = link_mcs(t, snr_db), mcs = allowed;
 	if (!(snr_db > -INFINITY))
 		return (struct alloc_grant){ .bytes = 0 };
@@ -238,12 +248,12 @@ static void taste_init(const struct work *w, size_t d, struct taste *t)
 }
 
 /* Deals w->n[d] of the free RBs to each device; they stay marked free until a block is made of them. */
-static void pick_rbs(struct work *w, struct rb_set rbs[PHY_DEVICES_MAX])
+static void pick_rbs(struct work *w, struct rb_set rbs[ALLOC_PARTIES_MAX])
 {
 	struct rb_set before = w->free;
-	struct taste taste[PHY_DEVICES_MAX];
-	size_t left[PHY_DEVICES_MAX];
-	memset(rbs, 0, PHY_DEVICES_MAX * sizeof *rbs);
+	struct taste taste[ALLOC_PARTIES_MAX];
+	size_t left[ALLOC_PARTIES_MAX];
+	memset(rbs, 0, ALLOC_PARTIES_MAX * sizeof *rbs);
 	for (size_t d = 0; d < w->p->n_devices; d++)
 		if ((left[d] = w->n[d]) > 0)
 			taste_init(w, d, &taste[d]);
@@ -289,7 +299,7 @@ static void top_up(struct work *w)
 
 static void make_blocks(struct work *w)
 {
-	struct rb_set rbs[PHY_DEVICES_MAX];
+	struct rb_set rbs[ALLOC_PARTIES_MAX];
 	pick_rbs(w, rbs);
 	for (size_t i = 0; i < w->p->n_devices; i++)
 		add_block(w, nth_device(w, i), &rbs[nth_device(w, i)]);
@@ -504,7 +514,7 @@ static size_t deal_whole(struct work *w, const double *need, const double *tail,
 /* All of the devices in need at once. Returns their common finish in slots. */
 static double deal_minmax(struct work *w, double *need, const double *tail, size_t *left)
 {
-	double x[PHY_DEVICES_MAX];
+	double x[ALLOC_PARTIES_MAX];
 	double slots = alloc_minmax_solve(w->p->n_devices, w->p->n_rb, (double)*left, need, tail,
 	                                  (const float(*)[PHY_RB_MAX + 1]) w->rate, x);
 	*left = deal_whole(w, need, tail, x, *left);
@@ -538,7 +548,7 @@ static void relative_rates(const struct work *w, size_t d, float *relative)
 static void deal_by_weight(const struct work *w, const struct flow_job *job, size_t n_jobs, const float *weight,
                            const float *sated, struct rb_set *rbs)
 {
-	float relative[PHY_DEVICES_MAX][PHY_RB_MAX], got[PHY_DEVICES_MAX] = { 0 };
+	float relative[ALLOC_PARTIES_MAX][PHY_RB_MAX], got[ALLOC_PARTIES_MAX] = { 0 };
 	for (size_t i = 0; i < n_jobs; i++)
 		relative_rates(w, job[i].device, relative[i]);
 	for (size_t rb = 0; rb < w->p->n_rb; rb++) {
@@ -621,7 +631,7 @@ static void make_dealt_blocks(struct work *w, const struct flow_job *job, size_t
 /* ---- minmax, minmax-rb and horizon: what they have in common is all but how the RBs are dealt ---- */
 
 struct layer_work {
-	double need[PHY_DEVICES_MAX], tail[PHY_DEVICES_MAX]; /* bytes, slots */
+	double need[ALLOC_PARTIES_MAX], tail[ALLOC_PARTIES_MAX]; /* bytes, slots */
 	size_t left, room;                                   /* RBs; grants */
 };
 
@@ -650,9 +660,9 @@ static double deal_in_line(struct work *w, struct layer_work *y)
 {
 	if (!order_matters(w, y))
 		return deal_shares(w, y);
-	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct flow_job job[PHY_DEVICES_MAX];
-	float weight[PHY_DEVICES_MAX] = { 1 };
+	struct rb_set rbs[ALLOC_PARTIES_MAX] = { { { 0 } } };
+	struct flow_job job[ALLOC_PARTIES_MAX];
+	float weight[ALLOC_PARTIES_MAX] = { 1 };
 	size_t n_jobs = order_jobs(w, y->need, y->tail, y->room, job);
 	for (size_t i = 1; i < n_jobs; i++)
 		weight[i] = weight[i - 1] * LINE_HANDICAP;
@@ -684,11 +694,11 @@ static void pose_blocks(const struct work *w, const struct layer_work *y, const 
 /* Whole RBs with each one's own rate (scheduler/bandwidth_blocks.c); control messages first. */
 static double deal_rbs(struct work *w, struct layer_work *y)
 {
-	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct flow_job job[PHY_DEVICES_MAX];
-	double bps[PHY_DEVICES_MAX][PHY_RB_MAX];
-	struct layer_device dev[PHY_DEVICES_MAX];
-	uint32_t tokens_on[PHY_DEVICES_MAX];
+	struct rb_set rbs[ALLOC_PARTIES_MAX] = { { { 0 } } };
+	struct flow_job job[ALLOC_PARTIES_MAX];
+	double bps[ALLOC_PARTIES_MAX][PHY_RB_MAX];
+	struct layer_device dev[ALLOC_PARTIES_MAX];
+	uint32_t tokens_on[ALLOC_PARTIES_MAX];
 	struct bandwidth b;
 	size_t rb_of[PHY_RB_MAX], n_free = 0;
 	keep_most_urgent(w, y->need, y->tail, y->room);
@@ -761,9 +771,9 @@ static void note_served(struct alloc_state *s, const struct alloc_result *r, siz
 static int allocate_proportional_fair(const struct alloc_problem *p, struct alloc_state *s, struct alloc_result *r)
 {
 	struct work w;
-	struct rb_set rbs[PHY_DEVICES_MAX] = { { { 0 } } };
-	struct flow_job job[PHY_DEVICES_MAX];
-	float weight[PHY_DEVICES_MAX], sated[PHY_DEVICES_MAX];
+	struct rb_set rbs[ALLOC_PARTIES_MAX] = { { { 0 } } };
+	struct flow_job job[ALLOC_PARTIES_MAX];
+	float weight[ALLOC_PARTIES_MAX], sated[ALLOC_PARTIES_MAX];
 	size_t n_jobs = 0;
 	int rc = prepare(&w, p, s, r);
 	if (rc < 0)

@@ -50,6 +50,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Devices, and the multicast block as one more. */
+enum { ALLOC_PARTIES_MAX = PHY_DEVICES_MAX + 1 };
+
 struct alloc_device {
 	bool alive;
 	bool loaded;            /* has a call of the current layer in flight anywhere */
@@ -63,6 +66,9 @@ struct alloc_device {
 	uint8_t retx_n_rb;
 	uint8_t retx_mcs;
 	uint32_t retx_bytes;
+	/* Of a block for several devices those of the problem, bit d: device d, alive or not: its MCS is that of the one
+	 * which is worst off on the RBs given, and link is where they are picked by (link_view_joint). 0: a device. */
+	uint32_t members;
 	struct link_view link;
 };
 
@@ -74,13 +80,13 @@ struct alloc_problem {
 	uint32_t min_bytes; /* smallest block worth sending: headers and one byte */
 	double slot_s;
 	size_t n_devices; /* K: alive or not */
-	struct alloc_device device[PHY_DEVICES_MAX];
+	struct alloc_device device[ALLOC_PARTIES_MAX];
 };
 
 struct alloc_state {                   /* start from zeros; part of the inputs */
 	uint32_t turn;                 /* advanced by every call */
 	uint32_t layer;                /* the caller advances it with every layer */
-	float served[PHY_DEVICES_MAX]; /* proportional-fair: bytes a slot, lately */
+	float served[ALLOC_PARTIES_MAX]; /* proportional-fair: bytes a slot, lately */
 };
 
 struct alloc_grant {
@@ -97,7 +103,7 @@ struct alloc_grant {
 
 struct alloc_result {
 	size_t n_grants;
-	struct alloc_grant grant[PHY_DEVICES_MAX];
+	struct alloc_grant grant[ALLOC_PARTIES_MAX];
 	double finish_s; /* minmax, minmax-rb, horizon: until the last device of the layer is done; NAN: none waits */
 };
 

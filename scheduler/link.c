@@ -270,6 +270,29 @@ float link_effective_snr_db(const struct link_view *v, const struct rate_table *
 	return mean_capacity_db(v, t, set, link_power_gain_db(v->headroom_db, rb_set_count(set), t->n_rb));
 }
 
+void link_view_joint(const struct link_view *const *views, size_t n, const struct rate_table *t,
+                     struct link_view *joint)
+{
+	struct rb_set all = { { 0 } };
+	float least_db = INFINITY;
+	rb_set_add_range(&all, 0, t->n_rb);
+	*joint = (struct link_view){ .usable = n > 0, .headroom_db = INFINITY };
+	for (size_t i = 0; i < n; i++) {
+		float mean_db = 0;
+		for (size_t rb = 0; rb < t->n_rb; rb++)
+			mean_db += views[i]->snr_db[rb] / (float)t->n_rb;
+		for (size_t rb = 0; rb < t->n_rb; rb++) {
+			joint->snr_db[rb] += (views[i]->snr_db[rb] - mean_db) / (float)n;
+			joint->sd_db[rb] = fmaxf(joint->sd_db[rb], views[i]->sd_db[rb]);
+		}
+		joint->usable = joint->usable && views[i]->usable;
+		joint->headroom_db = fminf(joint->headroom_db, views[i]->headroom_db);
+		least_db = fminf(least_db, link_effective_snr_db(views[i], t, &all));
+	}
+	for (size_t rb = 0; rb < t->n_rb; rb++)
+		joint->snr_db[rb] += least_db;
+}
+
 size_t link_mcs(const struct rate_table *t, float snr_db)
 {
 	size_t m = 0;

@@ -115,6 +115,12 @@ double link_memory_slots(const struct link *l);
 
 void link_view(const struct link *l, uint64_t slot, struct link_view *v);
 
+/* The links of several devices as one that a block for all of them goes over: its level is that of the one with the least
+ * effective SNR over the band, its shape the mean of theirs, by which RBs are picked that suit all. Unusable if one of them is, or
+ * n is 0. */
+void link_view_joint(const struct link_view *const *views, size_t n, const struct rate_table *t,
+                     struct link_view *joint);
+
 /* dB that a grant of n of n_rb RBs (1 <= n) gains over the full band. */
 float link_power_gain_db(float headroom_db, size_t n, size_t n_rb);
 

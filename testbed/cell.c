@@ -52,7 +52,7 @@ static bool allocate(struct cell *c)
 	c->ul = ul_rx_create(p->layout, p->cell_id);
 	c->block = malloc(c->tb_max);
 	c->message = malloc(MESSAGE_HEADER + MESSAGE_PAYLOAD_MAX);
-	bool ok = c->dl && c->ul && c->block && c->message;
+	bool ok = cast_create(c) && c->dl && c->ul && c->block && c->message;
 	for (uint8_t d = 0; ok && d < p->n_devices; d++)
 		ul_rx_set_comb_boost(c->ul, d, p->comb_boost);
 	for (unsigned d = 0; ok && d < p->n_devices; d++)
@@ -121,6 +121,7 @@ void cell_destroy(struct cell *c)
 		free(c->peer[d].dl_memory);
 		arq_destroy(c->peer[d].arq);
 	}
+	cast_destroy(c);
 	free(c->message);
 	free(c->block);
 	ul_rx_destroy(c->ul);
@@ -146,6 +147,7 @@ void cell_lose(struct cell *c, unsigned d)
 	struct peer *p = &c->peer[d];
 	p->stats.accesses_false += p->state == CELL_ANSWERED;
 	set_state(c, p, CELL_ABSENT);
+	cast_leave(c, d);
 	p->answer_due = false;
 	p->stats.losses++;
 	if (c->params.user.lost)
@@ -318,5 +320,8 @@ struct cell_device_stats cell_device_stats(const struct cell *c, unsigned d)
 
 struct cell_stats cell_stats(const struct cell *c)
 {
-	return c->stats;
+	struct cell_stats s = c->stats;
+	s.multicast = c->cast.stats;
+	s.multicast.harq = c->cast.harq.stats;
+	return s;
 }

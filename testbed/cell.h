@@ -18,6 +18,9 @@
  * its sounding, and power (scheduler/power_loop.h). Their commands, and one at least every keepalive, go out before any
  * grant.
  *
+ * Hidden states that several devices need can be sent to all of them at once (cell_multicast): blocks of one segment each, which every
+ * device acknowledges and which are sent again to those that lack them. The allocators see them as one more device.
+ *
  * Scheduling follows scheduler/allocate.h, once for each direction; its resource blocks are groups of those of the air
  * (rb_group_size), as many as are whole. The devices served in a slot are those whose messages fit the control symbols,
  * who was served longest ago first: what does not fit waits, and is counted.
@@ -117,7 +120,17 @@ struct cell_device_stats {
 	float received_db;  /* and how strong: over the target */
 };
 
+struct cell_multicast_stats {
+	struct harq_stats harq;
+	uint64_t sets, bytes; /* queued */
+	uint64_t blocks, bytes_on_air, rb_slots;
+	uint64_t receivers;    /* of new blocks, summed */
+	uint64_t bytes_resent; /* in new blocks, of those that HARQ gave up */
+	double mcs_sum;        /* over new blocks */
+};
+
 struct cell_stats {
+	struct cell_multicast_stats multicast;
 	uint64_t slots;
 	uint64_t non_finite; /* uplink slots refused */
 	/* What did not fit the control symbols of its slot and waited for another. */
@@ -145,6 +158,14 @@ int cell_send(struct cell *c, unsigned device, const struct message *m, const vo
 void cell_welcome(struct cell *c, unsigned device); /* answered -> attached */
 void cell_set_load(struct cell *c, unsigned device, const struct cell_load *load);
 void cell_next_layer(struct cell *c); /* for allocators that deal per layer */
+
+/* Hidden states for several devices, bit d: device d, as a set of testbed/states.h: n bytes, copied. Those still on their way of the set
+ * before are dropped. set: above all before. 0; -ENOBUFS: too many; -EINVAL: not all of them attached, or they can
+ * never acknowledge the same block (cell_multicast_bytes). */
+int cell_multicast(struct cell *c, uint32_t devices, uint32_t set, const void *bytes, size_t n);
+void cell_multicast_leave(struct cell *c, unsigned device); /* nothing more of it is sent for this one's sake */
+/* Expected bytes a slot of multicast to these, with the band for it; 0: they cannot all be reached, or never in the same slot. */
+double cell_multicast_rate(const struct cell *c, uint32_t devices);
 
 enum cell_device_state cell_state(const struct cell *c, unsigned device);
 /* Slots since anything was decoded from it. */

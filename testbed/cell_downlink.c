@@ -6,7 +6,6 @@
 #include "phy/level.h"
 
 enum {
-	MIN_TB_BYTES = 12,
 	SURE_LEVEL = 8, /* control channel elements of what everybody must read, whatever the SNR */
 };
 
@@ -23,8 +22,9 @@ static unsigned sure_level(const struct cell *c)
 }
 
 /* Control channel elements for a message of that size to this device. */
-static unsigned control_level(const struct cell *c, const struct peer *p, enum dci_size size)
+unsigned cell_control_level(const struct cell *c, unsigned device, enum dci_size size)
 {
+	const struct peer *p = &c->peer[device];
 	if (!p->link[CELL_DL].known)
 		return sure_level(c);
 	return dl_level_for(c->params.layout, size, p->link[CELL_DL].wideband_db - control_margin_db);
@@ -66,7 +66,7 @@ static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 	while (waiting) {
 		unsigned d = longest_unserved(c, waiting, slot);
 		bool both = wants(c, d, CELL_DL, slot) && wants(c, d, CELL_UL, slot);
-		unsigned level = control_level(c, &c->peer[d], both ? DCI_LONG : DCI_SHORT);
+		unsigned level = cell_control_level(c, d, both ? DCI_LONG : DCI_SHORT);
 		waiting &= ~(1u << d);
 		c->stats.wanted++;
 		if (level <= room) {
@@ -79,18 +79,6 @@ static uint32_t choose_served(struct cell *c, uint64_t slot, size_t room)
 		}
 	}
 	return served;
-}
-
-/* What will be in place of what is expected: the level of the downlink, and where it lies in the band both ways. */
-static void foresee(const struct cell *c, unsigned d, enum cell_direction dir, uint64_t slot, struct link_view *v)
-{
-	const struct link *l = &c->peer[d].link[dir];
-	float above_db[PHY_RB_MAX];
-	if (!c->oracle.channel || !v->usable)
-		return;
-	float mean_db = c->oracle.channel(c->oracle.arg, d, dir, slot, above_db);
-	for (size_t rb = 0; rb < c->n_rb; rb++)
-		v->snr_db[rb] = (isnan(mean_db) ? l->wideband_db : mean_db) + above_db[rb] + l->olla_db;
 }
 
 static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum cell_direction dir, uint64_t slot)
@@ -116,8 +104,7 @@ static void describe(struct cell *c, struct alloc_device *a, unsigned d, enum ce
 		a->retx_mcs = h->mcs;
 		a->retx_bytes = h->bytes;
 	}
-	link_view(&p->link[dir], slot, &a->link);
-	foresee(c, d, dir, slot, &a->link);
+	cell_foresee(c, d, dir, slot, &a->link);
 }
 
 /* Whole groups of which every RB may be used in this slot. */
@@ -134,13 +121,14 @@ static struct rb_set available(const struct cell *c, enum cell_direction dir, ui
 	return groups;
 }
 
-static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served)
+/* multicast: its block is one party more. */
+static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t slot, uint32_t served, bool multicast)
 {
 	struct alloc_problem *p = &c->problem;
 	bool short_of_res = dir == CELL_DL && layout_is_sync_slot(slot);
 	*p = (struct alloc_problem){ .n_rb = c->n_rb,
 		                     .rates = short_of_res ? &c->sync_rates : &c->rates,
-		                     .grants_max = PHY_DEVICES_MAX,
+		                     .grants_max = ALLOC_PARTIES_MAX,
 		                     .min_bytes = MIN_TB_BYTES,
 		                     .slot_s = numerology_slot_s(c->num),
 		                     .n_devices = c->params.n_devices };
@@ -148,12 +136,14 @@ static void allocate_direction(struct cell *c, enum cell_direction dir, uint64_t
 	for (unsigned d = 0; d < c->params.n_devices; d++)
 		if (served >> d & 1)
 			describe(c, &p->device[d], d, dir, slot);
+	if (multicast)
+		cast_describe(c, slot, &p->device[p->n_devices++]);
 	c->allocator->allocate(p, &c->alloc_state[dir], &c->result[dir]);
 }
 
 /* ---- what is sent ---- */
 
-static struct rb_set rbs_of_groups(const struct cell *c, const struct rb_set *groups)
+struct rb_set cell_rbs_of_groups(const struct cell *c, const struct rb_set *groups)
 {
 	struct rb_set rbs = { { 0 } };
 	for (size_t g = 0; g < c->n_rb; g++)
@@ -164,7 +154,7 @@ static struct rb_set rbs_of_groups(const struct cell *c, const struct rb_set *gr
 
 static struct grant to_grant(const struct cell *c, const struct harq *h, const struct alloc_grant *a, uint8_t process)
 {
-	return (struct grant){ .rbs = rbs_of_groups(c, &a->rbs),
+	return (struct grant){ .rbs = cell_rbs_of_groups(c, &a->rbs),
 		               .mcs = a->mcs,
 		               .harq_id = process,
 		               .ndi = h->process[process].ndi,
@@ -271,7 +261,7 @@ static void send_commands(struct cell *c, uint64_t slot)
 		dci.command.power_step_db = (int8_t)power_loop_command(&p->power, &c->power_config);
 		if (!dci.command.timing && !dci.command.power_step_db && slot - p->commanded < c->keepalive_slots)
 			continue;
-		if (dl_tx_dci(c->dl, &dci, control_level(c, p, DCI_SHORT)))
+		if (dl_tx_dci(c->dl, &dci, cell_control_level(c, d, DCI_SHORT)))
 			c->stats.rationed_commands++;
 		else
 			command_sent(c, p, &dci.command, slot);
@@ -289,7 +279,7 @@ static void send_grants(struct cell *c, uint64_t slot, const struct dci *dci, ui
 		p->addressed = slot;
 		/* There is room: choose_served counted. Were there none, the device would stay silent, and the block
 		 * would go again. */
-		dl_tx_dci(c->dl, &dci[d], control_level(c, p, dci_size_of(&dci[d])));
+		dl_tx_dci(c->dl, &dci[d], cell_control_level(c, d, dci_size_of(&dci[d])));
 		c->stats.dcis++;
 		if (dci[d].has_dl)
 			dl_tx_data(c->dl, (uint8_t)d, &dci[d].dl, p->dl_block[dci[d].dl.harq_id],
@@ -322,18 +312,24 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 		send_sysinfo(c, slot);
 	send_answers(c, slot);
 	send_commands(c, slot);
-	uint32_t served = choose_served(c, slot, dl_tx_cce_left(c->dl));
-	uint32_t served_dl = 0;
+	size_t room = dl_tx_cce_left(c->dl);
+	bool multicast = cast_wants(c, slot) && cast_level(c) <= room;
+	uint32_t served = choose_served(c, slot, room - (multicast ? cast_level(c) : 0)), served_dl = 0;
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		dci[d].device = (uint8_t)d;
 		if (served >> d & 1 && wants(c, d, CELL_DL, slot))
 			served_dl |= 1u << d;
 	}
-	allocate_direction(c, CELL_DL, slot, served_dl);
+	allocate_direction(c, CELL_DL, slot, served_dl, multicast);
 	uint64_t ul_slot = slot + c->params.answer_delay;
-	allocate_direction(c, CELL_UL, ul_slot, served);
-	for (size_t i = 0; i < c->result[CELL_DL].n_grants; i++)
-		grant_downlink(c, &c->result[CELL_DL].grant[i], slot, &dci[c->result[CELL_DL].grant[i].device]);
+	allocate_direction(c, CELL_UL, ul_slot, served, false);
+	for (size_t i = 0; i < c->result[CELL_DL].n_grants; i++) {
+		const struct alloc_grant *a = &c->result[CELL_DL].grant[i];
+		if (a->device < c->params.n_devices)
+			grant_downlink(c, a, slot, &dci[a->device]);
+		else
+			cast_grant(c, a, slot);
+	}
 	for (size_t i = 0; i < c->result[CELL_UL].n_grants; i++)
 		grant_uplink(c, &c->result[CELL_UL].grant[i], ul_slot, &dci[c->result[CELL_UL].grant[i].device]);
 	send_grants(c, slot, dci, served);

@@ -1,5 +1,5 @@
 /* cell_inner.h - what the files of the cell share: cell.c (life, states, the upper layer's side), cell_uplink.c (what is
- * received), cell_downlink.c (who is served, and what is sent).
+ * received), cell_downlink.c (who is served, and what is sent), cell_multicast.c (what is sent to several at once).
  */
 #ifndef TESTBED_CELL_INNER_H
 #define TESTBED_CELL_INNER_H
@@ -13,6 +13,8 @@
 enum {
 	SLOTS_REMEMBERED = 32,  /* grants by slot: more than a round trip */
 	GRANTS_REMEMBERED = 64, /* new blocks, for cell_ul_grant_after */
+	CAST_LOST_MAX = 64,
+	MIN_TB_BYTES = 12,
 };
 
 /* An uplink grant on its way. */
@@ -54,6 +56,28 @@ struct peer {
 	struct cell_device_stats stats;
 };
 
+/* A stretch of the multicast set, and those who lack it, bit d: device d. */
+struct cast_segment {
+	uint32_t offset, n;
+	uint32_t devices;
+};
+
+struct cast {
+	uint32_t set;
+	uint32_t devices; /* whom it is for */
+	uint8_t *bytes;
+	size_t n, next;   /* next: the first byte never yet put in a block */
+	struct cast_segment lost[CAST_LOST_MAX]; /* to go in a new block, the oldest first */
+	size_t n_lost;
+	struct harq harq; /* a block is delivered when the last one of its devices has it */
+	struct cast_segment in_block[HARQ_PROCESSES_MAX];
+	uint8_t *block[HARQ_PROCESSES_MAX];
+	size_t block_bytes[HARQ_PROCESSES_MAX];
+	uint8_t *memory;
+	enum harq_ack answer[PHY_DEVICES_MAX]; /* in the uplink slot just received */
+	struct cell_multicast_stats stats;
+};
+
 struct cell {
 	struct cell_params params;
 	const struct numerology *num;
@@ -77,6 +101,7 @@ struct cell {
 	uint8_t *block;   /* received */
 	uint8_t *message; /* being queued */
 	struct peer peer[PHY_DEVICES_MAX];
+	struct cast cast;
 	struct cell_oracle oracle;
 	struct cell_stats stats;
 };
@@ -84,6 +109,24 @@ struct cell {
 /* Slots from a block to the one built when its fate is known: what a retransmission takes at least. */
 unsigned cell_round_trip(const struct cell *c);
 unsigned cell_n_groups(const struct cell *c); /* of sounding */
+
+/* cell_multicast.c. The link to a device as expected in that slot. */
+void cell_foresee(const struct cell *c, unsigned device, enum cell_direction dir, uint64_t slot, struct link_view *v);
+bool cast_create(struct cell *c);
+void cast_destroy(struct cell *c);
+/* In that downlink slot: whether there is something to send that can be acknowledged; the multicast block as a party of the allocators; its
+ * message and block. */
+bool cast_wants(const struct cell *c, uint64_t slot);
+unsigned cast_level(const struct cell *c); /* control channel elements of its message */
+void cast_describe(struct cell *c, uint64_t slot, struct alloc_device *a);
+void cast_grant(struct cell *c, const struct alloc_grant *a, uint64_t slot);
+/* All control of the uplink slot was read: what became of the block that it answers. */
+void cast_settle(struct cell *c);
+void cast_leave(struct cell *c, unsigned device);
+
+/* cell_downlink.c: whole groups of a grant; control channel elements for a message of that size at that SNR. */
+struct rb_set cell_rbs_of_groups(const struct cell *c, const struct rb_set *groups);
+unsigned cell_control_level(const struct cell *c, unsigned device, enum dci_size size);
 
 void cell_lose(struct cell *c, unsigned device);
 /* The access answer goes out in that slot: both ends begin anew. */

@@ -111,6 +111,11 @@ static void observe_uplink_place(struct cell *c, struct peer *p)
 	power_loop_observe(&p->power, &c->power_config, c->slot, (double)(received_dbm - c->params.ul_target_re_dbm));
 }
 
+static enum harq_ack to_harq(enum uci_ack ack)
+{
+	return ack == UCI_ACK ? HARQ_ACK : ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
+}
+
 static void read_control(struct cell *c, unsigned d)
 {
 	struct peer *p = &c->peer[d];
@@ -131,8 +136,8 @@ static void read_control(struct cell *c, unsigned d)
 		if (p->have_csi)
 			observe_uplink_place(c, p);
 	}
-	enum harq_ack ack = u.ack == UCI_ACK ? HARQ_ACK : u.ack == UCI_NACK ? HARQ_NACK : HARQ_NONE;
-	if (!harq_feedback(&p->harq[CELL_DL], c->slot - c->params.answer_delay, ack, &o))
+	c->cast.answer[d] = to_harq(u.multicast_ack);
+	if (!harq_feedback(&p->harq[CELL_DL], c->slot - c->params.answer_delay, to_harq(u.ack), &o))
 		settle(c, p, CELL_DL, &o);
 }
 
@@ -211,6 +216,7 @@ int cell_uplink(struct cell *c, uint64_t slot, const float complex *samples)
 		if (p->state != CELL_ABSENT && slot - last > c->params.lost_after_slots)
 			cell_lose(c, d);
 	}
+	cast_settle(c);
 	read_preambles(c);
 	return rc;
 }
