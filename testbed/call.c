@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { ROW_HEARD = 0x80 };
+
 size_t call_table_bytes(size_t n_rows, size_t n_choices, bool combined)
 {
 	return n_rows + n_choices * (sizeof(uint16_t) + (combined ? sizeof(float) : 0));
@@ -18,32 +20,45 @@ static size_t choices_of_row(const struct call_choice *choices, size_t n)
 	return k;
 }
 
+static uint8_t *put16(uint8_t *out, uint16_t value)
+{
+	value = htobe16(value);
+	memcpy(out, &value, sizeof value);
+	return out + sizeof value;
+}
+
 size_t call_encode(const struct call_choice *choices, size_t n_choices, size_t n_rows, bool combined, uint8_t *out)
 {
-	for (size_t i = 0, n; i < n_choices; i += n) {
+	uint8_t *at = out;
+	for (size_t i = 0, n; i < n_choices && n_rows; i += n, n_rows--) {
 		n = choices_of_row(choices + i, n_choices - i);
-		*out++ = (uint8_t)n;
-		for (size_t k = 0; k < n; k++, out += sizeof(uint16_t)) {
-			uint16_t expert = htobe16(choices[i + k].expert);
-			memcpy(out, &expert, sizeof expert);
-		}
-		for (size_t k = 0; combined && k < n; k++, out += sizeof(float)) {
+		*at++ = (uint8_t)(n | (choices[i].heard ? ROW_HEARD : 0));
+		if (choices[i].heard)
+			at = put16(at, choices[i].number);
+		for (size_t k = 0; k < n; k++)
+			at = put16(at, choices[i + k].expert);
+		for (size_t k = 0; combined && k < n; k++, at += sizeof(float)) {
 			uint32_t bits;
 			memcpy(&bits, &choices[i + k].weight, sizeof bits);
 			bits = htobe32(bits);
-			memcpy(out, &bits, sizeof bits);
+			memcpy(at, &bits, sizeof bits);
 		}
 	}
-	return call_table_bytes(n_rows, n_choices, combined);
+	return (size_t)(at - out);
 }
 
-/* The n choices of one row. */
-static bool decode_row(const uint8_t *in, size_t row, size_t n, bool combined, struct call_choice *choices)
+static uint16_t get16(const uint8_t *in)
+{
+	uint16_t value;
+	memcpy(&value, in, sizeof value);
+	return be16toh(value);
+}
+
+/* The n choices of one row, all but row and state. */
+static bool decode_choices(const uint8_t *in, size_t n, bool combined, struct call_choice *choices)
 {
 	for (size_t k = 0; k < n; k++) {
-		uint16_t expert;
-		memcpy(&expert, in + k * sizeof expert, sizeof expert);
-		choices[k] = (struct call_choice){ .row = (uint16_t)row, .expert = be16toh(expert), .weight = 1 };
+		choices[k] = (struct call_choice){ .expert = get16(in + k * sizeof(uint16_t)), .weight = 1 };
 		for (size_t other = 0; other < k; other++)
 			if (choices[other].expert == choices[k].expert)
 				return false;
@@ -59,18 +74,37 @@ static bool decode_row(const uint8_t *in, size_t row, size_t n, bool combined, s
 	return true;
 }
 
+/* One row from the front of in; returns its size in the table, 0: damaged. */
+static size_t decode_row(const uint8_t *in, size_t n_in, size_t row, bool combined, struct call_choice *choices,
+                         size_t max, size_t *n_choices)
+{
+	if (!n_in)
+		return 0;
+	bool heard = in[0] & ROW_HEARD;
+	size_t n = in[0] & ~ROW_HEARD, at = 1 + (heard ? CALL_HEARD_BYTES : 0), size = at + call_table_bytes(0, n, combined);
+	if (n < 1 || n > CALL_ROW_EXPERTS_MAX || n > max || size > n_in ||
+	    !decode_choices(in + at, n, combined, choices))
+		return 0;
+	for (size_t k = 0; k < n; k++) {
+		choices[k].row = (uint16_t)row;
+		choices[k].heard = heard;
+		choices[k].number = heard ? get16(in + 1) : 0;
+	}
+	*n_choices = n;
+	return size;
+}
+
 ssize_t call_decode(const uint8_t *in, size_t n, const struct message *m, struct call_choice *choices, size_t max)
 {
 	size_t at = 0, n_choices = 0;
-	if (m->choices > max || n < call_table_bytes(m->rows, m->choices, m->combined))
+	if (m->choices > max)
 		return -EBADMSG;
-	for (size_t row = 0; row < m->rows; row++) {
-		size_t k = in[at++];
-		if (k < 1 || k > CALL_ROW_EXPERTS_MAX || k > m->choices - n_choices ||
-		    !decode_row(in + at, row, k, m->combined, choices + n_choices))
+	for (size_t row = 0, k = 0; row < m->rows; row++, n_choices += k) {
+		size_t size = decode_row(in + at, n - at, row, m->combined, choices + n_choices,
+		                         m->choices - n_choices, &k);
+		if (!size)
 			return -EBADMSG;
-		n_choices += k;
-		at += call_table_bytes(0, k, m->combined);
+		at += size;
 	}
 	return n_choices == m->choices ? (ssize_t)at : -EBADMSG;
 }

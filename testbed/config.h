@@ -118,6 +118,7 @@ struct config_scheduler {
 	double gamma, loss_max;
 	const char *on_silence; /* wait, drop, next */
 	const char *give_up;    /* no, yes */
+	const char *multicast;  /* no, yes */
 	double price;           /* times the layer's own latency */
 	double latency_ms;      /* below 0: not given */
 	double loss_exponent;

@@ -129,6 +129,8 @@ const struct config_key config_root_keys[] = {
 	{ "scheduler.give_up", WORD, AT(scheduler.give_up), "no", 0, 0,
 	  "calls that would hold up the layer by more than they are worth (scheduler.price) are given up in flight",
 	  no_yes },
+	{ "scheduler.multicast", WORD, AT(scheduler.multicast), "no", 0, 0,
+	  "hidden states that several devices need go out once where the layer is forecast to be faster so", no_yes },
 	{ "scheduler.wlr_gain", REAL, AT(scheduler.wlr_gain), "0.01", 0, 10,
 	  "wdmoe: least relative gain of the weight-to-latency ratio to go on" },
 	{ "scheduler.theta_max", REAL, AT(scheduler.theta_max), "1", -1, 1, "wdmoe: last cosine threshold tried" },

@@ -23,10 +23,11 @@ enum {
 	ADVANCE_MAX = 1023,
 	HARQ_ROUND_TRIPS = 3,  /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
+	STATES_ROUND_TRIPS = 25, /* so long without a multicast block, a call no longer waits for its states */
 };
 
 struct process {
-	struct tb_soft *dl_soft;
+	struct tb_soft *dl_soft, *multicast_soft;
 	bool ul_open;     /* the block last sent may yet be asked for again */
 	uint64_t ul_sent; /* when it was sent last, as n_slots */
 	uint8_t *ul_block;
@@ -63,8 +64,11 @@ struct device {
 
 	struct arq *arq;
 	struct worker *worker;
+	struct states *states;
+	bool call_waits;          /* the next one, for its states */
+	uint64_t states_heard_at; /* n_slots of their last block, or when the call came */
 	float report_offset_db; /* of its channel reports: device_misbehave */
-	struct harq_peer dl_peer, ul_peer;
+	struct harq_peer dl_peer, ul_peer, multicast_peer;
 	struct process process[HARQ_PROCESSES_MAX];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
 	size_t tb_max;                            /* bytes of the largest block */
@@ -93,11 +97,13 @@ static bool allocate(struct device *d)
 	d->rx = calloc(d->num->slot_len, sizeof *d->rx);
 	d->tx = calloc(d->num->slot_len, sizeof *d->tx);
 	d->arq = arq_create(ARQ_CAPACITY);
+	d->states = states_create(MESSAGE_PAYLOAD_MAX);
 	d->worker = worker_create(&(struct worker_params){ .model = p->model,
 	                                                   .profile = p->profile,
 	                                                   .seed = p->seed,
 	                                                   .rows_max = p->call_rows_max,
 	                                                   .calls_max = CALLS_MAX,
+	                                                   .states = d->states,
 	                                                   .mode = p->mode });
 	d->block = malloc(d->tb_max);
 	d->block_memory = malloc(HARQ_PROCESSES_MAX * d->tb_max);
@@ -105,10 +111,11 @@ static bool allocate(struct device *d)
 	for (size_t i = 0; i < HARQ_PROCESSES_MAX && d->block_memory; i++) {
 		d->process[i].ul_block = d->block_memory + i * d->tb_max;
 		d->process[i].dl_soft = tb_soft_create(d->tb_max);
-		soft = soft && d->process[i].dl_soft;
+		d->process[i].multicast_soft = tb_soft_create(d->tb_max);
+		soft = soft && d->process[i].dl_soft && d->process[i].multicast_soft;
 	}
-	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->worker && d->block &&
-	       d->block_memory;
+	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->states && d->worker &&
+	       d->block && d->block_memory;
 }
 
 struct device *device_create(const struct device_params *p, char *err, size_t err_len)
@@ -141,11 +148,14 @@ void device_destroy(struct device *d)
 {
 	if (!d)
 		return;
-	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
+	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++) {
+		tb_soft_destroy(d->process[i].multicast_soft);
 		tb_soft_destroy(d->process[i].dl_soft);
+	}
 	free(d->block_memory);
 	free(d->block);
 	worker_destroy(d->worker);
+	states_destroy(d->states);
 	arq_destroy(d->arq);
 	free(d->tx);
 	free(d->rx);
@@ -223,7 +233,10 @@ static void connect(struct device *d, const struct command *answer)
 	arq_reset(d->arq);
 	arq_set_round_trip(d->arq, d->sysinfo.round_trip);
 	worker_reset(d->worker);
+	states_reset(d->states);
+	d->call_waits = false;
 	harq_peer_init(&d->dl_peer, n_processes(d));
+	harq_peer_init(&d->multicast_peer, n_processes(d));
 	harq_peer_init(&d->ul_peer, n_processes(d));
 	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
 		d->process[i].ul_open = false;
@@ -262,6 +275,16 @@ static void take_message(struct device *d, const struct message *m, const uint8_
 	d->stats.messages++;
 }
 
+/* Some of its hidden states come by multicast, and may yet do so. */
+static bool must_wait(struct device *d, const struct message *m, const uint8_t *payload)
+{
+	bool lacks = m->type == MESSAGE_CALL && worker_lacks(d->worker, m, payload);
+	if (lacks && !d->call_waits)
+		d->states_heard_at = d->n_slots;
+	d->call_waits = lacks && d->n_slots - d->states_heard_at <= STATES_ROUND_TRIPS * d->sysinfo.round_trip;
+	return d->call_waits;
+}
+
 static void read_messages(struct device *d)
 {
 	size_t n;
@@ -276,6 +299,8 @@ static void read_messages(struct device *d)
 			enter(d, used == -EPROTONOSUPPORT ? DEVICE_REFUSED : DEVICE_ACCESS);
 			return;
 		}
+		if (must_wait(d, &m, payload))
+			return;
 		take_message(d, &m, payload);
 		arq_consume(d->arq, (size_t)used);
 	}
@@ -294,32 +319,60 @@ static void send_results(struct device *d)
 
 /* ---- blocks ---- */
 
-static enum uci_ack take_block(struct device *d, const struct grant *g)
+/* What there was of it, by how it went. */
+struct block_counts {
+	uint64_t *ok, *bad, *repeated;
+};
+
+/* Receives a granted block into d->block, *n bytes; ACK: it is there, and new if *fresh. */
+static enum uci_ack receive_block(struct device *d, bool multicast, const struct grant *g,
+                                  const struct block_counts *counts, size_t *n, bool *fresh)
 {
-	size_t n = dl_tb_bytes(d->params.layout, g);
+	struct harq_peer *peer = multicast ? &d->multicast_peer : &d->dl_peer;
+	*n = dl_tb_bytes(d->params.layout, g);
+	*fresh = false;
 	d->stats.dl_grants++;
-	if (!n)
+	if (!*n)
 		return UCI_ACK_NONE;
-	enum harq_peer_verdict verdict = harq_peer_receive(&d->dl_peer, false, g->harq_id, g->ndi, g->rv, (uint32_t)n);
+	enum harq_peer_verdict verdict = harq_peer_receive(peer, multicast, g->harq_id, g->ndi, g->rv, (uint32_t)*n);
 	if (verdict == HARQ_PEER_IGNORE)
 		return UCI_ACK_NONE;
 	if (verdict == HARQ_PEER_DONE) {
-		d->stats.dl_blocks_repeated++; /* our ACK was not heard */
+		++*counts->repeated; /* our ACK was not heard */
 		return UCI_ACK;
 	}
-	struct tb_soft *soft = d->process[g->harq_id].dl_soft;
+	struct process *p = &d->process[g->harq_id];
+	struct tb_soft *soft = multicast ? p->multicast_soft : p->dl_soft;
 	if (verdict == HARQ_PEER_BEGIN)
 		tb_soft_reset(soft);
-	bool *done = &d->dl_peer.done[g->harq_id];
-	*done = dl_rx_data(d->dl, g, soft, d->block, &n, NULL) == 0;
-	if (!*done) {
-		d->stats.dl_blocks_bad++;
-		return UCI_NACK;
+	*fresh = peer->done[g->harq_id] = multicast ? dl_rx_multicast_data(d->dl, g, soft, d->block, n, NULL) == 0
+	                                            : dl_rx_data(d->dl, g, soft, d->block, n, NULL) == 0;
+	++*(*fresh ? counts->ok : counts->bad);
+	return *fresh ? UCI_ACK : UCI_NACK;
+}
+
+static enum uci_ack take_block(struct device *d, const struct grant *g)
+{
+	struct block_counts counts = { &d->stats.dl_blocks_ok, &d->stats.dl_blocks_bad, &d->stats.dl_blocks_repeated };
+	size_t n;
+	bool fresh;
+	enum uci_ack ack = receive_block(d, false, g, &counts, &n, &fresh);
+	if (fresh) {
+		arq_receive(d->arq, d->block, n, d->slot);
+		read_messages(d);
 	}
-	d->stats.dl_blocks_ok++;
-	arq_receive(d->arq, d->block, n, d->slot);
-	read_messages(d);
-	return UCI_ACK;
+	return ack;
+}
+
+static enum uci_ack take_multicast(struct device *d, const struct grant *g)
+{
+	struct block_counts counts = { &d->stats.multicast_ok, &d->stats.multicast_bad, &d->stats.multicast_repeated };
+	size_t n;
+	bool fresh;
+	enum uci_ack ack = receive_block(d, true, g, &counts, &n, &fresh);
+	if (fresh && states_take(d->states, d->block, n) == 0)
+		d->states_heard_at = d->n_slots;
+	return ack;
 }
 
 static void send_block(struct device *d, const struct grant *g, uint64_t ul_slot)
@@ -389,20 +442,26 @@ static float slow_value_db(const struct device *d, struct uci_turn turn)
 	return sum_db / (float)n + d->report_offset_db;
 }
 
+/* Of the slot's blocks. */
+struct acks {
+	enum uci_ack own, multicast;
+};
+
 /* Reported is what will wait when a grant can answer: the results expected by then need not be ready yet. */
-static void send_control(struct device *d, enum uci_ack ack)
+static void send_control(struct device *d, const struct acks *acks)
 {
 	struct uci_turn turn = uci_turn(d->slot + d->sysinfo.grant_delay, d->num->n_rb);
 	double grant_s = now_s(d) + d->sysinfo.round_trip * numerology_slot_s(d->num);
 	size_t backlog = arq_backlog_with(d->arq, d->slot, worker_expects(d->worker, grant_s));
-	struct uci u = { .ack = ack,
+	struct uci u = { .ack = acks->own,
+		         .multicast_ack = acks->multicast,
 		         .buffer_bytes = backlog < UCI_BUFFER_MAX ? (uint32_t)backlog : UCI_BUFFER_MAX,
 		         .turn = turn,
 		         .value_db = slow_value_db(d, turn) };
 	ul_tx_control(d->ul, &u);
 }
 
-static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *tx)
+static void build_uplink(struct device *d, const struct acks *acks, struct device_tx *tx)
 {
 	uint64_t ul_slot = d->slot + d->sysinfo.grant_delay;
 	bool granted = d->result.has_dci && d->result.dci.has_ul;
@@ -411,7 +470,7 @@ static void build_uplink(struct device *d, enum uci_ack ack, struct device_tx *t
 	if (connected && granted)
 		send_block(d, &d->result.dci.ul, ul_slot);
 	if (connected && layout_has_control(d->params.device, ul_slot, d->sysinfo.n_groups))
-		send_control(d, ack);
+		send_control(d, acks);
 	if (d->state == DEVICE_ACCESS && layout_is_access_slot(ul_slot))
 		ul_tx_access(d->ul);
 	struct ul_power p = power(d);
@@ -510,7 +569,7 @@ static int receive(struct device *d, const float complex *samples)
 
 static void follow(struct device *d, struct device_tx *tx)
 {
-	enum uci_ack ack = UCI_ACK_NONE;
+	struct acks acks = { UCI_ACK_NONE, UCI_ACK_NONE };
 	if (d->result.has_sysinfo)
 		take_sysinfo(d);
 	if (d->state >= DEVICE_ACCESS && d->result.csi.valid)
@@ -520,13 +579,17 @@ static void follow(struct device *d, struct device_tx *tx)
 		if (d->result.dci.has_command)
 			take_command(d, &d->result.dci.command);
 		if (d->result.dci.has_dl && d->state >= DEVICE_CONNECTED)
-			ack = take_block(d, &d->result.dci.dl);
+			acks.own = take_block(d, &d->result.dci.dl);
+	}
+	if (d->state == DEVICE_ATTACHED && d->result.has_multicast) {
+		d->heard_at = d->n_slots;
+		acks.multicast = take_multicast(d, &d->result.multicast.grant);
 	}
 	settle_blocks(d);
 	send_results(d);
 	check_timers(d);
 	if (d->slot_known)
-		build_uplink(d, ack, tx);
+		build_uplink(d, &acks, tx);
 	feed_tracker(d);
 	d->slot++;
 	if (track_lost(&d->track) && d->state != DEVICE_REFUSED)

@@ -27,6 +27,9 @@
  *
  * Delays and the round trip, which is the number of HARQ processes, come with system information.
  *
+ * Hidden states may come by multicast. A call that refers to some that are not all there waits, and those behind it; if
+ * nothing more of them comes for long, it is answered so and comes whole.
+ *
  * Buffer status is given ahead: from report to answering grant is a whole round trip, so a result is announced as soon as
  * the device's profile says that it will be ready by then. If it is late, the grant carries nothing of it and the
  * report is repeated.
@@ -96,6 +99,7 @@ struct device_stats {
 	uint64_t non_finite;                 /* slots refused */
 	uint64_t dl_grants, ul_grants;       /* decoded */
 	uint64_t dl_blocks_ok, dl_blocks_bad, dl_blocks_repeated;
+	uint64_t multicast_ok, multicast_bad, multicast_repeated; /* the same of blocks for several devices */
 	uint64_t ul_blocks, ul_blocks_repeated;
 	uint64_t ul_blocks_unknown;      /* repetitions asked for of what was never sent */
 	uint64_t commands;               /* answers left out */

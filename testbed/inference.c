@@ -25,9 +25,30 @@ double inference_slot_s(const struct inference *inf)
 
 /* ---- life ---- */
 
-size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices)
+size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices,
+                               size_t n_heard)
 {
-	return call_table_bytes(n_rows, n_choices, p->combine) + n_rows * codec_bytes(p->codec_down, n_embd);
+	return call_table_bytes(n_rows, n_choices, p->combine) + n_heard * CALL_HEARD_BYTES +
+	       (n_rows - n_heard) * codec_bytes(p->codec_down, n_embd);
+}
+
+static bool allocate_multicast(struct multicast_plan *m, size_t n_rows, size_t row_bytes)
+{
+	m->number = calloc(n_rows, sizeof *m->number);
+	m->order = calloc(n_rows, sizeof *m->order);
+	m->unicast_slots = calloc(n_rows, sizeof *m->unicast_slots);
+	m->needed_by = calloc(n_rows, sizeof *m->needed_by);
+	m->states = malloc(n_rows * row_bytes);
+	return m->number && m->order && m->unicast_slots && m->needed_by && m->states;
+}
+
+static void free_multicast(struct multicast_plan *m)
+{
+	free(m->states);
+	free(m->needed_by);
+	free(m->unicast_slots);
+	free(m->order);
+	free(m->number);
 }
 
 static bool allocate(struct inference *inf)
@@ -53,12 +74,13 @@ static bool allocate(struct inference *inf)
 	inf->plans = calloc(places, sizeof *inf->plans);
 	inf->calls = calloc(places, sizeof *inf->calls);
 	inf->choices = calloc(choices, sizeof *inf->choices);
-	inf->payload = malloc(inference_payload_bytes(p, s->n_embd, p->call_rows_max, choices));
+	inf->payload = malloc(inference_payload_bytes(p, s->n_embd, p->call_rows_max, choices, 0));
 	inf->selector = selector_create(p->policy, &(struct select_limits){ .n_tokens = p->chunk_rows,
 	                                                                    .n_experts = s->n_expert,
 	                                                                    .top_k = s->n_expert_used,
 	                                                                    .n_devices = p->n_devices });
-	return inf->ctx && inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights &&
+	return allocate_multicast(&inf->cast, p->chunk_rows, codec_bytes(p->codec_down, s->n_embd)) && inf->ctx &&
+	       inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights &&
 	       inf->picked && inf->routed && inf->places && inf->scratch && inf->y && inf->plans && inf->calls &&
 	       inf->choices && inf->payload && inf->selector;
 }
@@ -72,7 +94,7 @@ static size_t smaller(size_t a, size_t b)
 static size_t rows_in_message(const struct inference_params *p, const struct moe_shape *s)
 {
 	size_t n = s->n_expert_used;
-	return smaller(MESSAGE_PAYLOAD_MAX / inference_payload_bytes(p, s->n_embd, 1, n),
+	return smaller(MESSAGE_PAYLOAD_MAX / inference_payload_bytes(p, s->n_embd, 1, n, 0),
 	               MESSAGE_PAYLOAD_MAX / (codec_bytes(p->codec_up, s->n_embd) * (p->combine ? 1 : n)));
 }
 
@@ -127,6 +149,7 @@ void inference_destroy(struct inference *inf)
 	if (!inf)
 		return;
 	moe_batch_destroy(inf->batch);
+	free_multicast(&inf->cast);
 	free(inf->payload);
 	free(inf->choices);
 	free(inf->calls);

@@ -15,6 +15,7 @@
  * Every layer: attention and router of the base half; experts chosen by the policy from the router's weights and the
  * latency predicted for each device, with the device where several hold an expert (scheduler/select.h); hidden
  * states coded and sent as calls of at most call_rows_max rows, each once to a device, for all of its experts that want it;
+ * with `multicast` states that several devices need go out once where that is faster;
  * results combined in router order when all are there. With `combine` a device answers with the weighted sum of its
  * experts' outputs instead of each of them: fewer bytes, but sums in another order.
  * When a device is lost, or silent for suspect_slots, its calls go to others that hold the same experts; where there are none, on_silence
@@ -70,6 +71,7 @@ struct inference_params {
 	unsigned suspect_slots;
 	enum inference_silence on_silence; /* not with combine, whose sums cannot be taken apart */
 	bool give_up;                      /* likewise */
+	bool multicast;
 };
 
 /* One finished layer of one chunk. Seconds; the four parts sum to latency_s. */
@@ -106,7 +108,9 @@ struct inference_stats {
 	uint64_t calls_moved;      /* or to others that hold the same experts */
 	uint64_t stale;            /* results that no call waits for */
 	uint64_t refused; /* results that contradict their call or are not finite, and calls answered with a status */
-	uint64_t bytes_down, bytes_up; /* of messages */
+	uint64_t multicast_layers, multicast_rows; /* rows: hidden states that went out once for several devices */
+	uint64_t not_heard;                        /* calls sent again whole: their states did not come so */
+	uint64_t bytes_down, bytes_up;             /* of messages */
 	double bs_compute_s;
 };
 

@@ -14,25 +14,38 @@ void inference_make_calls(struct inference *inf, size_t first, size_t n, struct 
 	}
 }
 
+/* Lists what the call asks for, row by row. */
+static void list_choices(struct inference *inf, const struct call *c)
+{
+	size_t row = 0;
+	for (size_t i = 0; i < c->plan.n_choices; i++) {
+		const struct place *p = &inf->places[c->plan.first + i];
+		row += p->first_of_row;
+		bool heard = c->n_heard && inf->cast.number[p->row] >= 0;
+		inf->choices[i] = (struct call_choice){ .row = (uint16_t)(row - 1),
+			                                .expert = (uint16_t)p->choice.expert,
+			                                .weight = p->choice.weight,
+			                                .heard = heard,
+			                                .number = heard ? (uint16_t)inf->cast.number[p->row] : 0 };
+	}
+}
+
 /* Writes table and hidden states; 0, or what the codec said. */
 static int write_payload(struct inference *inf, const struct call *c, size_t *n)
 {
 	const struct codec *codec = inf->params.codec_down;
-	size_t n_embd = inf->shape->n_embd, row = 0;
-	uint8_t *states = inf->payload + call_table_bytes(c->plan.n_rows, c->plan.n_choices, inf->params.combine);
+	size_t n_embd = inf->shape->n_embd;
+	list_choices(inf, c);
+	*n = call_encode(inf->choices, c->plan.n_choices, c->plan.n_rows, inf->params.combine, inf->payload);
 	for (size_t i = 0; i < c->plan.n_choices; i++) {
 		const struct place *p = &inf->places[c->plan.first + i];
-		if (p->first_of_row) {
-			int rc = codec->encode(moe_hidden(inf->ctx, p->row), n_embd,
-			                       states + row++ * codec_bytes(codec, n_embd));
-			if (rc)
-				return rc;
-		}
-		inf->choices[i] =
-		        (struct call_choice){ (uint16_t)(row - 1), (uint16_t)p->choice.expert, p->choice.weight };
+		if (!p->first_of_row || inf->choices[i].heard)
+			continue;
+		int rc = codec->encode(moe_hidden(inf->ctx, p->row), n_embd, inf->payload + *n);
+		if (rc)
+			return rc;
+		*n += codec_bytes(codec, n_embd);
 	}
-	call_encode(inf->choices, c->plan.n_choices, c->plan.n_rows, inf->params.combine, inf->payload);
-	*n = inference_payload_bytes(&inf->params, n_embd, c->plan.n_rows, c->plan.n_choices);
 	return 0;
 }
 
@@ -55,6 +68,7 @@ static void send_call(struct inference *inf, struct call *c)
 		             .reply_codec = inf->params.codec_up->id,
 		             .combined = inf->params.combine,
 		             .seq = inf->seq + 1,
+		             .set = inf->cast.set,
 		             .layer = (uint16_t)inf->layer,
 		             .rows = (uint16_t)c->plan.n_rows,
 		             .choices = (uint16_t)c->plan.n_choices,
@@ -174,6 +188,13 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 	        inf->status == INFERENCE_RUNNING && inf->phase == PHASE_CALLING ? find_call(inf, device, m->seq) : NULL;
 	if (!c) {
 		inf->stats.stale++;
+		return;
+	}
+	if (m->status == MESSAGE_NOT_HEARD && c->n_heard) {
+		inf->stats.not_heard++;
+		c->n_heard = 0;
+		c->cast_bytes = 0;
+		c->state = CALL_UNSENT; /* it goes again, whole */
 		return;
 	}
 	if (m->status != MESSAGE_OK) {

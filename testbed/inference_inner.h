@@ -1,5 +1,5 @@
 /* inference_inner.h - what the files of the base station's model side share: inference.c (life, chunks, the machine), inference_layer.c
- * (which experts serve a layer), inference_calls.c (their calls and results).
+ * (which experts serve a layer), inference_calls.c (their calls and results), inference_multicast.c (hidden states for several devices).
  */
 #ifndef TESTBED_INFERENCE_INNER_H
 #define TESTBED_INFERENCE_INNER_H
@@ -27,11 +27,26 @@ struct call {
 	enum call_state state;
 	uint32_t seq;
 	uint32_t stream_begin; /* where the message starts in the device's stream */
+	size_t n_heard;    /* of its rows, those whose hidden states come by multicast */
+	double cast_bytes; /* of multicast, what is sent for its sake */
 	bool started;
 	bool given_up;    /* nothing of it is needed any more */
 	double started_s; /* start of the first downlink slot with a byte of it */
 	double done_s;
 	double downlink_end_s, compute_s, uplink_start_s; /* from the result */
+};
+
+/* What goes out by multicast in this layer. */
+struct multicast_plan {
+	uint32_t devices;      /* bit d: to device d; 0: nothing does */
+	double rate;           /* bytes a slot */
+	size_t n_rows;         /* in the set */
+	int32_t *number;       /* [chunk_rows] in the set; -1: not in it */
+	int32_t *order;        /* [chunk_rows] scratch, as the next two */
+	double *unicast_slots; /* what a byte to each would take of the band */
+	uint32_t *needed_by;
+	uint8_t *states; /* [chunk_rows] coded: the set */
+	uint32_t set;    /* counts */
 };
 
 struct inference {
@@ -75,6 +90,7 @@ struct inference {
 	struct plan_call *plans;
 	struct call *calls;
 	size_t n_calls, n_done;
+	struct multicast_plan cast;
 	struct call_choice *choices; /* of a message */
 	uint8_t *payload;
 	uint32_t seq;
@@ -95,7 +111,8 @@ uint32_t inference_attached(const struct inference *inf);
 /* The same without those that were silent for too long. */
 uint32_t inference_able(const struct inference *inf);
 /* Of a call. */
-size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices);
+size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, size_t n_rows, size_t n_choices,
+                               size_t n_heard);
 
 /* After the router: chooses experts, deals calls. */
 void inference_start_layer(struct inference *inf);
@@ -112,6 +129,10 @@ size_t inference_result_bytes(const struct inference *inf, const struct call *c)
 /* Bytes of its message; as a job of a flow shop, from beginning to end. */
 double inference_dl_bytes(const struct inference *inf, const struct call *c);
 struct flow_job inference_job(const struct inference *inf, const struct call *c);
+/* Of the layer, all of its calls, from now on. */
+double inference_forecast_slots(const struct inference *inf);
+/* Decides what goes out by multicast and gives it to the cell; calls then leave it out. */
+void inference_plan_multicast(struct inference *inf);
 /* Deals the first n places of an unanswered call anew among the devices that can be reached; what only others hold waits for them. */
 void inference_deal_again(struct inference *inf, struct call *c, size_t n, uint32_t able);
 

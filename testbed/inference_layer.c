@@ -154,7 +154,8 @@ static void list_places(struct inference *inf)
 double inference_dl_bytes(const struct inference *inf, const struct call *c)
 {
 	return (double)(MESSAGE_HEADER + ARQ_DATA_HEADER +
-	                inference_payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows, c->plan.n_choices));
+	                inference_payload_bytes(&inf->params, inf->shape->n_embd, c->plan.n_rows, c->plan.n_choices,
+	                                        c->n_heard));
 }
 
 struct flow_job inference_job(const struct inference *inf, const struct call *c)
@@ -164,7 +165,8 @@ struct flow_job inference_job(const struct inference *inf, const struct call *c)
 	        (double)inf->problem.n_rb * inference_slot_s(inf) / 8; /* bytes a slot for a bit a second and block */
 	return (struct flow_job){
 		.device = c->plan.device,
-		.first = inference_dl_bytes(inf, c) / (band * dev->mean_bps[LAYER_DL]),
+		.first = inference_dl_bytes(inf, c) / (band * dev->mean_bps[LAYER_DL]) +
+		         (c->cast_bytes > 0 ? c->cast_bytes / inf->cast.rate : 0),
 		.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
 		                         (double)c->plan.n_choices) /
 		       inference_slot_s(inf),
@@ -173,14 +175,19 @@ struct flow_job inference_job(const struct inference *inf, const struct call *c)
 	};
 }
 
-/* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
-static void forecast_layer(struct inference *inf)
+double inference_forecast_slots(const struct inference *inf)
 {
 	struct flow_job jobs[FLOW_JOBS_MAX];
 	size_t n = inf->n_calls < FLOW_JOBS_MAX ? inf->n_calls : FLOW_JOBS_MAX;
 	for (size_t i = 0; i < n; i++)
 		jobs[i] = inference_job(inf, &inf->calls[i]);
-	inf->forecast_s = inference_slot_s(inf) * flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
+	return flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
+}
+
+/* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
+static void forecast_layer(struct inference *inf)
+{
+	inf->forecast_s = inference_slot_s(inf) * inference_forecast_slots(inf);
 	inf->predicted_s = predict_compute_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
 	inf->predicted_sd_s = predict_compute_sd_s(&inf->went[moe_batch_has_prompt(inf->batch)], inf->forecast_s);
 }
@@ -213,6 +220,9 @@ void inference_start_layer(struct inference *inf)
 		inf->n_calls = 1;
 		inference_make_calls(inf, 0, inf->n_places, inf->calls);
 	}
+	inf->cast.devices = 0;
+	if (inf->params.multicast)
+		inference_plan_multicast(inf);
 	forecast_layer(inf);
 	cell_next_layer(inf->params.cell);
 	inf->phase = PHASE_CALLING;

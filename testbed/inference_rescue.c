@@ -139,6 +139,7 @@ void inference_leave(struct inference *inf, unsigned device, uint32_t able, doub
 {
 	size_t n = inf->n_calls;
 	inf->devices[device].alive = false;
+	cell_multicast_leave(inf->params.cell, device);
 	for (size_t i = 0; i < n; i++) {
 		struct call *c = &inf->calls[i];
 		if (c->plan.device != device || c->state == CALL_DONE)

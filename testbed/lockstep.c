@@ -213,7 +213,8 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms,
 		               .suspect_slots = slots(l, c->timers.suspect_ms),
 		               .on_silence = silence(c),
-		               .give_up = strcmp(c->scheduler.give_up, "yes") == 0 },
+		               .give_up = strcmp(c->scheduler.give_up, "yes") == 0,
+		               .multicast = strcmp(c->scheduler.multicast, "yes") == 0 },
 	};
 	l->bs_radio = ether_radio(l->ether, 0);
 	radio_get_info(l->bs_radio, &info);

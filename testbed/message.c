@@ -11,6 +11,7 @@ enum { AT_CRC = 32, HELLO_FIXED = 2 + MESSAGE_HASH_BYTES + 2 + 2 };
 static const char *const type_names[MESSAGE_TYPES] = { "none", "hello", "welcome", "refuse", "call", "result" };
 static const char *const status_names[MESSAGE_STATUSES] = {
 	"ok", "another protocol version", "another model", "no such call", "numbers that are not finite",
+	"hidden states that did not come by multicast",
 };
 
 const char *message_type_name(unsigned type)
@@ -60,7 +61,7 @@ size_t message_encode(const struct message *m, const void *payload, uint8_t *out
 	out[11] = m->combined;
 	put16(out + 12, m->choices);
 	put16(out + 14, m->rows);
-	put32(out + 16, m->slot);
+	put32(out + 16, m->type == MESSAGE_CALL ? m->set : m->slot);
 	put32(out + 20, m->compute_us);
 	put32(out + 24, m->queue_us);
 	put32(out + 28, m->n_payload);
@@ -107,7 +108,8 @@ ssize_t message_decode(const uint8_t *in, size_t n, struct message *m, const uin
 		.combined = in[11],
 		.choices = get16(in + 12),
 		.rows = get16(in + 14),
-		.slot = get32(in + 16),
+		.slot = in[1] == MESSAGE_CALL ? 0 : get32(in + 16),
+		.set = in[1] == MESSAGE_CALL ? get32(in + 16) : 0,
 		.compute_us = get32(in + 20),
 		.queue_us = get32(in + 24),
 		.n_payload = n_payload,

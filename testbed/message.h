@@ -7,7 +7,7 @@
  *
  *      0 u8  version     12 u16 choices         24 u32 queue_us
  *      1 u8  type        14 u16 rows            28 u32 payload bytes
- *      2 u8  codec       16 u32 slot            32 u32 CRC32C of header (this field zero) and payload
+ *      2 u8  codec       16 u32 slot, set       32 u32 CRC32C of header (this field zero) and payload
  *      3 u8  status      20 u32 compute_us      36 payload
  *      4 u32 seq
  *      8 u16 layer                           10 u8 codec of the reply (call), u8 combined (0 or 1)
@@ -15,7 +15,8 @@
  * hello    device -> BS  first of all: what the device is (struct hello)
  * welcome  BS -> device  the device is taken in
  * refuse   BS -> device  it is not: status says why
- * call     BS -> device  run experts of a layer on `rows` hidden states, coded as `codec`: payload in call.h
+ * call     BS -> device  run experts of a layer on `rows` hidden states, coded as `codec`: payload in call.h; set: the
+ *                        multicast set of those that it does not bring (states.h)
  * result   device -> BS  of the call with the same seq, layer, choices, rows: for each choice what its expert gave, or,
  *                        combined, one weighted sum a row; slot: in which the call was complete at the device;
  *                        queue_us, compute_us: how long it waited there and was worked on; status not 0: no payload,
@@ -33,7 +34,7 @@
 #include <sys/types.h>
 
 enum {
-	MESSAGE_VERSION = 2,
+	MESSAGE_VERSION = 3,
 	MESSAGE_HEADER = 36,
 	MESSAGE_PAYLOAD_MAX = 1 << 20,
 	MESSAGE_HASH_BYTES = 32,
@@ -48,6 +49,7 @@ enum message_status {
 	MESSAGE_OTHER_MODEL,
 	MESSAGE_BAD_CALL,   /* layer, experts, rows or codec that the receiver does not have */
 	MESSAGE_NON_FINITE, /* NaN or Inf in the activations, coming or going */
+	MESSAGE_NOT_HEARD,  /* the call refers to hidden states that did not come by multicast */
 	MESSAGE_STATUSES
 };
 
@@ -57,7 +59,7 @@ struct message {
 	uint32_t seq;
 	bool combined;                 /* the device adds up its experts' outputs, row by row */
 	uint16_t layer, rows, choices; /* choices: expert outputs that the rows ask for, in all */
-	uint32_t slot;
+	uint32_t slot, set;            /* of a result; of a call: the same bytes */
 	uint32_t compute_us, queue_us;
 	uint32_t n_payload;
 };

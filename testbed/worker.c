@@ -102,20 +102,53 @@ struct spent {
 	double s, expected_s;
 };
 
+/* The hidden state of a row that its first choice says was heard; NULL: it was not. */
+static const uint8_t *heard_state(const struct worker *w, const struct message *call, const struct call_choice *choice,
+                                  size_t row_bytes)
+{
+	const struct states *s = w->params.states;
+	size_t offset = choice->number * row_bytes;
+	return s && states_have(s, call->set, offset, row_bytes) ? states_at(s, offset) : NULL;
+}
+
+bool worker_lacks(struct worker *w, const struct message *call, const uint8_t *payload)
+{
+	const struct codec *down = codec_by_id(call->codec);
+	if (!down || call_decode(payload, call->n_payload, call, w->choices, w->choices_max) < 0)
+		return false;
+	for (size_t i = 0; i < call->choices; i++)
+		if (w->choices[i].heard && !heard_state(w, call, &w->choices[i], codec_bytes(down, w->n_embd)))
+			return true;
+	return false;
+}
+
 /* Reads the call: choices and hidden states. */
 static enum message_status read_call(struct worker *w, const struct message *call, const uint8_t *payload)
 {
 	const struct codec *down = codec_by_id(call->codec);
 	if (!down || !call->rows || call->rows > w->params.rows_max)
 		return MESSAGE_BAD_CALL;
-	size_t row_bytes = codec_bytes(down, w->n_embd);
-	ssize_t at = call_decode(payload, call->n_payload, call, w->choices, w->choices_max);
-	if (at < 0 || call->n_payload != (size_t)at + call->rows * row_bytes)
+	size_t row_bytes = codec_bytes(down, w->n_embd), left = call->n_payload;
+	ssize_t table = call_decode(payload, call->n_payload, call, w->choices, w->choices_max);
+	if (table < 0)
 		return MESSAGE_BAD_CALL;
-	for (size_t r = 0; r < call->rows; r++)
-		if (down->decode(payload + (size_t)at + r * row_bytes, w->n_embd, w->x + r * w->n_embd))
+	payload += table;
+	left -= (size_t)table;
+	for (size_t i = 0, row = 0; i < call->choices; row++) {
+		const struct call_choice *first = &w->choices[i];
+		const uint8_t *state = first->heard ? heard_state(w, call, first, row_bytes) : payload;
+		if (!state)
+			return MESSAGE_NOT_HEARD;
+		if (!first->heard && left < row_bytes)
+			return MESSAGE_BAD_CALL;
+		if (down->decode(state, w->n_embd, w->x + row * w->n_embd))
 			return MESSAGE_NON_FINITE;
-	return MESSAGE_OK;
+		payload += first->heard ? 0 : row_bytes;
+		left -= first->heard ? 0 : row_bytes;
+		while (i < call->choices && w->choices[i].row == row)
+			i++;
+	}
+	return left ? MESSAGE_BAD_CALL : MESSAGE_OK;
 }
 
 /* One expert on all rows that choose it, from choice `first` on. */
@@ -195,6 +228,8 @@ static void count(struct worker_stats *s, const struct message *call, enum messa
 		s->rows += call->choices;
 	else if (status == MESSAGE_NON_FINITE)
 		s->non_finite++;
+	else if (status == MESSAGE_NOT_HEARD)
+		s->not_heard++;
 	else
 		s->refused++;
 }

@@ -1,5 +1,6 @@
 /* worker.h - the model side of a device: takes expert calls, answers with results when their time has come.
  *
+ *     if (worker_lacks(w, &call, payload)) ...                hidden states that come by multicast are not all there
  *     worker_take(w, &call, payload, slot, t_s);              a call message that has arrived
  *     while ((n = worker_poll(w, t_s, &result)))              results that are ready by now, as messages
  *             arq_send(arq, result, n);
@@ -20,6 +21,7 @@
 #include "moe/expert.h"
 #include "testbed/compute.h"
 #include "testbed/message.h"
+#include "testbed/states.h"
 
 struct worker_params {
 	const struct moe_model *model; /* at least the experts that calls will name; outlives the worker */
@@ -27,6 +29,7 @@ struct worker_params {
 	uint64_t seed;
 	size_t rows_max;  /* rows of the largest call, 1 .. 1024 */
 	size_t calls_max; /* calls waiting or worked on at once */
+	const struct states *states; /* what comes by multicast; outlives the worker; NULL: nothing */
 	enum moe_mode mode;
 };
 
@@ -35,6 +38,7 @@ struct worker_stats {
 	uint64_t dropped;     /* stale or repeated */
 	uint64_t refused;     /* answered with a status: not held, malformed */
 	uint64_t non_finite;  /* answered so */
+	uint64_t not_heard;   /* likewise */
 	double busy_s;
 };
 
@@ -44,6 +48,9 @@ struct worker;
 struct worker *worker_create(const struct worker_params *p);
 void worker_destroy(struct worker *w);
 void worker_reset(struct worker *w); /* forgets all calls; statistics are kept */
+
+/* Does the call refer to hidden states that were not heard (yet)? Taken all the same it is answered with a status. */
+bool worker_lacks(struct worker *w, const struct message *call, const uint8_t *payload);
 
 /* May one more call be taken? */
 bool worker_has_room(const struct worker *w);
