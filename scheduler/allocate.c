@@ -18,7 +18,8 @@ struct work {
 	struct rb_set free;
 	uint32_t first; /* device whose turn it is */
 	float rate[ALLOC_PARTIES_MAX][PHY_RB_MAX + 1];
-	size_t n_min[ALLOC_PARTIES_MAX]; /* RBs for the smallest block worth sending; 0: nothing to send, or no way to */
+	size_t n_min
+	        [ALLOC_PARTIES_MAX]; /* RBs for the smallest block worth sending; 0: nothing to send, or no way to */
 	size_t n_cap[ALLOC_PARTIES_MAX]; /* RBs that carry all the backlog */
 	size_t n[ALLOC_PARTIES_MAX];     /* RBs given */
 };
@@ -632,7 +633,7 @@ static void make_dealt_blocks(struct work *w, const struct flow_job *job, size_t
 
 struct layer_work {
 	double need[ALLOC_PARTIES_MAX], tail[ALLOC_PARTIES_MAX]; /* bytes, slots */
-	size_t left, room;                                   /* RBs; grants */
+	size_t left, room;                                       /* RBs; grants */
 };
 
 static double deal_shares(struct work *w, struct layer_work *y)

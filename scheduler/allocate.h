@@ -83,9 +83,9 @@ struct alloc_problem {
 	struct alloc_device device[ALLOC_PARTIES_MAX];
 };
 
-struct alloc_state {                   /* start from zeros; part of the inputs */
-	uint32_t turn;                 /* advanced by every call */
-	uint32_t layer;                /* the caller advances it with every layer */
+struct alloc_state {                     /* start from zeros; part of the inputs */
+	uint32_t turn;                   /* advanced by every call */
+	uint32_t layer;                  /* the caller advances it with every layer */
 	float served[ALLOC_PARTIES_MAX]; /* proportional-fair: bytes a slot, lately */
 };
 

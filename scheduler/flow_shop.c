@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "phy/numerology.h"
@@ -38,6 +39,17 @@ struct shop {
 	double computes_until[PHY_DEVICES_MAX];
 	size_t place[PHY_DEVICES_MAX]; /* in the line */
 };
+
+/* The line as the jobs have it. */
+static void line_up_as_given(struct shop *s)
+{
+	size_t n = 0;
+	for (size_t d = 0; d < s->n_devices; d++)
+		s->place[d] = SIZE_MAX;
+	for (size_t i = 0; i < s->n; i++)
+		if (s->place[s->jobs[i].device] == SIZE_MAX)
+			s->place[s->jobs[i].device] = n++;
+}
 
 /* Where each device stands in the line, by all of its jobs together. */
 static void line_up(struct shop *s)
@@ -95,7 +107,7 @@ static void share_band(const struct shop *s, enum stage stage, double *share)
 			share[head[d]] = 1 / (double)s->n_devices;
 		else if (s->sharing == FLOW_EVEN || !(all > 0))
 			share[head[d]] = 1 / (double)n;
-		else if (s->sharing == FLOW_LINE && stage == DOWN)
+		else if ((s->sharing == FLOW_LINE || s->sharing == FLOW_GIVEN) && stage == DOWN)
 			share[head[d]] = d == first;
 		else
 			share[head[d]] = work[d] / all;
@@ -134,7 +146,10 @@ double flow_shop_forecast(enum flow_sharing sharing, const struct flow_job *jobs
 	double now = 0;
 	for (size_t i = 0; i < s.n; i++)
 		s.left[i] = jobs[i].first;
-	line_up(&s);
+	if (sharing == FLOW_GIVEN)
+		line_up_as_given(&s);
+	else
+		line_up(&s);
 	for (size_t steps = 0; steps < 3 * FLOW_JOBS_MAX; steps++) {
 		double share[FLOW_JOBS_MAX] = { 0 };
 		share_band(&s, DOWN, share);

@@ -25,6 +25,7 @@ enum flow_sharing {
 	FLOW_EVEN,         /* the same to all that are */
 	FLOW_PROPORTIONAL, /* so that all would be done together */
 	FLOW_LINE,         /* downlink: one after the other, by flow_shop_order; uplink: as proportional */
+	FLOW_GIVEN,        /* the same, the devices in the order in which they come first among the jobs */
 };
 
 /* Those whose downlink is shorter than their uplink come first, by rising downlink + lag, and then the others, by falling uplink +

@@ -81,7 +81,8 @@ static size_t decode_row(const uint8_t *in, size_t n_in, size_t row, bool combin
 	if (!n_in)
 		return 0;
 	bool heard = in[0] & ROW_HEARD;
-	size_t n = in[0] & ~ROW_HEARD, at = 1 + (heard ? CALL_HEARD_BYTES : 0), size = at + call_table_bytes(0, n, combined);
+	size_t n = in[0] & ~ROW_HEARD, at = 1 + (heard ? CALL_HEARD_BYTES : 0),
+	       size = at + call_table_bytes(0, n, combined);
 	if (n < 1 || n > CALL_ROW_EXPERTS_MAX || n > max || size > n_in ||
 	    !decode_choices(in + at, n, combined, choices))
 		return 0;
@@ -100,8 +101,8 @@ ssize_t call_decode(const uint8_t *in, size_t n, const struct message *m, struct
 	if (m->choices > max)
 		return -EBADMSG;
 	for (size_t row = 0, k = 0; row < m->rows; row++, n_choices += k) {
-		size_t size = decode_row(in + at, n - at, row, m->combined, choices + n_choices,
-		                         m->choices - n_choices, &k);
+		size_t size =
+		        decode_row(in + at, n - at, row, m->combined, choices + n_choices, m->choices - n_choices, &k);
 		if (!size)
 			return -EBADMSG;
 		at += size;

@@ -147,7 +147,7 @@ void cell_lose(struct cell *c, unsigned d)
 	struct peer *p = &c->peer[d];
 	p->stats.accesses_false += p->state == CELL_ANSWERED;
 	set_state(c, p, CELL_ABSENT);
-	cast_leave(c, d);
+	cell_multicast_leave(c, d);
 	p->answer_due = false;
 	p->stats.losses++;
 	if (c->params.user.lost)

@@ -41,7 +41,7 @@
 #include "testbed/arq.h"
 #include "testbed/message.h"
 
-enum { CELL_AHEAD_MAX = 8 };
+enum { CELL_AHEAD_MAX = 8, CELL_SEGMENTS_MAX = 256 };
 
 /* Slots between a downlink slot and the uplink slot in which devices that transmit so far ahead answer it. Not the next
  * one: their timing advance would have it begin before the downlink slot has ended. */
@@ -120,6 +120,12 @@ struct cell_device_stats {
 	float received_db;  /* and how strong: over the target */
 };
 
+/* A stretch of a multicast set, and whom it is for, bit d: device d. */
+struct cell_segment {
+	uint32_t offset, n;
+	uint32_t devices;
+};
+
 struct cell_multicast_stats {
 	struct harq_stats harq;
 	uint64_t sets, bytes; /* queued */
@@ -159,12 +165,16 @@ void cell_welcome(struct cell *c, unsigned device); /* answered -> attached */
 void cell_set_load(struct cell *c, unsigned device, const struct cell_load *load);
 void cell_next_layer(struct cell *c); /* for allocators that deal per layer */
 
-/* Hidden states for several devices, bit d: device d, as a set of testbed/states.h: n bytes, copied. Those still on their way of the set
- * before are dropped. set: above all before. 0; -ENOBUFS: too many; -EINVAL: not all of them attached, or they can
- * never acknowledge the same block (cell_multicast_bytes). */
-int cell_multicast(struct cell *c, uint32_t devices, uint32_t set, const void *bytes, size_t n);
+/* Hidden states for several devices, as a set of testbed/states.h that goes out in segments, in this order; bytes of the set are copied.
+ * What is still on its way of the set before is dropped. set: above all before. 0; -ENOBUFS: too much; -EINVAL: a segment
+ * outside of the set, or for devices that cannot have it together (cell_multicast_can). */
+int cell_multicast(struct cell *c, uint32_t set, const void *bytes, size_t n, const struct cell_segment *segments,
+                   size_t n_segments);
 void cell_multicast_leave(struct cell *c, unsigned device); /* nothing more of it is sent for this one's sake */
-/* Expected bytes a slot of multicast to these, with the band for it; 0: they cannot all be reached, or never in the same slot. */
+size_t cell_multicast_left(const struct cell *c);           /* bytes of the set not yet in any block */
+/* Are these all attached, and do they acknowledge in the same slots? */
+bool cell_multicast_can(const struct cell *c, uint32_t devices);
+/* Expected bytes a slot of multicast to these, with the band for it; 0: cell_multicast_can says no. */
 double cell_multicast_rate(const struct cell *c, uint32_t devices);
 
 enum cell_device_state cell_state(const struct cell *c, unsigned device);

@@ -313,7 +313,7 @@ void cell_downlink(struct cell *c, uint64_t slot, float complex *samples)
 	send_answers(c, slot);
 	send_commands(c, slot);
 	size_t room = dl_tx_cce_left(c->dl);
-	bool multicast = cast_wants(c, slot) && cast_level(c) <= room;
+	bool multicast = cast_prepare(c, slot) && cast_level(c) <= room;
 	uint32_t served = choose_served(c, slot, room - (multicast ? cast_level(c) : 0)), served_dl = 0;
 	for (unsigned d = 0; d < c->params.n_devices; d++) {
 		dci[d].device = (uint8_t)d;

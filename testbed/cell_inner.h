@@ -13,7 +13,8 @@
 enum {
 	SLOTS_REMEMBERED = 32,  /* grants by slot: more than a round trip */
 	GRANTS_REMEMBERED = 64, /* new blocks, for cell_ul_grant_after */
-	CAST_LOST_MAX = 64,
+	CAST_PIECES_MAX = 8,
+	CAST_QUEUE_MAX = CELL_SEGMENTS_MAX + HARQ_PROCESSES_MAX * CAST_PIECES_MAX,
 	MIN_TB_BYTES = 12,
 };
 
@@ -56,24 +57,26 @@ struct peer {
 	struct cell_device_stats stats;
 };
 
-/* A stretch of the multicast set, and those who lack it, bit d: device d. */
-struct cast_segment {
-	uint32_t offset, n;
-	uint32_t devices;
+/* A multicast block on its way. */
+struct cast_block {
+	struct cell_segment piece[CAST_PIECES_MAX];
+	size_t n_pieces;
+	uint32_t lacking; /* bit d: device d has not acknowledged it */
+	uint8_t *bytes;
+	size_t n;
 };
 
+/* Multicast: what is on its way to several devices. */
 struct cast {
 	uint32_t set;
-	uint32_t devices; /* whom it is for */
 	uint8_t *bytes;
-	size_t n, next;   /* next: the first byte never yet put in a block */
-	struct cast_segment lost[CAST_LOST_MAX]; /* to go in a new block, the oldest first */
-	size_t n_lost;
+	struct cell_segment queue[CAST_QUEUE_MAX]; /* in the order in which they go into new blocks */
+	size_t n_queue;
 	struct harq harq; /* a block is delivered when the last one of its devices has it */
-	struct cast_segment in_block[HARQ_PROCESSES_MAX];
-	uint8_t *block[HARQ_PROCESSES_MAX];
-	size_t block_bytes[HARQ_PROCESSES_MAX];
+	struct cast_block block[HARQ_PROCESSES_MAX];
 	uint8_t *memory;
+	uint32_t next_devices;                 /* of the transmission that this slot may have; 0: none */
+	uint32_t next_bytes;                   /* that a new block could carry */
 	enum harq_ack answer[PHY_DEVICES_MAX]; /* in the uplink slot just received */
 	struct cell_multicast_stats stats;
 };
@@ -114,15 +117,14 @@ unsigned cell_n_groups(const struct cell *c); /* of sounding */
 void cell_foresee(const struct cell *c, unsigned device, enum cell_direction dir, uint64_t slot, struct link_view *v);
 bool cast_create(struct cell *c);
 void cast_destroy(struct cell *c);
-/* In that downlink slot: whether there is something to send that can be acknowledged; the multicast block as a party of the allocators; its
- * message and block. */
-bool cast_wants(const struct cell *c, uint64_t slot);
+/* In that downlink slot: decides on the next transmission, if there is one that can be acknowledged; the same as a party of the
+ * allocators; its message and block. */
+bool cast_prepare(struct cell *c, uint64_t slot);
 unsigned cast_level(const struct cell *c); /* control channel elements of its message */
 void cast_describe(struct cell *c, uint64_t slot, struct alloc_device *a);
 void cast_grant(struct cell *c, const struct alloc_grant *a, uint64_t slot);
 /* All control of the uplink slot was read: what became of the block that it answers. */
 void cast_settle(struct cell *c);
-void cast_leave(struct cell *c, unsigned device);
 
 /* cell_downlink.c: whole groups of a grant; control channel elements for a message of that size at that SNR. */
 struct rb_set cell_rbs_of_groups(const struct cell *c, const struct rb_set *groups);

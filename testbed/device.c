@@ -23,7 +23,8 @@ enum {
 	ADVANCE_MAX = 1023,
 	HARQ_ROUND_TRIPS = 3,  /* a block not asked for again for so long is settled, one way or the other */
 	PATH_LOSS_SLOTS = 100, /* averaging of the path loss: longer than a fade */
-	STATES_ROUND_TRIPS = 25, /* so long without a multicast block, a call no longer waits for its states */
+	STATES_ROUND_TRIPS =
+	        100, /* so long without a multicast block a call waits for its states; longer than a layer */
 };
 
 struct process {
@@ -67,7 +68,7 @@ struct device {
 	struct states *states;
 	bool call_waits;          /* the next one, for its states */
 	uint64_t states_heard_at; /* n_slots of their last block, or when the call came */
-	float report_offset_db; /* of its channel reports: device_misbehave */
+	float report_offset_db;   /* of its channel reports: device_misbehave */
 	struct harq_peer dl_peer, ul_peer, multicast_peer;
 	struct process process[HARQ_PROCESSES_MAX];
 	struct device_sent sent[SENT_REMEMBERED]; /* by uplink slot */
@@ -114,8 +115,8 @@ static bool allocate(struct device *d)
 		d->process[i].multicast_soft = tb_soft_create(d->tb_max);
 		soft = soft && d->process[i].dl_soft && d->process[i].multicast_soft;
 	}
-	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->states && d->worker &&
-	       d->block && d->block_memory;
+	return soft && d->acquire && d->dl && d->ul && d->rx && d->tx && d->arq && d->states && d->worker && d->block &&
+	       d->block_memory;
 }
 
 struct device *device_create(const struct device_params *p, char *err, size_t err_len)
@@ -331,7 +332,6 @@ static enum uci_ack receive_block(struct device *d, bool multicast, const struct
 	struct harq_peer *peer = multicast ? &d->multicast_peer : &d->dl_peer;
 	*n = dl_tb_bytes(d->params.layout, g);
 	*fresh = false;
-	d->stats.dl_grants++;
 	if (!*n)
 		return UCI_ACK_NONE;
 	enum harq_peer_verdict verdict = harq_peer_receive(peer, multicast, g->harq_id, g->ndi, g->rv, (uint32_t)*n);
@@ -356,6 +356,7 @@ static enum uci_ack take_block(struct device *d, const struct grant *g)
 	struct block_counts counts = { &d->stats.dl_blocks_ok, &d->stats.dl_blocks_bad, &d->stats.dl_blocks_repeated };
 	size_t n;
 	bool fresh;
+	d->stats.dl_grants++;
 	enum uci_ack ack = receive_block(d, false, g, &counts, &n, &fresh);
 	if (fresh) {
 		arq_receive(d->arq, d->block, n, d->slot);

@@ -35,19 +35,21 @@ size_t inference_payload_bytes(const struct inference_params *p, size_t n_embd, 
 static bool allocate_multicast(struct multicast_plan *m, size_t n_rows, size_t row_bytes)
 {
 	m->number = calloc(n_rows, sizeof *m->number);
-	m->order = calloc(n_rows, sizeof *m->order);
-	m->unicast_slots = calloc(n_rows, sizeof *m->unicast_slots);
 	m->needed_by = calloc(n_rows, sizeof *m->needed_by);
+	m->weakest = calloc(n_rows, sizeof *m->weakest);
+	m->unicast = calloc(n_rows, sizeof *m->unicast);
+	m->sent = calloc(n_rows, sizeof *m->sent);
 	m->states = malloc(n_rows * row_bytes);
-	return m->number && m->order && m->unicast_slots && m->needed_by && m->states;
+	return m->number && m->needed_by && m->weakest && m->unicast && m->sent && m->states;
 }
 
 static void free_multicast(struct multicast_plan *m)
 {
 	free(m->states);
+	free(m->sent);
+	free(m->unicast);
+	free(m->weakest);
 	free(m->needed_by);
-	free(m->unicast_slots);
-	free(m->order);
 	free(m->number);
 }
 
@@ -80,9 +82,9 @@ static bool allocate(struct inference *inf)
 	                                                                    .top_k = s->n_expert_used,
 	                                                                    .n_devices = p->n_devices });
 	return allocate_multicast(&inf->cast, p->chunk_rows, codec_bytes(p->codec_down, s->n_embd)) && inf->ctx &&
-	       inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights &&
-	       inf->picked && inf->routed && inf->places && inf->scratch && inf->y && inf->plans && inf->calls &&
-	       inf->choices && inf->payload && inf->selector;
+	       inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights && inf->picked &&
+	       inf->routed && inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices &&
+	       inf->payload && inf->selector;
 }
 
 static size_t smaller(size_t a, size_t b)

@@ -193,7 +193,7 @@ void inference_message(struct inference *inf, unsigned device, const struct mess
 	if (m->status == MESSAGE_NOT_HEARD && c->n_heard) {
 		inf->stats.not_heard++;
 		c->n_heard = 0;
-		c->cast_bytes = 0;
+		c->cast_slots = 0;
 		c->state = CALL_UNSENT; /* it goes again, whole */
 		return;
 	}

@@ -27,8 +27,10 @@ struct call {
 	enum call_state state;
 	uint32_t seq;
 	uint32_t stream_begin; /* where the message starts in the device's stream */
-	size_t n_heard;    /* of its rows, those whose hidden states come by multicast */
-	double cast_bytes; /* of multicast, what is sent for its sake */
+	size_t n_heard;        /* of its rows, those whose hidden states come by multicast */
+	/* Of the multicast set, what is sent for its sake: bytes from .. on, and what they take of the band. */
+	size_t cast_from, cast_bytes;
+	double cast_slots;
 	bool started;
 	bool given_up;    /* nothing of it is needed any more */
 	double started_s; /* start of the first downlink slot with a byte of it */
@@ -38,13 +40,15 @@ struct call {
 
 /* What goes out by multicast in this layer. */
 struct multicast_plan {
-	uint32_t devices;      /* bit d: to device d; 0: nothing does */
-	double rate;           /* bytes a slot */
-	size_t n_rows;         /* in the set */
-	int32_t *number;       /* [chunk_rows] in the set; -1: not in it */
-	int32_t *order;        /* [chunk_rows] scratch, as the next two */
-	double *unicast_slots; /* what a byte to each would take of the band */
-	uint32_t *needed_by;
+	size_t n_rows;                /* in the set */
+	int32_t *number;              /* [chunk_rows] in the set; -1: not in it */
+	uint32_t *needed_by;          /* [chunk_rows] bit d: by device d */
+	uint8_t *weakest;             /* [chunk_rows] of these the one with the least rate */
+	double *unicast;              /* [chunk_rows] slots a byte takes to go to each of them */
+	bool *sent;                   /* [chunk_rows] scratch */
+	double rate[PHY_DEVICES_MAX]; /* bytes a slot, to all that need rows of which this device is the weakest */
+	struct cell_segment segments[CELL_SEGMENTS_MAX];
+	size_t n_segments;
 	uint8_t *states; /* [chunk_rows] coded: the set */
 	uint32_t set;    /* counts */
 };
@@ -129,7 +133,8 @@ size_t inference_result_bytes(const struct inference *inf, const struct call *c)
 /* Bytes of its message; as a job of a flow shop, from beginning to end. */
 double inference_dl_bytes(const struct inference *inf, const struct call *c);
 struct flow_job inference_job(const struct inference *inf, const struct call *c);
-/* Of the layer, all of its calls, from now on. */
+/* Of the layer, all of its calls, from now on; how it sees the band shared. */
+enum flow_sharing inference_sharing(const struct inference *inf);
 double inference_forecast_slots(const struct inference *inf);
 /* Decides what goes out by multicast and gives it to the cell; calls then leave it out. */
 void inference_plan_multicast(struct inference *inf);

@@ -165,8 +165,7 @@ struct flow_job inference_job(const struct inference *inf, const struct call *c)
 	        (double)inf->problem.n_rb * inference_slot_s(inf) / 8; /* bytes a slot for a bit a second and block */
 	return (struct flow_job){
 		.device = c->plan.device,
-		.first = inference_dl_bytes(inf, c) / (band * dev->mean_bps[LAYER_DL]) +
-		         (c->cast_bytes > 0 ? c->cast_bytes / inf->cast.rate : 0),
+		.first = inference_dl_bytes(inf, c) / (band * dev->mean_bps[LAYER_DL]) + c->cast_slots,
 		.lag = predict_compute_s(cell_predict_state(inf->params.cell, c->plan.device),
 		                         (double)c->plan.n_choices) /
 		       inference_slot_s(inf),
@@ -175,13 +174,19 @@ struct flow_job inference_job(const struct inference *inf, const struct call *c)
 	};
 }
 
+/* Multicast goes out in the order of the calls. */
+enum flow_sharing inference_sharing(const struct inference *inf)
+{
+	return inf->cast.n_rows ? FLOW_GIVEN : inf->sharing;
+}
+
 double inference_forecast_slots(const struct inference *inf)
 {
 	struct flow_job jobs[FLOW_JOBS_MAX];
 	size_t n = inf->n_calls < FLOW_JOBS_MAX ? inf->n_calls : FLOW_JOBS_MAX;
 	for (size_t i = 0; i < n; i++)
 		jobs[i] = inference_job(inf, &inf->calls[i]);
-	return flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices);
+	return flow_shop_forecast(inference_sharing(inf), jobs, n, inf->params.n_devices);
 }
 
 /* What the layer will take, its calls as jobs of a flow shop; and that, by how such layers went. The latter is the prediction. */
@@ -220,7 +225,6 @@ void inference_start_layer(struct inference *inf)
 		inf->n_calls = 1;
 		inference_make_calls(inf, 0, inf->n_places, inf->calls);
 	}
-	inf->cast.devices = 0;
 	if (inf->params.multicast)
 		inference_plan_multicast(inf);
 	forecast_layer(inf);

@@ -196,15 +196,25 @@ static void leave_the_silent(struct inference *inf, double t_s)
 
 /* ---- giving up ---- */
 
+/* Of the multicast that is sent for its sake. */
+static double cast_slots_left(const struct inference *inf, const struct call *c)
+{
+	double all = (double)(inf->cast.n_rows * codec_bytes(inf->params.codec_down, inf->shape->n_embd));
+	double sent = all - (double)cell_multicast_left(inf->params.cell);
+	double left = fmin(fmax((double)(c->cast_from + c->cast_bytes) - sent, 0), (double)c->cast_bytes);
+	return c->cast_bytes ? c->cast_slots * left / (double)c->cast_bytes : 0;
+}
+
 /* An open call as what is left of it. */
 static struct flow_job job_left(const struct inference *inf, const struct call *c)
 {
 	struct flow_job job = inference_job(inf, c);
 	unsigned d = c->plan.device;
-	double waiting = (double)cell_dl_backlog(inf->params.cell, d), all = job.first;
-	double rate = inference_dl_bytes(inf, c) / fmax(all, 1e-9); /* a slot */
+	double waiting = (double)cell_dl_backlog(inf->params.cell, d), own = job.first - c->cast_slots;
+	double rate = inference_dl_bytes(inf, c) / fmax(own, 1e-9); /* a slot */
 	if (c->started)
-		job.first = fmin(all, waiting / rate);
+		own = fmin(own, waiting / rate);
+	job.first = own + cast_slots_left(inf, c);
 	if (cell_ul_backlog(inf->params.cell, d) > 0) /* it has something to say: this is done */
 		job.first = job.lag = 0;
 	return job;
@@ -241,7 +251,7 @@ static void give_up_late(struct inference *inf, double t_s)
 			jobs[n] = job_left(inf, &inf->calls[i]);
 			of[n++] = i;
 		}
-	double all = flow_shop_forecast(inf->sharing, jobs, n, inf->params.n_devices), most = 0;
+	double all = flow_shop_forecast(inference_sharing(inf), jobs, n, inf->params.n_devices), most = 0;
 	double price = inf->params.select.price_layers * inf->forecast_s / inference_slot_s(inf);
 	for (size_t k = 0; k < n && n > 1; k++) {
 		double loss;
@@ -250,8 +260,8 @@ static void give_up_late(struct inference *inf, double t_s)
 			continue;
 		memcpy(without, jobs, n * sizeof *jobs);
 		memmove(without + k, without + k + 1, (n - 1 - k) * sizeof *jobs);
-		double gain =
-		        all - flow_shop_forecast(inf->sharing, without, n - 1, inf->params.n_devices) - price * loss;
+		double gain = all - flow_shop_forecast(inference_sharing(inf), without, n - 1, inf->params.n_devices) -
+		              price * loss;
 		if (gain > most && gain > 1) {
 			most = gain;
 			best = of[k];

@@ -10,8 +10,8 @@ enum { AT_CRC = 32, HELLO_FIXED = 2 + MESSAGE_HASH_BYTES + 2 + 2 };
 
 static const char *const type_names[MESSAGE_TYPES] = { "none", "hello", "welcome", "refuse", "call", "result" };
 static const char *const status_names[MESSAGE_STATUSES] = {
-	"ok", "another protocol version", "another model", "no such call", "numbers that are not finite",
-	"hidden states that did not come by multicast",
+	"ok",           "another protocol version",    "another model",
+	"no such call", "numbers that are not finite", "hidden states that did not come by multicast",
 };
 
 const char *message_type_name(unsigned type)

@@ -35,6 +35,7 @@ struct report_losses report_losses(struct session *s)
 		sum.grants_lost += less(granted[CELL_DL], d.dl_grants) + less(granted[CELL_UL], d.ul_grants);
 		sum.acks_lost += less(d.dl_grants, less(granted[CELL_DL], c.harq[CELL_DL].n_silent));
 	}
+	sum.bytes_on_air[CELL_DL] += cell_stats(bs_cell(lockstep_bs(l))).multicast.bytes_on_air;
 	return sum;
 }
 
@@ -262,12 +263,27 @@ static json_t *refused_json(struct lockstep *l)
 	                 (json_int_t)cell_stats(bs_cell(lockstep_bs(l))).non_finite);
 }
 
-/* ---- the whole ---- */
-
 static double per(double x, size_t n)
 {
 	return n ? x / (double)n : NAN;
 }
+
+/* Hidden states that went out once for several devices. */
+static json_t *multicast_json(struct lockstep *l)
+{
+	struct cell_multicast_stats m = cell_stats(bs_cell(lockstep_bs(l))).multicast;
+	struct inference_stats inf = inference_stats(bs_inference(lockstep_bs(l)));
+	json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "layers", (json_int_t)inf.multicast_layers, "rows",
+	                      (json_int_t)inf.multicast_rows, "blocks", (json_int_t)m.blocks, "bytes_on_air",
+	                      (json_int_t)m.bytes_on_air, "bytes_resent", (json_int_t)m.bytes_resent, "calls_not_heard",
+	                      (json_int_t)inf.not_heard);
+	json_object_set_new(o, "devices_mean", json_real_or_null(per((double)m.receivers, m.blocks)));
+	json_object_set_new(o, "mcs_mean", json_real_or_null(per(m.mcs_sum, m.blocks)));
+	json_object_set_new(o, "bler", json_real_or_null(per((double)m.harq.n_first_lost, m.harq.n_new)));
+	return o;
+}
+
+/* ---- the whole ---- */
 
 json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, double time_s)
 {
@@ -292,15 +308,15 @@ json_t *report_json(struct session *s, const struct config *c, size_t n_tokens, 
 	json_object_set_new(losses, "choices_given_up", json_integer((json_int_t)inf.given_up));
 	json_object_set_new(losses, "devices_suspected", json_integer((json_int_t)inf.suspected));
 	double bytes = (double)(x.bytes_on_air[CELL_DL] + x.bytes_on_air[CELL_UL]);
-	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+	return json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
 	                 "schema", 2, "version", cli_version(), "mode", "lockstep", "seed", (json_int_t)c->seed,
 	                 "virtual_time_s", json_real_or_null(lockstep_time_s(l)), "attached_s",
 	                 json_real_or_null(session_attached_s(s)), "generation_s", json_real_or_null(time_s),
 	                 "time_per_token_ms", json_real_or_null(per(1e3 * time_s, n_tokens)), "bytes_on_air_per_token",
 	                 json_real_or_null(per(bytes, n_tokens)), "layer_latency", latency, "expert_rows",
 	                 (json_int_t)inf.rows, "experts_dropped", (json_int_t)inf.dropped, "losses", losses, "refused",
-	                 refused_json(l), "control", control_json(l), "devices", devices, "config",
-	                 config_json(c, false));
+	                 refused_json(l), "control", control_json(l), "multicast", multicast_json(l), "devices",
+	                 devices, "config", config_json(c, false));
 }
 
 static void print_latency(FILE *f, const char *name, const struct latency *x)

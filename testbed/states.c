@@ -44,14 +44,14 @@ void states_reset(struct states *s)
 	s->any = false;
 }
 
-void states_write_segment(uint32_t set, uint32_t offset, const uint8_t *bytes, size_t n, uint8_t *tb, size_t n_tb)
+size_t states_write_segment(uint32_t set, uint32_t offset, const uint8_t *bytes, size_t n, uint8_t *out)
 {
 	uint32_t word[2] = { htobe32(set), htobe32(offset) };
 	uint16_t length = htobe16((uint16_t)n);
-	memcpy(tb, word, sizeof word);
-	memcpy(tb + sizeof word, &length, sizeof length);
-	memcpy(tb + STATES_HEADER, bytes, n);
-	memset(tb + STATES_HEADER + n, 0, n_tb - STATES_HEADER - n);
+	memcpy(out, word, sizeof word);
+	memcpy(out + sizeof word, &length, sizeof length);
+	memcpy(out + STATES_HEADER, bytes, n);
+	return STATES_HEADER + n;
 }
 
 static void begin_set(struct states *s, uint32_t set)
@@ -64,23 +64,26 @@ static void begin_set(struct states *s, uint32_t set)
 
 int states_take(struct states *s, const uint8_t *tb, size_t n_tb)
 {
-	uint32_t word[2];
-	uint16_t length;
-	if (n_tb < STATES_HEADER)
-		return -EBADMSG;
-	memcpy(word, tb, sizeof word);
-	memcpy(&length, tb + sizeof word, sizeof length);
-	size_t offset = be32toh(word[1]), n = be16toh(length);
-	uint32_t set = be32toh(word[0]);
-	if (!n || n > n_tb - STATES_HEADER || offset > s->n_max || n > s->n_max - offset)
-		return -EBADMSG;
-	if (s->any && (int32_t)(set - s->set) < 0)
-		return -EALREADY;
-	if (!s->any || set != s->set)
-		begin_set(s, set);
-	memcpy(s->bytes + offset, tb + STATES_HEADER, n);
-	memset(s->heard + offset, 1, n);
-	s->end = offset + n > s->end ? offset + n : s->end;
+	for (size_t n; n_tb >= STATES_HEADER; tb += STATES_HEADER + n, n_tb -= STATES_HEADER + n) {
+		uint32_t word[2];
+		uint16_t length;
+		memcpy(word, tb, sizeof word);
+		memcpy(&length, tb + sizeof word, sizeof length);
+		size_t offset = be32toh(word[1]);
+		uint32_t set = be32toh(word[0]);
+		n = be16toh(length);
+		if (!n)
+			return 0;
+		if (n > n_tb - STATES_HEADER || offset > s->n_max || n > s->n_max - offset)
+			return -EBADMSG;
+		if (s->any && (int32_t)(set - s->set) < 0)
+			return -EALREADY;
+		if (!s->any || set != s->set)
+			begin_set(s, set);
+		memcpy(s->bytes + offset, tb + STATES_HEADER, n);
+		memset(s->heard + offset, 1, n);
+		s->end = offset + n > s->end ? offset + n : s->end;
+	}
 	return 0;
 }
 

@@ -27,8 +27,8 @@ struct worker_params {
 	const struct moe_model *model; /* at least the experts that calls will name; outlives the worker */
 	struct compute_profile profile;
 	uint64_t seed;
-	size_t rows_max;  /* rows of the largest call, 1 .. 1024 */
-	size_t calls_max; /* calls waiting or worked on at once */
+	size_t rows_max;             /* rows of the largest call, 1 .. 1024 */
+	size_t calls_max;            /* calls waiting or worked on at once */
 	const struct states *states; /* what comes by multicast; outlives the worker; NULL: nothing */
 	enum moe_mode mode;
 };
