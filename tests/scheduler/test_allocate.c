@@ -684,6 +684,31 @@ static void the_others_are_work_conserving(void **state)
 	}
 }
 
+/* A block for devices 0 and 1 as one party more: placed where it says, its MCS what the worse of the two can take there. */
+static void a_block_for_several_takes_the_mcs_of_the_worst_off(void **state)
+{
+	(void)state;
+	size_t n;
+	const struct alloc_method *all = alloc_methods(&n);
+	for (size_t i = 0; i < n; i++) {
+		struct alloc_state s = { 0 };
+		struct alloc_problem p = quiet_problem();
+		struct alloc_device *party = &p.device[p.n_devices++];
+		party->alive = party->can_send_new = true;
+		party->members = 0x3;
+		flat_link(party, 15);
+		flat_link(&p.device[0], 20);
+		flat_link(&p.device[1], 9);
+		load_device(&p, K, 100000, 0);
+		struct alloc_result r = solve(all[i].name, &p, &s);
+		const struct alloc_grant *g = grant_of(&r, K);
+		assert_non_null(g);
+		assert_float_equal(g->snr_db, 9, 1e-3);
+		assert_int_equal(g->mcs, link_mcs(&table, 9 + 1e-3f));
+		assert_int_equal(r.n_grants, 1);
+	}
+}
+
 static void impossible_sizes_are_refused(void **state)
 {
 	(void)state;
@@ -697,7 +722,7 @@ static void impossible_sizes_are_refused(void **state)
 		assert_int_equal(all[i].allocate(&p, &s, &r), -EINVAL);
 		assert_int_equal(r.n_grants, 0);
 		p = quiet_problem();
-		p.n_devices = PHY_DEVICES_MAX + 1;
+		p.n_devices = ALLOC_PARTIES_MAX + 1;
 		assert_int_equal(all[i].allocate(&p, &s, &r), -EINVAL);
 		p = quiet_problem();
 		p.n_rb = N_RB - 1;
@@ -742,6 +767,7 @@ int main(void)
 		cmocka_unit_test(the_same_problem_and_state_give_the_same_grants),
 		cmocka_unit_test(ten_thousand_random_problems_break_no_rule),
 		cmocka_unit_test(the_others_are_work_conserving),
+		cmocka_unit_test(a_block_for_several_takes_the_mcs_of_the_worst_off),
 		cmocka_unit_test(impossible_sizes_are_refused),
 	};
 	return cmocka_run_group_tests(tests, make_table, NULL);

@@ -88,11 +88,21 @@ static void nothing_takes_no_time_and_empty_transfers_none(void **state)
 	assert_true(fabs(flow_shop_forecast(FLOW_LINE, jobs, 2, 4) - 3) < 1e-6);
 }
 
+/* In the order of the jobs: 6 down, then 2; up from 6, takes 1, and from 8, takes 4. */
+static void an_order_can_be_given(void **state)
+{
+	(void)state;
+	const struct flow_job jobs[] = { { 1, 6, 0, 1 }, { 0, 2, 0, 4 } };
+	assert_true(fabs(flow_shop_forecast(FLOW_GIVEN, jobs, 2, 2) - 12) < 1e-6);
+	assert_true(fabs(flow_shop_forecast(FLOW_LINE, jobs, 2, 2) - 9) < 1e-6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_order_is_better),
 		cmocka_unit_test(two_alike_by_hand),
+		cmocka_unit_test(an_order_can_be_given),
 		cmocka_unit_test(a_device_computes_one_call_after_the_other),
 		cmocka_unit_test(nothing_takes_no_time_and_empty_transfers_none),
 	};

@@ -37,6 +37,31 @@ static struct rb_set all_rbs(void)
 	return s;
 }
 
+/* Level of the worst off, shape of the mean: of two mirrored slopes nothing is left. */
+static void a_joint_link_is_as_good_as_its_worst(void **state)
+{
+	(void)state;
+	struct link_view up = { .usable = true, .headroom_db = INFINITY }, down = up, joint;
+	const struct link_view *both[2] = { &up, &down };
+	struct rb_set all = all_rbs();
+	for (size_t rb = 0; rb < N_RB; rb++) {
+		up.snr_db[rb] = 10 + 0.3f * (float)rb;
+		down.snr_db[rb] = 6 - 0.3f * (float)rb;
+		up.sd_db[rb] = 1;
+	}
+	link_view_joint(both, 2, &table, &joint);
+	assert_true(joint.usable);
+	for (size_t rb = 0; rb < N_RB; rb++) {
+		assert_float_equal(joint.snr_db[rb], link_effective_snr_db(&down, &table, &all), 1e-3);
+		assert_float_equal(joint.sd_db[rb], 1, 0);
+	}
+	down.usable = false;
+	link_view_joint(both, 2, &table, &joint);
+	assert_false(joint.usable);
+	link_view_joint(both, 0, &table, &joint);
+	assert_false(joint.usable);
+}
+
 static void the_table_holds_what_phy_says_of_every_grant(void **state)
 {
 	(void)state;
@@ -352,6 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_holds_what_phy_says_of_every_grant),
+		cmocka_unit_test(a_joint_link_is_as_good_as_its_worst),
 		cmocka_unit_test(a_block_never_reported_has_the_wideband_snr),
 		cmocka_unit_test(an_old_block_report_fades_back_to_the_wideband),
 		cmocka_unit_test(a_wandering_block_is_predicted_with_its_confidence),

@@ -53,6 +53,30 @@ static void the_table_is_in_network_byte_order(void **state)
 	assert_memory_equal(bytes, weighted, sizeof weighted);
 }
 
+/* A row heard by multicast has a number instead of a state. */
+static void rows_heard_come_back(void **state)
+{
+	(void)state;
+	static const uint8_t by_hand[] = { 0x82, 1, 0x2c, 0, 5, 1, 2, 1, 0, 7, 0x81, 0, 0, 0, 5 };
+	struct call_choice choices[N], got[N];
+	uint8_t bytes[MAX];
+	struct message m = head(false);
+	memcpy(choices, sample, sizeof choices);
+	choices[0].heard = choices[1].heard = choices[3].heard = true;
+	choices[0].number = choices[1].number = 300;
+	assert_int_equal(call_encode(choices, N, N_ROWS, false, bytes), sizeof by_hand);
+	assert_int_equal(sizeof by_hand, call_table_bytes(N_ROWS, N, false) + 2 * CALL_HEARD_BYTES);
+	assert_memory_equal(bytes, by_hand, sizeof by_hand);
+	assert_int_equal(call_decode(bytes, sizeof by_hand, &m, got, N), sizeof by_hand);
+	for (size_t i = 0; i < N; i++) {
+		assert_int_equal(got[i].heard, choices[i].heard);
+		assert_int_equal(got[i].number, choices[i].number);
+		assert_int_equal(got[i].expert, choices[i].expert);
+	}
+	for (size_t cut = 0; cut < sizeof by_hand; cut++)
+		assert_int_equal(call_decode(bytes, cut, &m, got, N), -EBADMSG);
+}
+
 static void a_table_cut_short_is_refused(void **state)
 {
 	(void)state;
@@ -117,6 +141,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_choice_comes_back),
 		cmocka_unit_test(the_table_is_in_network_byte_order),
+		cmocka_unit_test(rows_heard_come_back),
 		cmocka_unit_test(a_table_cut_short_is_refused),
 		cmocka_unit_test(counts_that_do_not_add_up_are_refused),
 		cmocka_unit_test(an_expert_twice_in_a_row_is_refused),

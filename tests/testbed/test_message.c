@@ -54,6 +54,19 @@ static ssize_t decode(const uint8_t *bytes, size_t n)
 	return message_decode(bytes, n, &m, &payload);
 }
 
+/* A call names a multicast set where a result names a slot. */
+static void a_call_names_a_set(void **state)
+{
+	(void)state;
+	uint8_t bytes[MESSAGE_HEADER];
+	const uint8_t *payload;
+	struct message m = { .type = MESSAGE_CALL, .set = 0x01020304, .slot = 5 }, got;
+	assert_int_equal(message_encode(&m, NULL, bytes, sizeof bytes), MESSAGE_HEADER);
+	assert_int_equal(message_decode(bytes, sizeof bytes, &got, &payload), MESSAGE_HEADER);
+	assert_int_equal(got.set, 0x01020304);
+	assert_int_equal(got.slot, 0);
+}
+
 static void every_field_comes_back(void **state)
 {
 	(void)state;
@@ -86,7 +99,7 @@ static void the_header_is_in_network_byte_order(void **state)
 	(void)state;
 	uint8_t bytes[N_MESSAGE];
 	static const uint8_t expected[32] = {
-		2,    5,    2,    0,    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3,    1,    0x07, 0x08, 0x09, 0x0a,
+		3,    5,    2,    0,    0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 3,    1,    0x07, 0x08, 0x09, 0x0a,
 		0x0b, 0x0c, 0x0d, 0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0,    0,    0,    N_PAYLOAD,
 	};
 	encode_sample(bytes);
@@ -315,6 +328,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_field_comes_back),
+		cmocka_unit_test(a_call_names_a_set),
 		cmocka_unit_test(the_header_is_in_network_byte_order),
 		cmocka_unit_test(a_message_without_payload_is_its_header),
 		cmocka_unit_test(a_flipped_bit_anywhere_is_refused),

@@ -23,6 +23,7 @@ static const struct compute_profile steady = { .fixed_s = 0.002, .bytes_per_s = 
 struct fixture {
 	struct moe_model *whole, *half; /* half: experts 1 and 3 of layer 0, expert 2 of layer 1 */
 	struct worker *w;
+	struct states *states;
 	size_t n_embd;
 	uint8_t payload[256 + ROWS_MAX * N_EMBD_MAX * 4];
 	float x[ROWS_MAX * N_EMBD_MAX];
@@ -38,8 +39,13 @@ static int set_up(void **state)
 	    moe_model_open(path, &(struct moe_half){ .held = held, .n_held = 3 }, &f->half, err, sizeof err))
 		return -1;
 	f->n_embd = f->whole->shape.n_embd;
-	f->w = worker_create(&(struct worker_params){
-	        .model = f->half, .profile = steady, .seed = 1, .rows_max = ROWS_MAX, .calls_max = CALLS_MAX });
+	f->states = states_create(4096 * 4);
+	f->w = worker_create(&(struct worker_params){ .model = f->half,
+	                                              .states = f->states,
+	                                              .profile = steady,
+	                                              .seed = 1,
+	                                              .rows_max = ROWS_MAX,
+	                                              .calls_max = CALLS_MAX });
 	for (size_t i = 0; i < ROWS_MAX * f->n_embd; i++)
 		f->x[i] = (float)((i * 37 + 11) % 101) / 50.0f - 1.0f;
 	*state = f;
@@ -50,6 +56,7 @@ static int tear_down(void **state)
 {
 	struct fixture *f = *state;
 	worker_destroy(f->w);
+	states_destroy(f->states);
 	moe_model_close(f->half);
 	moe_model_close(f->whole);
 	free(f);
@@ -106,6 +113,55 @@ static enum message_status status_of(struct fixture *f, const struct message *ca
 	assert_int_equal(m.n_payload, 0);
 	assert_int_equal(m.compute_us, 0);
 	return m.status;
+}
+
+/* The second of two rows comes by multicast: until it is there the call lacks it; then the answer is as if it had come whole. */
+static void states_may_come_by_multicast(void **state)
+{
+	struct fixture *f = *state;
+	const struct codec *c = codec_by_name("f32");
+	size_t row = codec_bytes(c, f->n_embd);
+	struct call_choice choices[2] = { { 0, 1, 1 },
+		                          { .row = 1, .expert = 1, .weight = 1, .heard = true, .number = 2 } };
+	struct message whole = make_call(f, 100, 0, 1, 2, "f32"), call = whole;
+	const uint8_t *payload;
+	uint8_t tb[N_EMBD_MAX * 4 + STATES_HEADER], first[N_EMBD_MAX * 4];
+	assert_int_equal(worker_take(f->w, &whole, f->payload, 0, 0), 0);
+	struct message m = answer_at(f, 1e9, &payload);
+	uint8_t *wanted = malloc(m.n_payload);
+	memcpy(wanted, payload, m.n_payload);
+
+	worker_reset(f->w);
+	c->encode(f->x, f->n_embd, first);
+	size_t at = call_encode(choices, 2, 2, false, f->payload);
+	memcpy(f->payload + at, first, row);
+	call.set = 7;
+	call.seq = 101;
+	call.n_payload = (uint32_t)(at + row);
+	assert_true(worker_lacks(f->w, &call, f->payload));
+	assert_int_equal(status_of(f, &call), MESSAGE_NOT_HEARD);
+	assert_int_equal(worker_stats(f->w).not_heard, 1);
+
+	uint8_t second[N_EMBD_MAX * 4];
+	c->encode(f->x + f->n_embd, f->n_embd, second);
+	memset(tb, 0, sizeof tb);
+	size_t n_tb = states_write_segment(6, (uint32_t)(2 * row), second, row, tb);
+	assert_int_equal(states_take(f->states, tb, n_tb), 0);
+	assert_true(worker_lacks(f->w, &call, f->payload)); /* of another set */
+	states_write_segment(7, (uint32_t)(2 * row), second, row, tb);
+	assert_int_equal(states_take(f->states, tb, n_tb), 0);
+	assert_false(worker_lacks(f->w, &call, f->payload));
+	call.seq = 102;
+	assert_int_equal(worker_take(f->w, &call, f->payload, 0, 0), 0);
+	m = answer_at(f, 1e9, &payload);
+	assert_int_equal(m.status, MESSAGE_OK);
+	assert_memory_equal(payload, wanted, m.n_payload);
+	free(wanted);
+
+	worker_reset(f->w);
+	call.seq = 103;
+	call.n_payload--; /* cut short */
+	assert_int_equal(status_of(f, &call), MESSAGE_BAD_CALL);
 }
 
 static void results_are_those_of_the_expert_to_the_bit(void **state)
@@ -414,6 +470,7 @@ static void parameters_out_of_range_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_WORKER(states_may_come_by_multicast),
 		WITH_WORKER(results_are_those_of_the_expert_to_the_bit),
 		WITH_WORKER(results_are_expected_for_when_they_come),
 		WITH_WORKER(the_reply_has_the_codec_that_the_call_asks_for),
