@@ -11,7 +11,7 @@
 
 enum { RE_PER_RB_MAX = PHY_SC_MAX * PHY_SYMBOLS_MAX };
 
-enum { PRIOR_PAIRS = 20, PAIR_SLOTS_MIN = 8, PAIR_SLOTS_MAX = 400 };
+enum { PRIOR_PAIRS = 20, PAIR_SLOTS_MIN = 8, PAIR_SLOTS_MAX = 400, MEAN_REPORTS = 400 };
 #define PRIOR_AGE_SLOTS 20.0
 #define PAIRS_FORGET 0.002 /* a pair */
 #define SPREAD_ALPHA 0.002
@@ -88,7 +88,8 @@ void link_init(struct link *l, const struct link_config *cfg, size_t n_rb)
 void link_forget(struct link *l)
 {
 	l->known = false;
-	l->wideband_db = 0;
+	l->wideband_db = l->mean_db = 0;
+	l->n_wideband = 0;
 	memset(l->offset_db, 0, sizeof l->offset_db);
 	memset(l->var_db2, 0, sizeof l->var_db2);
 	l->headroom_db = INFINITY;
@@ -106,6 +107,8 @@ int link_observe_wideband(struct link *l, uint64_t slot, float snr_db)
 		return -EINVAL;
 	}
 	l->wideband_db = held(snr_db, SNR_MIN_DB, SNR_MAX_DB);
+	l->n_wideband += l->n_wideband < MEAN_REPORTS;
+	l->mean_db += (l->wideband_db - l->mean_db) / (float)l->n_wideband;
 	l->slot_wideband = slot;
 	l->known = true;
 	return 0;
@@ -232,6 +235,17 @@ void link_view(const struct link *l, uint64_t slot, struct link_view *v)
 		float var_db2;
 		v->snr_db[rb] = l->wideband_db + predict_offset(l, memory_slots, rb, slot, &var_db2) + l->olla_db;
 		v->sd_db[rb] = sqrtf(var_db2);
+	}
+}
+
+void link_view_over(const struct link *l, uint64_t slot, double n_slots, struct link_view *v)
+{
+	double age = n_slots / link_memory_slots(l);
+	float lasts = age > 0 ? (float)((1 - exp(-age)) / age) : 1;
+	link_view(l, slot, v);
+	for (size_t rb = 0; rb < l->n_rb; rb++) {
+		float usual_db = l->mean_db + l->olla_db;
+		v->snr_db[rb] = usual_db + lasts * (v->snr_db[rb] - usual_db);
 	}
 }
 

@@ -71,6 +71,8 @@ struct link {
 	bool known;                   /* was anything ever reported? */
 	uint64_t slot_wideband;       /* when */
 	float wideband_db;            /* mean power over noise, full band */
+	float mean_db;                /* of the wideband SNR, running, over some hundred reports */
+	uint32_t n_wideband;          /* reports of it, as far as that counts */
 	float offset_db[PHY_RB_MAX];  /* of a block from the wideband, filtered, when it was measured */
 	float var_db2[PHY_RB_MAX];    /* of that; 0: it never was */
 	uint64_t slot_rb[PHY_RB_MAX]; /* when */
@@ -114,6 +116,9 @@ struct link_view {
 double link_memory_slots(const struct link *l);
 
 void link_view(const struct link *l, uint64_t slot, struct link_view *v);
+/* The same in the mean over n_slots from that slot on, for plans: what sets the channel apart now from its long-term mean, in the wideband
+ * and in the blocks, decays as the blocks' offsets do. */
+void link_view_over(const struct link *l, uint64_t slot, double n_slots, struct link_view *v);
 
 /* The links of several devices as one that a block for all of them goes over: its level is that of the one with the least
  * effective SNR over the band, its shape the mean of theirs, by which RBs are picked that suit all. Unusable if one of them is, or

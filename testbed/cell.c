@@ -253,20 +253,20 @@ size_t cell_n_rb(const struct cell *c)
 	return c->n_rb;
 }
 
-void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *bytes_per_slot)
+void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, double n_slots, float *bytes_per_slot)
 {
 	struct link_view view;
 	struct rb_set all = { { 0 } };
 	rb_set_add_range(&all, 0, c->n_rb);
-	link_view(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, &view);
+	link_view_over(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, n_slots, &view);
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
 
-void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction dir, float *relative)
+void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction dir, double n_slots, float *relative)
 {
 	struct link_view view;
 	struct rb_set all = { { 0 } };
-	link_view(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, &view);
+	link_view_over(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, n_slots, &view);
 	rb_set_add_range(&all, 0, c->n_rb);
 	link_relative_rates(&view, &c->rates, &all, relative);
 }

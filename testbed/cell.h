@@ -192,10 +192,11 @@ size_t cell_dl_backlog(const struct cell *c, unsigned device);
 
 /* Resource blocks that are granted on their own: groups of those of the air. */
 size_t cell_n_rb(const struct cell *c);
-/* Expected bytes a slot on n of them, n = 0 .. cell_n_rb, in the slot to come. */
-void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, float *bytes_per_slot);
+/* Expected bytes a slot on n of them, n = 0 .. cell_n_rb, in the mean over so many slots to come. */
+void cell_rates(const struct cell *c, unsigned device, enum cell_direction dir, double n_slots, float *bytes_per_slot);
 /* What each of them carries over the mean of all: link_relative_rates. */
-void cell_relative_rates(const struct cell *c, unsigned device, enum cell_direction dir, float *relative);
+void cell_relative_rates(const struct cell *c, unsigned device, enum cell_direction dir, double n_slots,
+                         float *relative);
 struct predict_state *cell_predict_state(struct cell *c, unsigned device);
 const struct predict_config *cell_predict_config(const struct cell *c);
 const struct rate_table *cell_rate_table(const struct cell *c);

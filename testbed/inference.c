@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LASTS_ALPHA 0.1
 #define SLOWER_THAN_FORECAST 1.2 /* layers at first: lost blocks, whole slots, control that waits */
 
 void inference_fail(struct inference *inf, const char *format, ...)
@@ -21,6 +22,11 @@ void inference_fail(struct inference *inf, const char *format, ...)
 double inference_slot_s(const struct inference *inf)
 {
 	return numerology_slot_s(inf->params.num);
+}
+
+double inference_lasts_slots(const struct inference *inf)
+{
+	return inf->lasts_s[moe_batch_has_prompt(inf->batch)] / inference_slot_s(inf);
 }
 
 /* ---- life ---- */
@@ -365,6 +371,7 @@ static void record_layer(struct inference *inf, double t_s)
 			                                    (double[2]){ inf->split.rate_bps[LAYER_DL][d],
 			                                                 inf->split.rate_bps[LAYER_UL][d] }),
 			                     device_end_s[d] - inf->ready_s);
+	inf->lasts_s[r.prompt] += LASTS_ALPHA * (r.latency_s - inf->lasts_s[r.prompt]);
 	predict_observe_compute(&inf->went[r.prompt], &inf->went_config, inf->forecast_s, r.latency_s);
 	inf->records[inf->n_records++ % RECORDS] = r;
 }

@@ -121,7 +121,7 @@ void inference_update_loads(struct inference *inf)
 	for (unsigned d = 0; d < inf->params.n_devices; d++) {
 		if (load[d].loaded) {
 			float rates[PHY_RB_MAX + 1];
-			cell_rates(inf->params.cell, d, CELL_UL, rates);
+			cell_rates(inf->params.cell, d, CELL_UL, inference_lasts_slots(inf), rates);
 			double rate = fmax((double)rates[cell_n_rb(inf->params.cell)], 1.0);
 			load[d].remaining_bytes[CELL_DL] = (double)cell_dl_backlog(inf->params.cell, d);
 			load[d].after_s = load[d].remaining_bytes[CELL_UL] / rate * inference_slot_s(inf);

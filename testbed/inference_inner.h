@@ -85,6 +85,7 @@ struct inference {
 	enum flow_sharing sharing;
 	struct predict_config went_config;
 	struct predict_state went[2]; /* layers without and with prompts: forecast and measured */
+	double lasts_s[2];            /* the same layers, running mean */
 	double forecast_s, predicted_s, predicted_sd_s;
 	uint32_t tokens_on[PHY_DEVICES_MAX];
 	uint32_t n_dropped;
@@ -110,6 +111,8 @@ struct inference {
 /* The run has failed: one line why. */
 void inference_fail(struct inference *inf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 double inference_slot_s(const struct inference *inf);
+/* How long layers like this one last, in slots: what is planned for one is planned for as long. */
+double inference_lasts_slots(const struct inference *inf);
 /* Bit d: device d is attached. */
 uint32_t inference_attached(const struct inference *inf);
 /* The same without those that were silent for too long. */

@@ -48,7 +48,7 @@ static void describe_device(struct inference *inf, unsigned d, bool able)
 	for (int dir = 0; dir < 2; dir++) {
 		float rates[PHY_RB_MAX + 1];
 		size_t n = cell_n_rb(inf->params.cell);
-		cell_rates(inf->params.cell, d, direction[dir], rates);
+		cell_rates(inf->params.cell, d, direction[dir], inference_lasts_slots(inf), rates);
 		dev->mean_bps[dir] = 8 * (double)rates[n] / (double)n / inference_slot_s(inf) * parts.carried[dir];
 		dev->backlog_bits[dir] = 8 * (dir == CELL_DL ? (double)cell_dl_backlog(inf->params.cell, d)
 		                                             : (double)cell_ul_backlog(inf->params.cell, d));
@@ -56,7 +56,7 @@ static void describe_device(struct inference *inf, unsigned d, bool able)
 			dev->mean_bps[dir] = 1;
 			continue;
 		}
-		cell_relative_rates(inf->params.cell, d, direction[dir], rates);
+		cell_relative_rates(inf->params.cell, d, direction[dir], inference_lasts_slots(inf), rates);
 		for (size_t rb = 0; rb < n; rb++)
 			inf->block_bps[d][dir][rb] = dev->mean_bps[dir] * (double)rates[rb];
 		dev->block_bps[dir] = inf->block_bps[d][dir];

@@ -37,6 +37,32 @@ static struct rb_set all_rbs(void)
 	return s;
 }
 
+/* Planned for long, a fade counts for less, down to the long-term mean; for no time it is the view of the slot. */
+static void a_plan_for_long_goes_by_the_mean(void **state)
+{
+	(void)state;
+	struct link l;
+	struct link_view now, over;
+	float before = INFINITY;
+	link_init(&l, config(), N_RB);
+	for (uint64_t slot = 0; slot < 5000; slot++)
+		link_observe_wideband(&l, slot, slot % 2 ? 12 : 8);
+	link_observe_wideband(&l, 5000, 20);
+	float mean_db = l.mean_db;
+	assert_float_equal(mean_db, 10, 0.1);
+	link_view(&l, 5001, &now);
+	for (double n = 0; n < 1e6; n = 2 * n + 1) {
+		link_view_over(&l, 5001, n, &over);
+		assert_true(over.snr_db[0] <= before && over.snr_db[0] >= mean_db);
+		assert_true(n > 0 || over.snr_db[0] == now.snr_db[0]);
+		before = over.snr_db[0];
+	}
+	assert_float_equal(before, mean_db, 0.1);
+	double memory = link_memory_slots(&l);
+	link_view_over(&l, 5001, memory, &over); /* mean of exp(-t) over 0 .. 1 */
+	assert_float_equal(over.snr_db[0], mean_db + (20 - mean_db) * (float)(1 - exp(-1)), 1e-3);
+}
+
 /* Level of the worst off, shape of the mean: of two mirrored slopes nothing is left. */
 static void a_joint_link_is_as_good_as_its_worst(void **state)
 {
@@ -377,6 +403,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_table_holds_what_phy_says_of_every_grant),
+		cmocka_unit_test(a_plan_for_long_goes_by_the_mean),
 		cmocka_unit_test(a_joint_link_is_as_good_as_its_worst),
 		cmocka_unit_test(a_block_never_reported_has_the_wideband_snr),
 		cmocka_unit_test(an_old_block_report_fades_back_to_the_wideband),
