@@ -59,10 +59,12 @@ int posix_memalign(void **p, size_t align, size_t n)
 	return *p ? 0 : ENOMEM;
 }
 
+static uint64_t n_multicast;
+
 static void run_under(const char *policy, const char *allocator)
 {
 	char by[64], with[64];
-	const char *sets[] = { by, with, "moe.sequences=2", NULL };
+	const char *sets[] = { by, with, "moe.sequences=2", "scheduler.multicast=yes", "moe.codec_up=int8", NULL };
 	snprintf(by, sizeof by, "scheduler.policy=%s", policy);
 	snprintf(with, sizeof with, "scheduler.allocator=%s", allocator);
 	struct scene *s = scene_open(two_devices, sets);
@@ -82,6 +84,7 @@ static void run_under(const char *policy, const char *allocator)
 		lockstep_slot(l);
 	counting = false;
 	assert_int_equal(n_allocations, before);
+	n_multicast += inference_stats(scene_inference(s)).multicast_rows;
 	assert_int_equal(inference_status(scene_inference(s)), INFERENCE_DONE);
 	for (int dir = 0; dir < 2; dir++)
 		assert_true(cell_device_stats(scene_cell(s), 0).blocks[dir] +
@@ -104,6 +107,7 @@ static void in_the_slot_path_nothing_is_allocated(void **state)
 		                                { "frontier", "horizon" } };
 	for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
 		run_under(pairs[i][0], pairs[i][1]);
+	assert_true(n_multicast > 0);
 }
 
 #endif
