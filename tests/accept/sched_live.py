@@ -23,7 +23,7 @@ ITEMS_ACCURACY = int(sys.argv[3]) if len(sys.argv) > 3 else 150
 STATE = os.environ["RESULT"] + ".d" if os.environ.get("RESULT") else os.path.join(gate.SOURCE, "runs", "sched_live")
 SCENARIOS = ["default", "alike", "one-far", "one-slow"]
 OURS = ["scheduler.policy=frontier", "scheduler.allocator=horizon", "scheduler.sensitivity=moe/models/wdmoe-tiny.sensitivity.json",
-        "scheduler.give_up=yes"]
+        "scheduler.give_up=yes", "scheduler.multicast=yes"]
 EQUAL = ["scheduler.policy=vanilla", "scheduler.allocator=equal"]
 ROUND_ROBIN = ["scheduler.policy=vanilla", "scheduler.allocator=round-robin"]
 PLANE = {
