@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { CALLS_UNTIL_TRUSTED = 8 }; /* whole-call errors before their spread replaces that of the parts */
-
 struct predict_config predict_config_default(void)
 {
 	return predict_config_for(0.5e-3);
@@ -19,7 +17,6 @@ struct predict_config predict_config_for(double slot_s)
 		.turnaround_s = 2 * slot_s,
 		.harq_rtt_s = 6 * slot_s,
 		.target_bler = 0.1,
-		.rate_prior = { 30, 30 },
 		.fixed_prior_s = 0.5e-3,
 		.per_row_prior_s = 0.1e-3,
 		.prior_sd_fraction = 1,
@@ -42,7 +39,6 @@ void predict_init(struct predict_state *s, const struct predict_config *cfg)
 	for (int i = 0; i < 2; i++) {
 		/* relative to the residual variance, as least squares counts it */
 		s->cov[i][i] = (sq(cfg->prior_sd_fraction * s->theta[i]) + 1e-18) / s->residual_var;
-		s->rate[i] = (struct predict_mean){ .mean = cfg->rate_prior[i], .var = sq(0.5 * cfg->rate_prior[i]) };
 		s->wait_s[i] = (struct predict_mean){ .mean = cfg->wait_prior_s[i], .var = sq(cfg->wait_prior_s[i]) };
 		s->bler[i] = cfg->target_bler;
 	}
@@ -100,15 +96,6 @@ int predict_observe_compute(struct predict_state *s, const struct predict_config
 	return 0;
 }
 
-int predict_observe_air(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
-                        double bytes, double rb_slots)
-{
-	if (refused(s, bytes) || refused(s, rb_slots) || refused(s, bytes / rb_slots))
-		return -EINVAL;
-	mean_update(&s->rate[dir], cfg->alpha, bytes / rb_slots);
-	return 0;
-}
-
 int predict_observe_wait(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
                          double seconds)
 {
@@ -148,63 +135,6 @@ double predict_compute_sd_s(const struct predict_state *s, double n_rows)
 {
 	double line = s->cov[0][0] + 2 * s->cov[0][1] * n_rows + s->cov[1][1] * sq(n_rows);
 	return sqrt(s->residual_var * (1 + fmax(line, 0)));
-}
-
-/* Mean number of slots begun by a transfer of `full` slots, itself known to some 20 %: the mean of ceil() over that. */
-static double whole_slots(double full)
-{
-	return full > 1.5 ? full + 0.5 : 1 + fmin(fmax(full - 0.8, 0) / 0.45, 1);
-}
-
-/* Time on the air in one direction; variance added to *var. */
-static double air_s(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
-                    int dir, double *var)
-{
-	double bytes = q->bytes[dir] + q->backlog[dir];
-	if (!(bytes > 0))
-		return 0;
-	double rate = q->rate[dir] > 0 ? q->rate[dir] : s->rate[dir].mean;
-	double per_slot = rate * q->share_rb[dir];
-	if (!(per_slot > 0))
-		return INFINITY;
-	double lost = fmin(s->bler[dir], 0.9);
-	double full = bytes / per_slot; /* slots, nothing lost */
-	double blocks = q->block_bytes_max > 0 ? ceil(bytes / q->block_bytes_max) : ceil(full);
-	double rtt = fmax(1, cfg->harq_rtt_s / cfg->slot_s), any_lost = 0;
-	double exposed = fmin(fmax(blocks, 1), rtt);
-	double slots = whole_slots(full) + fmax(0, full - exposed) * lost / (1 - lost);
-	/* The last round trip: the last block lost decides, j blocks before the end; its repetition may be lost
-	 * again. */
-	for (int j = 0; j < exposed; j++) {
-		double decides = lost * pow(1 - lost, j);
-		slots += decides * (rtt - j) / (1 - lost);
-		any_lost += decides;
-	}
-
-	double rate_cv2 = s->rate[dir].mean > 0 ? s->rate[dir].var / sq(s->rate[dir].mean) : 0;
-	*var += rate_cv2 * sq(slots * cfg->slot_s) + any_lost * (1 - any_lost) * sq(cfg->harq_rtt_s);
-	return slots * cfg->slot_s;
-}
-
-void predict_latency(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
-                     struct prediction *p)
-{
-	*p = (struct prediction){ .mean_s = 0 };
-	if (!(q->n_rows > 0))
-		return;
-	double var = sq(predict_compute_sd_s(s, q->n_rows));
-	double sum = 0;
-	for (int dir = 0; dir < 2; dir++) {
-		p->wait_s[dir] = s->wait_s[dir].mean;
-		p->air_s[dir] = air_s(s, cfg, q, dir, &var);
-		var += s->wait_s[dir].var;
-		sum += p->wait_s[dir] + p->air_s[dir];
-	}
-	p->compute_s = predict_compute_s(s, q->n_rows) + q->backlog_compute_s;
-	p->turnaround_s = cfg->turnaround_s;
-	p->bias_s = s->error_s.mean;
-	p->mean_s = fmax(0, sum + p->compute_s + p->turnaround_s + p->bias_s);
-	p->spread_s = sqrt(s->error_s.n >= CALLS_UNTIL_TRUSTED ? s->error_s.var : var);
 }
 
 void predict_parts(const struct predict_state *s, const struct predict_config *cfg, struct predict_parts *p)

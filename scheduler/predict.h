@@ -1,22 +1,16 @@
-/* predict.h - how long a device will take for a call: from router output to the last byte of its result.
+/* predict.h - what a device takes for a call, besides the band it gets: waits, computing, repetitions.
  *
  *     predict_init(&s, &cfg);                                    one state a device
  *     predict_observe_compute(&s, &cfg, n_rows, seconds);        the device reports its compute times over the air
- *     predict_observe_air(&s, &cfg, PREDICT_DOWN, bytes, rb_slots);      bytes delivered by so many RBs x slots
  *     predict_observe_wait(&s, &cfg, PREDICT_DOWN, seconds);     from data ready to the first slot that carries it
  *     predict_observe_block(&s, &cfg, PREDICT_UP, lost);         first transmissions
- *     predict_observe_call(&s, &cfg, prediction.mean_s, measured_s);     what the sum still misses
- *     predict_latency(&s, &cfg, &query, &prediction);
+ *     predict_observe_call(&s, &cfg, predicted_s, measured_s);   what the sum still misses
+ *     predict_parts(&s, &cfg, &parts);                           for scheduler/layer.h and flow_shop.h
  *
- * mean = wait_dl + air_dl + compute + turnaround + wait_ul + air_ul + bias
- *   air      slots = (bytes + backlog) / (RBs held x bytes per RB and slot), whole ones (half a slot more on
- *            average), 1 / (1 - BLER) times; plus the wait for the retransmissions that the last blocks need
- *   compute  fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the
- *            prior
- *   bias     running mean of measured - predicted of whole calls
- * spread: standard deviation, from the same running statistics, taken as independent.
+ * Computing is fixed + per_row * n_rows: recursive least squares with forgetting; the config's device profile is the prior. The same line with
+ * its spread serves whoever learns how something measured grows with something known.
  *
- * All state is explicit: same state, config and query, same answer.
+ * All state is explicit: same state and config, same answer.
  */
 #ifndef SCHEDULER_PREDICT_H
 #define SCHEDULER_PREDICT_H
@@ -33,7 +27,6 @@ struct predict_config {
 	double turnaround_s;      /* slots between received and answered that no one can avoid, both ends; 2 slots */
 	double harq_rtt_s;        /* from a transmission to its repetition; 6 slots */
 	double target_bler;       /* prior of the block error rate; 0.1 */
-	double rate_prior[2];     /* bytes per RB and slot before anything was measured; 30 */
 	double fixed_prior_s;     /* compute: a call */
 	double per_row_prior_s;   /* compute: a row */
 	double prior_sd_fraction; /* how uncertain the compute prior is, as a fraction of it; 1 */
@@ -55,7 +48,6 @@ struct predict_state {
 	double theta[2], cov[2][2];
 	double residual_var;
 	uint32_t n_compute;
-	struct predict_mean rate[2]; /* bytes per RB and slot */
 	struct predict_mean wait_s[2];
 	double bler[2];
 	struct predict_mean error_s; /* of whole calls */
@@ -66,33 +58,12 @@ void predict_init(struct predict_state *s, const struct predict_config *cfg);
 
 /* Each returns 0, or -EINVAL for what is negative or not finite: refused, counted, nothing else changes. */
 int predict_observe_compute(struct predict_state *s, const struct predict_config *cfg, double n_rows, double seconds);
-int predict_observe_air(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
-                        double bytes, double rb_slots);
 int predict_observe_wait(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
                          double seconds);
 int predict_observe_block(struct predict_state *s, const struct predict_config *cfg, enum predict_direction dir,
                           bool lost);
 int predict_observe_call(struct predict_state *s, const struct predict_config *cfg, double predicted_s,
                          double measured_s);
-
-struct predict_query {
-	double n_rows;            /* of the call; 0: nothing to do, everything is 0 */
-	double bytes[2];          /* of the call, headers included: down, up */
-	double backlog[2];        /* bytes that go first, already queued */
-	double backlog_compute_s; /* work the device still has to finish first */
-	double share_rb[2];       /* RBs a slot that the device will hold on average */
-	double rate[2];           /* bytes per RB and slot from fresh CSI (link_rates); 0: use the measured mean */
-	double block_bytes_max;   /* largest transport block in use; 0: one slot's worth */
-};
-
-struct prediction {
-	double mean_s, spread_s;
-	double wait_s[2], air_s[2], compute_s, turnaround_s, bias_s; /* parts of mean_s */
-};
-
-/* INFINITY in mean_s when a share or rate is 0 and there are bytes to carry. */
-void predict_latency(const struct predict_state *s, const struct predict_config *cfg, const struct predict_query *q,
-                     struct prediction *p);
 
 /* Compute time alone. Never negative. */
 double predict_compute_s(const struct predict_state *s, double n_rows);

@@ -55,8 +55,6 @@ static void settle(struct cell *c, struct peer *p, enum cell_direction dir, cons
 		link_observe_block(&p->link[dir], &c->link_config, o->mcs, o->adapts, o->event == HARQ_DELIVERED);
 		predict_observe_block(&p->predict, &c->predict_config, air, o->event != HARQ_DELIVERED);
 	}
-	if (o->event == HARQ_DELIVERED)
-		predict_observe_air(&p->predict, &c->predict_config, air, o->bytes, (double)o->n_rb);
 	if (dir == CELL_DL && o->event != HARQ_AGAIN)
 		arq_block_done(p->arq, o->process, o->event == HARQ_DELIVERED, c->slot);
 	if (dir == CELL_UL && o->event == HARQ_FAILED) /* what was granted up to the slot built last is booked */
