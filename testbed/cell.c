@@ -14,6 +14,7 @@ enum {
 	        50, /* a device is addressed at least this often, and KEEPALIVES times before it counts as lost */
 	KEEPALIVES = 4,
 	RETRANSMISSION_WAIT_SLOTS = 2, /* for its turn, about */
+	FORESEEN = 8,                  /* slots that stand for many */
 };
 
 static const double light_m_s = 299792458;
@@ -253,12 +254,44 @@ size_t cell_n_rb(const struct cell *c)
 	return c->n_rb;
 }
 
+/* A clairvoyant has what will be in place of what is expected. */
+void cell_foresee(const struct cell *c, unsigned d, enum cell_direction dir, uint64_t slot, struct link_view *v)
+{
+	const struct link *l = &c->peer[d].link[dir];
+	const struct cell_oracle *o = &c->oracle;
+	float above_db[PHY_RB_MAX], unused[PHY_RB_MAX];
+	link_view(l, slot, v);
+	if (!o->channel || !v->usable)
+		return;
+	float mean_db = o->channel(o->arg, d, dir, slot, above_db);
+	if (dir == CELL_UL) /* what was measured, and what has changed since */
+		mean_db += l->wideband_db - o->channel(o->arg, d, dir, l->slot_wideband, unused);
+	for (size_t rb = 0; rb < c->n_rb; rb++)
+		v->snr_db[rb] = mean_db + above_db[rb] + l->olla_db;
+}
+
+/* The same in the mean over the n_slots to come. */
+static void foresee_mean(const struct cell *c, unsigned d, enum cell_direction dir, double n_slots, struct link_view *v)
+{
+	uint64_t slot = c->slot + c->params.tx_ahead;
+	struct link_view at;
+	link_view_over(&c->peer[d].link[dir], slot, n_slots, v);
+	if (!c->oracle.channel || !v->usable)
+		return;
+	memset(v->snr_db, 0, sizeof v->snr_db);
+	for (int i = 0; i < FORESEEN; i++) {
+		cell_foresee(c, d, dir, slot + (uint64_t)(n_slots * (i + 0.5) / FORESEEN), &at);
+		for (size_t rb = 0; rb < c->n_rb; rb++)
+			v->snr_db[rb] += at.snr_db[rb] / FORESEEN;
+	}
+}
+
 void cell_rates(const struct cell *c, unsigned d, enum cell_direction dir, double n_slots, float *bytes_per_slot)
 {
 	struct link_view view;
 	struct rb_set all = { { 0 } };
 	rb_set_add_range(&all, 0, c->n_rb);
-	link_view_over(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, n_slots, &view);
+	foresee_mean(c, d, dir, n_slots, &view);
 	link_rates(&view, &c->rates, &all, bytes_per_slot);
 }
 
@@ -266,7 +299,7 @@ void cell_relative_rates(const struct cell *c, unsigned d, enum cell_direction d
 {
 	struct link_view view;
 	struct rb_set all = { { 0 } };
-	link_view_over(&c->peer[d].link[dir], c->slot + c->params.tx_ahead, n_slots, &view);
+	foresee_mean(c, d, dir, n_slots, &view);
 	rb_set_add_range(&all, 0, c->n_rb);
 	link_relative_rates(&view, &c->rates, &all, relative);
 }

@@ -60,9 +60,9 @@ struct cell_user {
 	void (*lost)(void *arg, unsigned device, uint64_t slot);
 };
 
-/* A clairvoyant's channels: writes how far each RB's SNR (of groups, cell_n_rb) will lie above the device's mean over the band in
- * that slot, in dB, and returns that mean of a data RE at full power, or NAN where it depends on the device's power. For runs that tell what
- * knowing them would be worth; no node of a real network can. */
+/* A clairvoyant's channels: writes how far each RB's SNR (of groups, cell_n_rb) lies above the device's mean over the band in that slot, past or to
+ * come, in dB, and returns that mean: in the downlink the SNR of a data RE, in the uplink the same up to a constant. For
+ * runs that tell what knowing them would be worth; no node of a real network can. */
 struct cell_oracle {
 	void *arg;
 	float (*channel)(void *arg, unsigned device, enum cell_direction dir, uint64_t slot, float *above_db);

@@ -113,8 +113,10 @@ struct cell {
 unsigned cell_round_trip(const struct cell *c);
 unsigned cell_n_groups(const struct cell *c); /* of sounding */
 
-/* cell_multicast.c. The link to a device as expected in that slot. */
+/* The link to a device as expected in that slot. */
 void cell_foresee(const struct cell *c, unsigned device, enum cell_direction dir, uint64_t slot, struct link_view *v);
+
+/* cell_multicast.c */
 bool cast_create(struct cell *c);
 void cast_destroy(struct cell *c);
 /* In that downlink slot: decides on the next transmission, if there is one that can be acknowledged; the same as a party of the

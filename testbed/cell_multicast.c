@@ -105,19 +105,6 @@ void cell_multicast_leave(struct cell *c, unsigned device)
 
 /* ---- who is served ---- */
 
-/* What will be in place of what is expected: the level of the downlink, and where it lies in the band both ways. */
-void cell_foresee(const struct cell *c, unsigned d, enum cell_direction dir, uint64_t slot, struct link_view *v)
-{
-	const struct link *l = &c->peer[d].link[dir];
-	float above_db[PHY_RB_MAX];
-	link_view(l, slot, v);
-	if (!c->oracle.channel || !v->usable)
-		return;
-	float mean_db = c->oracle.channel(c->oracle.arg, d, dir, slot, above_db);
-	for (size_t rb = 0; rb < c->n_rb; rb++)
-		v->snr_db[rb] = (isnan(mean_db) ? l->wideband_db : mean_db) + above_db[rb] + l->olla_db;
-}
-
 /* views: PHY_DEVICES_MAX, of the devices filled. */
 static void join_views(const struct cell *c, uint32_t devices, uint64_t slot, struct link_view *views,
                        struct link_view *joint)

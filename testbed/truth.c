@@ -121,7 +121,7 @@ float truth_slot(struct lockstep *l, const struct config *config, size_t k, enum
 	for (size_t g = 0; g < n; g++)
 		above_db[g] -= mean_db;
 	if (dir == ETHER_UL)
-		return NAN;
+		return mean_db;
 	double re_dbm = config->bs.tx_power_dbm - 10 * log10((double)num->n_sc);
 	double noise_dbm = thermal_dbm_hz + config->devices[k].noise_figure_db + 10 * log10(num->scs_hz);
 	return (float)(re_dbm + (double)mean_db - noise_dbm);

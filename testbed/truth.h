@@ -29,7 +29,7 @@ void truth_uplink(struct lockstep *l, const struct config *config, size_t k, con
                   const struct csi *csi, struct truth *t);
 
 /* Of device k in that slot of the base station's: SNR of each group of RBs (rb_group_size, whole ones) over the mean over the band,
- * dB; returns the mean SNR of a data RE in the downlink, NAN for the uplink, where it depends on the device's power. */
+ * dB; returns the mean: SNR of a data RE in the downlink; in the uplink, where that depends on the device's power, the gain of the channel in dB. */
 float truth_slot(struct lockstep *l, const struct config *config, size_t k, enum ether_dir dir, uint64_t slot,
                  float *above_db);
 
