@@ -143,14 +143,19 @@ int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct ha
 	return -EAGAIN;
 }
 
+int harq_drop(struct harq *h, int process, struct harq_outcome *o)
+{
+	if (process < 0 || process >= h->n_processes || h->process[process].state == HARQ_IDLE)
+		return -EAGAIN;
+	conclude(h, process, HARQ_NONE, true, o);
+	return 0;
+}
+
 int harq_flush(struct harq *h, struct harq_outcome *o)
 {
-	for (int i = 0; i < h->n_processes; i++) {
-		if (h->process[i].state == HARQ_IDLE)
-			continue;
-		conclude(h, i, HARQ_NONE, true, o);
-		return 0;
-	}
+	for (int i = 0; i < h->n_processes; i++)
+		if (!harq_drop(h, i, o))
+			return 0;
 	return -EAGAIN;
 }
 

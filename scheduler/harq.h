@@ -113,6 +113,8 @@ int harq_feedback(struct harq *h, uint64_t slot, enum harq_ack ack, struct harq_
 /* One transmission whose answer is overdue (slot_of_transmission + timeout_slots < slot) is treated as unanswered: *o
  * filled and 0, or -EAGAIN when there is none (left). */
 int harq_expire(struct harq *h, uint64_t slot, uint64_t timeout_slots, struct harq_outcome *o);
+/* Gives up the block of this process, event HARQ_FAILED; -EAGAIN: it has none. */
+int harq_drop(struct harq *h, int process, struct harq_outcome *o);
 /* Gives up everything in flight (device lost). One block a call, as harq_expire; event HARQ_FAILED. */
 int harq_flush(struct harq *h, struct harq_outcome *o);
 

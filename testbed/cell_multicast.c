@@ -93,8 +93,12 @@ void cell_multicast_leave(struct cell *c, unsigned device)
 	struct cast *k = &c->cast;
 	uint32_t stay = ~(1u << device);
 	size_t n = 0;
-	for (size_t i = 0; i < HARQ_PROCESSES_MAX; i++)
+	for (int i = 0; i < k->harq.n_processes; i++) {
+		struct harq_outcome o;
 		k->block[i].lacking &= stay;
+		if (!k->block[i].lacking)
+			harq_drop(&k->harq, i, &o);
+	}
 	for (size_t i = 0; i < k->n_queue; i++) {
 		k->queue[n] = k->queue[i];
 		k->queue[n].devices &= stay;

@@ -129,6 +129,26 @@ static void versions_go_0_2_3_1_and_from_0_again_after_silence(void **state)
 	assert_int_equal(h.process[0].rv, 0);
 }
 
+static void one_block_can_be_given_up(void **state)
+{
+	(void)state;
+	struct harq h;
+	struct harq_outcome o;
+	harq_init(&h, PROCESSES, 4);
+	harq_send_new(&h, 0, 1, 1, 1, 10, false);
+	harq_send_new(&h, 1, 2, 1, 1, 20, false);
+	harq_feedback(&h, 1, HARQ_NACK, &o);
+	assert_int_equal(harq_pending(&h), 0);
+	assert_int_equal(harq_drop(&h, 0, &o), 0);
+	assert_int_equal(o.event, HARQ_FAILED);
+	assert_int_equal(o.process, 0);
+	assert_int_equal(harq_pending(&h), -EAGAIN);
+	assert_int_equal(harq_in_flight(&h, NULL), 1); /* the other goes on */
+	assert_int_equal(harq_drop(&h, 0, &o), -EAGAIN);
+	assert_int_equal(harq_drop(&h, -1, &o), -EAGAIN);
+	assert_int_equal(harq_drop(&h, PROCESSES, &o), -EAGAIN);
+}
+
 static void after_a_block_that_never_was_heard_the_next_has_another_size(void **state)
 {
 	(void)state;
@@ -384,6 +404,7 @@ int main(void)
 		cmocka_unit_test(one_device_alone_can_fill_every_slot),
 		cmocka_unit_test(all_processes_busy_is_said_and_the_longest_idle_is_picked),
 		cmocka_unit_test(a_flush_gives_up_everything_in_flight),
+		cmocka_unit_test(one_block_can_be_given_up),
 		cmocka_unit_test(after_a_block_that_never_was_heard_the_next_is_still_new_to_the_device),
 		cmocka_unit_test(a_receiver_adds_only_to_a_block_whose_version_0_it_saw),
 		cmocka_unit_test(a_decoded_block_is_acknowledged_again_but_a_multicast_version_0_is_a_new_one),

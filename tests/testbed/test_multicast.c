@@ -2,6 +2,7 @@
 #include "tests/testbed/scene.h"
 
 #include <errno.h>
+#include <math.h>
 
 enum { N_TOKENS = 8 };
 
@@ -77,14 +78,24 @@ static void what_is_lost_comes_again(void **state)
 static void a_device_that_dies_holds_nobody_up(void **state)
 {
 	(void)state;
-	static const char *const dead[] = { "devices[0].dark_at_s=0.05", "moe.replicas=2", NULL };
 	static const char *const alive[] = { "moe.replicas=2", NULL };
-	char with[LOGITS_HASH_HEX], without[LOGITS_HASH_HEX];
-	struct scene *a = run(two_devices, alive, false, without), *b = run(two_devices, dead, true, with);
-	assert_string_equal(with, without);
-	assert_true(inference_stats(scene_inference(b)).suspected > 0);
+	char with[LOGITS_HASH_HEX], without[LOGITS_HASH_HEX], when[64];
+	struct scene *a = run(two_devices, alive, false, without);
 	scene_close(a);
-	scene_close(b);
+	for (int ms = 40; ms < 60; ms += 9) {
+		const char *dead[] = { when, "moe.replicas=2", "scheduler.bler_target=0.3", NULL };
+		double longest_s = 0;
+		size_t n;
+		snprintf(when, sizeof when, "devices[0].dark_at_s=%.3f", 1e-3 * ms);
+		struct scene *b = run(two_devices, dead, true, with);
+		assert_string_equal(with, without);
+		assert_true(inference_stats(scene_inference(b)).suspected > 0);
+		const struct layer_record *layers = session_layers(b->session, &n);
+		for (size_t i = 0; i < n; i++)
+			longest_s = fmax(longest_s, layers[i].latency_s);
+		assert_true(longest_s < 0.12); /* 50 ms until it is suspected, and the layer */
+		scene_close(b);
+	}
 }
 
 /* A call may refer to states that never come: then it comes whole. */
