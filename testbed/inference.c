@@ -341,6 +341,7 @@ static void record_layer(struct inference *inf, double t_s)
 		.n_calls = (uint32_t)inf->n_calls,
 		.n_rows = (uint32_t)inf->n_places,
 		.n_dropped = inf->n_dropped,
+		.n_multicast = (uint32_t)inf->cast.n_rows,
 		.predicted_s = inf->predicted_s,
 		.predicted_sd_s = inf->predicted_sd_s,
 		.theta = selector_theta(inf->selector),

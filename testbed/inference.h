@@ -82,6 +82,7 @@ struct layer_record {
 	double t_start_s, latency_s;
 	double waiting_s, downlink_s, compute_s, uplink_s;
 	uint32_t n_calls, n_rows, n_dropped;
+	uint32_t n_multicast;  /* hidden states that went out once for several devices */
 	uint32_t last_device;  /* whose result came last */
 	double predicted_s;    /* when the experts had been chosen */
 	double predicted_sd_s; /* how sure */
