@@ -18,8 +18,7 @@ struct work {
 	struct rb_set free;
 	uint32_t first; /* device whose turn it is */
 	float rate[ALLOC_PARTIES_MAX][PHY_RB_MAX + 1];
-	size_t n_min
-	        [ALLOC_PARTIES_MAX]; /* RBs for the smallest block worth sending; 0: nothing to send, or no way to */
+	size_t n_min[ALLOC_PARTIES_MAX]; /* RBs for the smallest block worth sending; 0: there is none */
 	size_t n_cap[ALLOC_PARTIES_MAX]; /* RBs that carry all the backlog */
 	size_t n[ALLOC_PARTIES_MAX];     /* RBs given */
 };

@@ -98,7 +98,35 @@ static void a_device_that_dies_holds_nobody_up(void **state)
 	}
 }
 
-/* A call may refer to states that never come: then it comes whole. */
+/* The base station forgets a set that calls refer to: the devices wait, ask, and get their calls whole. */
+static void a_call_whose_states_never_come_comes_whole(void **state)
+{
+	(void)state;
+	static const char *const sets[] = { "moe.codec_up=int8", "scheduler.allocator=horizon",
+		                            "scheduler.multicast=yes", NULL };
+	char with[LOGITS_HASH_HEX], without[LOGITS_HASH_HEX];
+	scene_close(run(two_devices, NULL, false, without));
+	struct scene *s = scene_open(two_devices, sets);
+	struct inference *inf = scene_inference(s);
+	struct generation_options options = greedy(N_TOKENS);
+	scene_attach(s);
+	assert_int_equal(inference_start(inf, prompt, N_PROMPT, &options, lockstep_time_s(scene_lockstep(s))), 0);
+	while (!inference_stats(inf).multicast_layers && inference_status(inf) == INFERENCE_RUNNING)
+		lockstep_slot(scene_lockstep(s));
+	uint64_t slot = cell_stats(scene_cell(s)).slots;
+	for (unsigned d = 0; d < 2; d++) { /* what is built already is not heard either */
+		cell_multicast_leave(scene_cell(s), d);
+		darken(s, d, ETHER_DL, (double)slot, (double)slot + 6);
+	}
+	for (int i = 0; i < 4000 && inference_status(inf) == INFERENCE_RUNNING; i++)
+		lockstep_slot(scene_lockstep(s));
+	assert_int_equal(inference_status(inf), INFERENCE_DONE);
+	assert_true(inference_stats(inf).not_heard > 0);
+	generation_hash_hex(inference_generation(inf, 0), with);
+	assert_string_equal(with, without);
+	scene_close(s);
+}
+
 static void sets_that_are_nonsense_are_refused(void **state)
 {
 	(void)state;
@@ -127,6 +155,7 @@ int main(void)
 		cmocka_unit_test(devices_that_answer_in_other_slots_are_left_alone),
 		cmocka_unit_test(what_is_lost_comes_again),
 		cmocka_unit_test(a_device_that_dies_holds_nobody_up),
+		cmocka_unit_test(a_call_whose_states_never_come_comes_whole),
 		cmocka_unit_test(sets_that_are_nonsense_are_refused),
 	};
 	return cmocka_run_group_tests_name("multicast", tests, NULL, NULL);
