@@ -69,13 +69,10 @@ static const struct range node_ranges[] = {
 	RANGE(ether_node_config, start_offset_samples, 0, 1e12),
 };
 static const struct range link_ranges[] = {
-	RANGE(ether_link_config, path_loss_db, 0, 300),
-	RANGE(ether_link_config, propagation_delay_s, 0, 1e-3),
-	RANGE(ether_link_config, k_db, -40, 60),
-	RANGE(ether_link_config, delay_spread_s, 0, 1e-3),
-	RANGE(ether_link_config, speed_m_s, 0, 500),
-	RANGE(ether_link_config, outage.rate_hz, 0, 1e5),
-	RANGE(ether_link_config, outage.duration_s, 0, 3600),
+	RANGE(ether_link_config, path_loss_db, 0, 300),   RANGE(ether_link_config, propagation_delay_s, 0, 1e-3),
+	RANGE(ether_link_config, k_db, -40, 60),          RANGE(ether_link_config, delay_spread_s, 0, 1e-3),
+	RANGE(ether_link_config, shadow_db, 0, 30),       RANGE(ether_link_config, speed_m_s, 0, 500),
+	RANGE(ether_link_config, outage.rate_hz, 0, 1e5), RANGE(ether_link_config, outage.duration_s, 0, 3600),
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
@@ -119,6 +116,9 @@ static int check_link(const struct ether_link_config *link, const char *where, c
 	if (link->outage.rate_hz * link->outage.duration_s > 100)
 		return complain(err, "ether: %soutage.duration_s = %g overlaps more than 100 bursts", where,
 		                link->outage.duration_s);
+	if (link->shadow_db > 0 && !(link->shadow_decorrelation_m >= 1 && link->shadow_decorrelation_m <= 1e4))
+		return complain(err, "ether: %sshadow_decorrelation_m = %g is outside 1 .. 10000", where,
+		                link->shadow_decorrelation_m);
 	return check_ranges(link, link_ranges, COUNT(link_ranges), where, err);
 }
 
@@ -321,6 +321,8 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 		.speed_m_s = from->speed_m_s,
 		.path_loss_db = from->path_loss_db,
 		.propagation_delay_s = from->propagation_delay_s,
+		.shadow_db = from->shadow_db,
+		.shadow_decorrelation_m = from->shadow_decorrelation_m,
 		.rate_hz = e->rate_hz,
 		.carrier_hz = e->carrier_hz[dir],
 		.tx_error = tx->error,
@@ -331,6 +333,7 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 		.outage_duration_s = from->outage.duration_s,
 		.seed = e->seed,
 		.stream = (uint32_t)(device * N_DIRS + dir),
+		.shadow_stream = (uint32_t)device,
 	};
 	int rc = fading_link_init(&e->link[device * N_DIRS + dir], &link, e->kernel);
 	if (rc == -EDOM)

@@ -27,7 +27,7 @@
  * Fading, outages and noise are pure functions of (seed, link or node, direction, tap, time): the same whatever is
  * sent, received, in which pieces, in which order, by which thread; equal to the bit for any split of receives.
  *
- * Levels are absolute: received dBm = radiated dBm - path_loss_db (mean over fading); noise is -174 dBm/Hz +
+ * Levels are absolute: received dBm = radiated dBm - path_loss_db - shadow (mean over fading); noise is -174 dBm/Hz +
  * noise_figure_db over rate_hz, added last. Over the whole band SNR is therefore
  * tx dBm - path_loss_db + 174 - noise_figure_db - 10 log10(rate_hz): ether_path_loss_for_snr() solves it for the loss.
  *
@@ -79,7 +79,9 @@ struct ether_link_config {
 	const char *model;
 	double k_db;           /* rice: power of the direct ray over the diffuse, -40 .. 60 */
 	double delay_spread_s; /* tdl-*: RMS delay spread, 0 .. 1 ms; the profile must fit ETHER_MAX_SPREAD samples */
-	double speed_m_s;      /* 0 .. 500, Doppler = speed / c * carrier of the direction; at most 5e-4 of rate_hz */
+	double shadow_db;      /* standard deviation of the log-normal shadow (radio/shadow.h), 0 .. 30; 0: none */
+	double shadow_decorrelation_m; /* 1 .. 1e4 if there is a shadow; the same shadow both ways */
+	double speed_m_s; /* 0 .. 500, Doppler = speed / c * carrier of the direction; at most 5e-4 of rate_hz */
 	struct ether_outage outage;
 };
 
@@ -115,7 +117,7 @@ double ether_time(const struct ether *e, size_t node, uint64_t t_samples);
 
 /* Truth, for logs and tests only: never an input to a node.
  * h[i] = complex response at baseband frequency offset_hz[i] of the link received at absolute time t_bs_samples:
- * path loss, fading, tap and propagation delays; no CFO, outage, noise, gains or full scales. |h|^2 = received over
+ * path loss, shadow, fading, tap and propagation delays; no CFO, outage, noise, gains or full scales. |h|^2 = received over
  * radiated power. Phase reference: with x[m] = exp(j 2 pi f m / rate) sent forever (m = transmitter's samples), the
  * receiver at absolute time t sees, noise and CFO apart, h(f) * exp(j 2 pi f p / rate) where p is what the
  * transmitter's clock reads at t (so the whole delay is a phase slope in h). Returns 0, or -EINVAL for a device or

@@ -56,6 +56,8 @@ int fading_link_init(struct fading_link *link, const struct fading_link_config *
 		                      .fir.start = UINT64_MAX,
 		                      .gains = { { .n = UINT64_MAX }, { .n = UINT64_MAX } } };
 	tdl_init(&link->fading, cfg->profile, cfg->delay_spread_s, cfg->k_db, doppler_hz, cfg->seed, cfg->stream);
+	shadow_init(&link->shadow, cfg->shadow_db, cfg->shadow_db > 0 ? cfg->shadow_decorrelation_m : 1, cfg->speed_m_s,
+	            cfg->seed, cfg->shadow_stream);
 	init_clocks(link, cfg);
 	if (link->max_tap_delay > LINK_MAX_SPREAD)
 		return -EDOM;
@@ -82,13 +84,24 @@ int64_t fading_link_first_input(const struct fading_link *link, uint64_t n)
 	return (int64_t)n + (int64_t)floor(lag_at(link, n) - link->max_tap_delay) - FRACDELAY_BEFORE - 1;
 }
 
+/* Of all taps at t_s, path loss and shadow included. */
+static void link_gains(const struct fading_link *link, double t_s, float *re, float *im)
+{
+	float gain = (float)(link->gain * pow(10, -shadow_db(&link->shadow, t_s) / 20));
+	tdl_gains(&link->fading, t_s, re, im);
+	for (size_t i = 0; i < link->fading.n_taps; i++) {
+		re[i] *= gain;
+		im[i] *= gain;
+	}
+}
+
 /* Tap gains at an end of an interval: the end of one is the start of the next. */
 static const struct fading_link_gains *gains_at(struct fading_link *link, uint64_t n)
 {
 	struct fading_link_gains *gains = &link->gains[n / link->interval % 2];
 	if (gains->n != n) {
 		gains->n = n;
-		tdl_gains(&link->fading, time_at(link, n), gains->re, gains->im);
+		link_gains(link, time_at(link, n), gains->re, gains->im);
 	}
 	return gains;
 }
@@ -104,7 +117,7 @@ static void compute_end(struct fading_link *link, uint64_t n, int64_t base, floa
 		double position = lag - link->tap_delay[i] - (double)base;
 		size_t whole = (size_t)position;
 		const float *w = fracdelay_weights(link->kernel, position - (double)whole);
-		float a = (float)link->gain * gains->re[i], b = (float)link->gain * gains->im[i];
+		float a = gains->re[i], b = gains->im[i];
 		for (size_t j = 0; j < FRACDELAY_LENGTH; j++) {
 			re[whole - FRACDELAY_BEFORE + j] += a * w[j];
 			im[whole - FRACDELAY_BEFORE + j] += b * w[j];
@@ -283,12 +296,12 @@ void fading_link_response(const struct fading_link *link, double t_s, const doub
                           double complex *h)
 {
 	float re[TDL_MAX_TAPS], im[TDL_MAX_TAPS];
-	tdl_gains(&link->fading, t_s, re, im);
+	link_gains(link, t_s, re, im);
 	for (size_t i = 0; i < n; i++) {
 		h[i] = 0;
 		for (size_t l = 0; l < link->fading.n_taps; l++) {
 			double delay = (link->propagation_delay + link->tap_delay[l]) / link->rate_hz;
-			h[i] += link->gain * (re[l] + I * im[l]) * cexp(-2 * I * M_PI * offset_hz[i] * delay);
+			h[i] += (re[l] + I * im[l]) * cexp(-2 * I * M_PI * offset_hz[i] * delay);
 		}
 	}
 }

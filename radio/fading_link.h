@@ -20,6 +20,7 @@
 
 #include "radio/fracdelay.h"
 #include "radio/ring.h"
+#include "radio/shadow.h"
 #include "radio/tdl.h"
 
 enum {
@@ -37,11 +38,13 @@ struct fading_link_config {
 	const struct tdl_profile *profile;
 	double delay_spread_s, k_db, speed_m_s;
 	double path_loss_db, propagation_delay_s;
+	double shadow_db, shadow_decorrelation_m; /* standard deviation 0: none */
 	double rate_hz, carrier_hz;
 	double tx_error, tx_start_s, rx_error, rx_start_s;
 	double outage_period_s, outage_duration_s; /* period 0: none */
 	uint64_t seed;
-	uint32_t stream; /* of this link and direction alone */
+	uint32_t stream;        /* of this link and direction alone */
+	uint32_t shadow_stream; /* of this link, the same both ways */
 };
 
 struct fading_link_span {
@@ -58,7 +61,7 @@ struct fading_link_fir {
 	float turn_re, turn_im; /* carrier offset at s */
 };
 
-/* Tap gains at receiver sample n. */
+/* Tap gains at receiver sample n, path loss and shadow included. */
 struct fading_link_gains {
 	uint64_t n; /* UINT64_MAX: nothing computed yet */
 	float re[TDL_MAX_TAPS], im[TDL_MAX_TAPS];
@@ -66,6 +69,7 @@ struct fading_link_gains {
 
 struct fading_link {
 	struct tdl fading;
+	struct shadow shadow;
 	const struct fracdelay *kernel; /* not owned */
 	double gain;                    /* amplitude of the path loss */
 	double tap_delay[TDL_MAX_TAPS]; /* transmitter's samples, without propagation */

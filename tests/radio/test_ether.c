@@ -238,6 +238,8 @@ static void the_true_response_is_what_a_receiver_measures(void **state)
 			                                  .k_db = 3,
 			                                  .propagation_delay_s = 1.3e-6,
 			                                  .path_loss_db = 10,
+			                                  .shadow_db = m % 3 ? 4 : 0,
+			                                  .shadow_decorrelation_m = 8,
 			                                  .speed_m_s = m % 2 ? 0.83 : 4 };
 		for (enum ether_dir dir = ETHER_DL; dir <= ETHER_UL; dir++) {
 			enum { WINDOWS = 12 };
@@ -259,6 +261,40 @@ static void the_true_response_is_what_a_receiver_measures(void **state)
 			ether_destroy(e);
 		}
 	}
+}
+
+/* The same both ways, its own for each device, and what lies between the path loss and what arrives. */
+static void a_shadow_belongs_to_a_place(void **state)
+{
+	(void)state;
+	const double zero = 0;
+	struct ether_config cfg = plain_config(2);
+	for (size_t k = 1; k <= 2; k++)
+		cfg.link[k] = (struct ether_link_config){ .model = "none",
+			                                  .path_loss_db = 60,
+			                                  .shadow_db = 6,
+			                                  .shadow_decorrelation_m = 10,
+			                                  .speed_m_s = 1.5 };
+	struct ether *e = make_ether(&cfg);
+	double square = 0, apart = 0;
+	enum { N = 4000 };
+	for (int i = 0; i < N; i++) {
+		double complex h[2][2];
+		for (size_t k = 1; k <= 2; k++)
+			for (enum ether_dir dir = ETHER_DL; dir <= ETHER_UL; dir++)
+				ether_true_response(e, k, dir, 7.68e6 * i, &zero, 1, &h[k - 1][dir]);
+		assert_close(2 * db(cabs(h[0][ETHER_DL])), 2 * db(cabs(h[0][ETHER_UL])), 1e-9);
+		double a = 2 * db(cabs(h[0][ETHER_DL])) + 60, b = 2 * db(cabs(h[1][ETHER_DL])) + 60;
+		square += a * a / N;
+		apart += a * b / N;
+	}
+	assert_close(sqrt(square), 6, 0.6);
+	assert_close(apart / square, 0, 0.2);
+	ether_destroy(e);
+	cfg.link[2].shadow_decorrelation_m = 0.5;
+	char err[160];
+	assert_null(ether_create(&cfg, err, sizeof err));
+	assert_non_null(strstr(err, "link[2].shadow_decorrelation_m = 0.5"));
 }
 
 /* One tone, so that nothing leaks into its measurement however fast the channel moves. */
@@ -678,6 +714,7 @@ int main(void)
 		cmocka_unit_test(one_oscillator_error_moves_carrier_and_sampling_clock_together),
 		cmocka_unit_test(clocks_slip_as_their_errors_say),
 		cmocka_unit_test(the_true_response_is_what_a_receiver_measures),
+		cmocka_unit_test(a_shadow_belongs_to_a_place),
 		cmocka_unit_test(fast_fading_follows_the_true_response_sample_by_sample),
 		cmocka_unit_test(received_power_and_delay_spread_are_those_of_the_profile),
 		cmocka_unit_test(links_directions_and_seeds_fade_independently),
