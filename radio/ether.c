@@ -16,7 +16,7 @@ _Static_assert((int)ETHER_MAX_SPREAD == (int)LINK_MAX_SPREAD, "the header promis
 _Static_assert((int)ETHER_MAX_BLANKS == (int)LINK_MAX_BLANKS, "the header promises what links can do");
 _Static_assert((int)GAUSS_BLOCK == (int)LINK_BLOCK, "noise and links share a grid");
 
-enum { CHUNK = LINK_MAX_COUNT, NOISE_STREAM = 1 << 16, N_DIRS = 2 };
+enum { CHUNK = LINK_MAX_COUNT, NOISE_STREAM = 1 << 16, OSCILLATOR_STREAM = 1 << 17, N_DIRS = 2 };
 
 static const double tx_gain_min_db = -60, tx_gain_max_db = 0, rx_gain_min_db = -30, rx_gain_max_db = 60;
 static const double thermal_dbm_hz = -174;
@@ -28,8 +28,10 @@ struct node {
 	struct ether_node_config cfg;
 	double error, start_s;
 	double tx_gain_db, rx_gain_db;
-	uint64_t now;      /* end of the latest receive */
-	struct ring *sent; /* in sqrt(mW) */
+	struct frontend tx, rx;
+	uint64_t now;                 /* end of the latest receive */
+	struct ring *sent;            /* in sqrt(mW) */
+	float complex altered[CHUNK]; /* by the transmitter's front end */
 	float sum_re[CHUNK], sum_im[CHUNK], noise_re[CHUNK], noise_im[CHUNK];
 	struct fading_link_scratch scratch;
 };
@@ -222,6 +224,8 @@ static int node_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 			take = n - done;
 		receive_chunk(node, chunk, (skip + take + LINK_BLOCK - 1) / LINK_BLOCK * LINK_BLOCK);
 		float *out = (float *)(x + done);
+		r->stats.samples_overloaded +=
+		        frontend_receive(&node->rx, at, take, &node->sum_re[skip], &node->sum_im[skip]);
 		for (size_t i = 0; i < take; i++) {
 			out[2 * i] = node->sum_re[skip + i];
 			out[2 * i + 1] = node->sum_im[skip + i];
@@ -229,6 +233,27 @@ static int node_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 		done += take;
 	}
 	return 0;
+}
+
+/* Through the front end to the ring. Returns samples clipped. */
+static uint64_t write_sent(struct node *node, uint64_t t, const float complex *x, size_t n, float scale)
+{
+	uint64_t clipped = 0;
+	if (node->tx.ideal)
+		return ring_write(node->sent, t, x, n, scale);
+	for (size_t done = 0; done < n; done += CHUNK) {
+		size_t count = n - done < CHUNK ? n - done : CHUNK;
+		float re[CHUNK], im[CHUNK];
+		for (size_t i = 0; i < count; i++) {
+			re[i] = crealf(x[done + i]);
+			im[i] = cimagf(x[done + i]);
+		}
+		clipped += frontend_transmit(&node->tx, t + done, count, re, im);
+		for (size_t i = 0; i < count; i++)
+			node->altered[i] = CMPLXF(re[i], im[i]);
+		clipped += ring_write(node->sent, t + done, node->altered, count, scale);
+	}
+	return clipped;
 }
 
 static int node_send(struct radio *r, const float complex *x, size_t n, uint64_t t)
@@ -243,7 +268,7 @@ static int node_send(struct radio *r, const float complex *x, size_t n, uint64_t
 	if (overlap)
 		radio_raise(r, RADIO_LATE, t);
 	float scale = (float)dbm_to_amplitude(tx_full_scale_dbm(node));
-	r->stats.samples_clipped += ring_write(node->sent, t + overlap, x + overlap, n - overlap, scale);
+	r->stats.samples_clipped += write_sent(node, t + overlap, x + overlap, n - overlap, scale);
 	r->stats.samples_sent += n - overlap;
 	return 0;
 }
@@ -295,7 +320,17 @@ static const struct radio_ops node_ops = {
 
 /* ---- the medium ---- */
 
-static int init_node(struct ether *e, const struct ether_config *cfg, size_t k)
+static int init_frontends(struct ether *e, struct node *node, const struct errors *err)
+{
+	uint32_t stream = OSCILLATOR_STREAM + 2 * node->index;
+	if (frontend_init(&node->tx, &node->cfg.tx, e->rate_hz, e->seed, stream))
+		return complain(err, "ether: node[%u].tx: a number is outside the range of front ends", node->index);
+	if (frontend_init(&node->rx, &node->cfg.rx, e->rate_hz, e->seed, stream + 1))
+		return complain(err, "ether: node[%u].rx: a number is outside the range of front ends", node->index);
+	return 0;
+}
+
+static int init_node(struct ether *e, const struct ether_config *cfg, size_t k, const struct errors *err)
 {
 	struct node *node = &e->node[k];
 	node->radio.ops = &node_ops;
@@ -305,7 +340,7 @@ static int init_node(struct ether *e, const struct ether_config *cfg, size_t k)
 	node->error = node->cfg.osc_ppm * 1e-6;
 	node->start_s = node->cfg.start_offset_samples / (e->rate_hz * (1 + e->node[0].error));
 	node->sent = ring_create(cfg->history_samples ? cfg->history_samples : ETHER_HISTORY_SAMPLES);
-	return node->sent ? 0 : -errno;
+	return node->sent ? init_frontends(e, node, err) : -errno;
 }
 
 static int init_link(struct ether *e, const struct ether_config *cfg, size_t device, enum ether_dir dir,
@@ -364,7 +399,7 @@ struct ether *ether_create(const struct ether_config *cfg, char *text, size_t te
 	e->link = calloc((e->n_devices + 1) * N_DIRS, sizeof *e->link);
 	rc = e->kernel && e->node && e->link ? 0 : -ENOMEM;
 	for (size_t k = 0; !rc && k <= e->n_devices; k++)
-		rc = init_node(e, cfg, k);
+		rc = init_node(e, cfg, k, &err);
 	for (size_t i = N_DIRS; !rc && i < (e->n_devices + 1) * N_DIRS; i++)
 		rc = init_link(e, cfg, i / N_DIRS, (enum ether_dir)(i % N_DIRS), &err);
 	if (rc) {

@@ -31,6 +31,9 @@
  * noise_figure_db over rate_hz, added last. Over the whole band SNR is therefore
  * tx dBm - path_loss_db + 174 - noise_figure_db - 10 log10(rate_hz): ether_path_loss_for_snr() solves it for the loss.
  *
+ * A node's hardware need not be ideal (radio/frontend.h): what the receiver's does comes after the noise. What the transmitter's
+ * makes of the samples is clipped to full scale before it is radiated.
+ *
  * Nothing waits: receiving computes from what has been sent so far, and what has not been sent yet is silence. A runner
  * has to keep transmitters ahead of receivers: sample n of a receiver needs the transmitters' samples up to
  * ETHER_LEAD_SAMPLES later than n on their clocks. Sent samples are kept for history_samples.
@@ -45,6 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "radio/frontend.h"
 #include "radio/radio.h"
 
 enum {
@@ -64,6 +68,7 @@ struct ether_node_config {
 	double rx_full_scale_dbm; /* power at the antenna that reads amplitude 1.0 at rx gain 0 dB, -200 .. 100 */
 	/* Absolute time, in BS samples, at which this clock reads 0: 0 .. 1e12, fractions count. BS: 0. */
 	double start_offset_samples;
+	struct frontend_config tx, rx; /* hardware's imperfections; all zero: ideal */
 };
 
 struct ether_outage {

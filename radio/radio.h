@@ -57,6 +57,7 @@ struct radio_stats {
 	uint64_t samples_sent;    /* accepted for transmission */
 	uint64_t samples_clipped; /* sent samples with |re| > 1 or |im| > 1: that component was clipped to +-1 */
 	uint64_t events[RADIO_EVENT_TYPES]; /* by type */
+	uint64_t samples_overloaded; /* received samples of which a component was beyond the converter's full scale */
 };
 
 struct radio;

@@ -451,13 +451,20 @@ static void a_links_channel_does_not_depend_on_how_many_devices_there_are(void *
 
 enum { LONG = 30000 };
 
-/* Three unlike devices, clocks off, moving fast (so coefficients also move within blocks) or not. */
-static struct ether *busy_ether(double speed_m_s)
+/* Three unlike devices, clocks off, hardware ideal or not, moving fast (so coefficients also move within blocks) or not. */
+static struct ether *busy_ether(double speed_m_s, bool ideal)
 {
 	struct ether_config cfg = plain_config(3);
 	for (size_t k = 0; k <= 3; k++) {
 		cfg.node[k].osc_ppm = 1.5 * (double)k - 2;
 		cfg.node[k].start_offset_samples = 777.77 * (double)k;
+		cfg.node[k].rx_full_scale_dbm = -80;
+		if (!ideal)
+			cfg.node[k].tx = cfg.node[k].rx = (struct frontend_config){ .iq_gain_db = 0.2,
+				                                                    .leakage = 0.001 * (double)k,
+				                                                    .phase_noise_dbc_hz = -90,
+				                                                    .phase_noise_corner_hz = 1e5,
+				                                                    .bits = k == 1 ? 0 : 12 };
 		cfg.link[k] = (struct ether_link_config){ .model = "tdl-a",
 			                                  .delay_spread_s = 100e-9,
 			                                  .path_loss_db = 80,
@@ -481,7 +488,7 @@ static void receives_are_equal_to_the_bit_however_they_are_cut(void **state)
 	static float complex whole[LONG], pieces[LONG];
 	const double speeds[] = { 0.83, 50 };
 	for (int s = 0; s < 2; s++) {
-		struct ether *a = busy_ether(speeds[s]), *b = busy_ether(speeds[s]);
+		struct ether *a = busy_ether(speeds[s], s == 0), *b = busy_ether(speeds[s], s == 0);
 		for (size_t node = 0; node <= 3; node++) {
 			send_from(a, node);
 			send_from(b, node);
@@ -506,7 +513,7 @@ static void a_downlink_is_equal_to_the_bit_whatever_devices_send(void **state)
 {
 	(void)state;
 	static float complex quiet[LONG], busy[LONG];
-	struct ether *a = busy_ether(0.83), *b = busy_ether(0.83);
+	struct ether *a = busy_ether(0.83, false), *b = busy_ether(0.83, false);
 	send_from(a, 0);
 	for (size_t node = 0; node <= 3; node++)
 		send_from(b, node);
@@ -523,7 +530,7 @@ static void uplinks_add_and_do_not_change_each_other(void **state)
 	(void)state;
 	static float complex y[4][LONG]; /* nobody, 1, 2, both */
 	for (int who = 0; who < 4; who++) {
-		struct ether *e = busy_ether(0.83);
+		struct ether *e = busy_ether(0.83, true);
 		for (size_t node = 1; node <= 2; node++)
 			if (who >> (node - 1) & 1)
 				send_from(e, node);
@@ -542,7 +549,7 @@ static void a_silent_stretch_changes_nothing_around_it(void **state)
 	make_noise(x, LONG, 4);
 	memset(x + 7001, 0, 9002 * sizeof *x);
 	for (int as_gap = 0; as_gap < 2; as_gap++) {
-		struct ether *e = busy_ether(0.83);
+		struct ether *e = busy_ether(0.83, true);
 		if (as_gap) {
 			radio_send(ether_radio(e, 0), x, 7001, 0);
 			radio_send(ether_radio(e, 0), x + 16003, LONG - 16003, 16003);
@@ -553,6 +560,40 @@ static void a_silent_stretch_changes_nothing_around_it(void **state)
 		ether_destroy(e);
 	}
 	assert_memory_equal(y[0], y[1], sizeof y[0]);
+}
+
+/* ---- hardware ---- */
+
+/* A tone through imperfect hardware at one end: image and leakage as the front end's header has them, the converter at its limit where
+ * the signal is. */
+static void hardware_shows_at_the_receiver(void **state)
+{
+	(void)state;
+	enum { N = 8192 };
+	const double f = 64.0 / 4096;
+	static float complex x[N], y[N];
+	for (int side = 0; side < 2; side++) {
+		struct ether_config cfg = plain_config(1);
+		struct frontend_config bad = { .iq_gain_db = 0.5, .leakage = 0.01, .bits = 12 };
+		*(side ? &cfg.node[1].rx : &cfg.node[0].tx) = bad;
+		struct ether *e = make_ether(&cfg);
+		struct radio_stats stats;
+		make_tone(x, N, f, 0, 0.4);
+		radio_send(ether_radio(e, 0), x, N, 0);
+		radio_recv(ether_radio(e, 1), y, 4096, 1024);
+		double g = pow(10, 0.5 / 20);
+		assert_close(cabs(tone_amplitude(y, 4096, -f, 0)) / cabs(tone_amplitude(y, 4096, f, 0)),
+		             (g - 1) / (g + 1), 5e-4);
+		assert_close(cabs(tone_amplitude(y, 4096, 0, 0)), 0.01, 5e-4);
+		radio_get_stats(ether_radio(e, 1), &stats);
+		assert_int_equal(stats.samples_overloaded, 0);
+		radio_set_rx_gain(ether_radio(e, 1), 20);
+		radio_recv(ether_radio(e, 1), y, 4096, 1024);
+		radio_get_stats(ether_radio(e, 1), &stats);
+		assert_int_equal(stats.samples_overloaded,
+		                 side ? 4096 : 0); /* 4 over 1: at any phase one component is beyond */
+		ether_destroy(e);
+	}
 }
 
 /* ---- outages ---- */
@@ -715,6 +756,7 @@ int main(void)
 		cmocka_unit_test(clocks_slip_as_their_errors_say),
 		cmocka_unit_test(the_true_response_is_what_a_receiver_measures),
 		cmocka_unit_test(a_shadow_belongs_to_a_place),
+		cmocka_unit_test(hardware_shows_at_the_receiver),
 		cmocka_unit_test(fast_fading_follows_the_true_response_sample_by_sample),
 		cmocka_unit_test(received_power_and_delay_spread_are_those_of_the_profile),
 		cmocka_unit_test(links_directions_and_seeds_fade_independently),
