@@ -1,6 +1,7 @@
 #include "testbed/config.h"
 
 #include "phy/ul_access.h"
+#include "radio/path_loss.h"
 #include "testbed/cli.h"
 #include "testbed/config_keys.h"
 
@@ -465,6 +466,26 @@ static bool check_radio(const struct config *c, char *why)
 	return true;
 }
 
+static bool check_channel(const struct config *c, char *why)
+{
+	const struct config_channel *ch = &c->channel;
+	const struct path_loss_model *m = path_loss_find(ch->path_loss);
+	double corner_hz = c->hardware.phase_noise_corner_hz, rate_hz = c->radio.rate_hz;
+	if (ch->shadow_decorrelation_m > 0 && ch->shadow_decorrelation_m < 1)
+		return config_refuse(why, "channel.shadow_decorrelation_m: %g m is neither 0 nor 1 at least",
+		                     ch->shadow_decorrelation_m);
+	if (c->hardware.phase_noise_dbc_hz > -200 && (corner_hz < rate_hz / 2000 || corner_hz > rate_hz / 4))
+		return config_refuse(why,
+		                     "hardware.phase_noise_corner_hz: %g Hz is outside %g .. %g for this radio.rate_hz",
+		                     corner_hz, rate_hz / 2000, rate_hz / 4);
+	for (size_t d = 0; m && d < c->n_devices; d++)
+		if (c->devices[d].distance_m > m->distance_max_m)
+			return config_refuse(
+			        why, "devices[%zu].distance_m: %g m is beyond the %g m of channel.path_loss: %s", d,
+			        c->devices[d].distance_m, m->distance_max_m, m->name);
+	return true;
+}
+
 static bool check_profiles(const struct config *c, char *why)
 {
 	if (!config_profile(c, c->bs.profile))
@@ -485,7 +506,8 @@ static bool check_devices(const struct config *c, char *why)
 
 int config_check(const struct config *c, char *err, size_t err_len)
 {
-	static bool (*const checks[])(const struct config *, char *) = { check_devices, check_profiles, check_radio };
+	static bool (*const checks[])(const struct config *, char *) = { check_devices, check_profiles, check_radio,
+		                                                         check_channel };
 	char why[CONFIG_WHY_BYTES];
 	for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
 		if (!checks[i](c, why)) {

@@ -70,9 +70,22 @@ struct config_channel {
 	const char *model; /* as radio/tdl.h names them */
 	double delay_spread_ns;
 	double speed_kmh;
-	double rice_k_db;    /* model "rice" */
-	double outage_per_s; /* rate at which each link goes dark in both directions; 0: never */
-	double outage_ms;    /* how long it then stays dark */
+	double rice_k_db;              /* model "rice" */
+	double outage_per_s;           /* rate at which each link goes dark in both directions; 0: never */
+	double outage_ms;              /* how long it then stays dark */
+	const char *path_loss;         /* "snr": what gives a device its snr_db; or as radio/path_loss.h names them */
+	const char *line_of_sight;     /* yes, no, draw; not with "snr" */
+	double shadow_db;              /* below 0: as path_loss has it, with "snr" none */
+	double shadow_decorrelation_m; /* 0: as path_loss has it, with "snr" 10 */
+};
+
+/* Imperfections of all nodes' hardware, both directions, where the medium is emulated. */
+struct config_hardware {
+	double iq_gain_db, iq_phase_deg;
+	double leakage_dbfs;       /* -200: none */
+	double phase_noise_dbc_hz; /* -200: none */
+	double phase_noise_corner_hz;
+	int64_t converter_bits; /* 0: ideal */
 };
 
 /* Experts of layers, all of the bounds included. */
@@ -155,6 +168,7 @@ struct config {
 	struct config_bs bs;
 	struct config_ul ul;
 	struct config_channel channel;
+	struct config_hardware hardware;
 	struct config_scheduler scheduler;
 	struct config_moe moe;
 	struct config_timers timers;

@@ -29,6 +29,10 @@ static const char *const placements[] = { "modulo", "balanced", NULL };
 static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
 	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
 
+static const char *const path_losses[] = { "snr",    "free-space", "umi",    "inh-mixed", "inh-open",
+	                                   "inf-sl", "inf-dl",     "inf-sh", "inf-dh",    NULL };
+static const char *const sights[] = { "draw", "yes", "no", NULL };
+
 #define AT(field) offsetof(struct config, field)
 const struct config_key config_root_keys[] = {
 	{ "seed", SEED, AT(seed), "1", 0, 0, "of everything random: channels, noise, clocks, jitter, sampling" },
@@ -95,6 +99,28 @@ const struct config_key config_root_keys[] = {
 	{ "channel.outage_per_s", REAL, AT(channel.outage_per_s), "0", 0, 1000,
 	  "1/s: how often each link goes dark, both directions" },
 	{ "channel.outage_ms", REAL, AT(channel.outage_ms), "2", 0, 10000, "ms: how long it then stays dark" },
+	{ "channel.path_loss", WORD, AT(channel.path_loss), "snr", 0, 0,
+	  "mean loss: snr (what gives a device its snr_db), or by its distance as TR 38.901 has it", path_losses },
+	{ "channel.line_of_sight", WORD, AT(channel.line_of_sight), "draw", 0, 0,
+	  "whether devices see the base station; draw: with the model's probability, from the seed", sights },
+	{ "channel.shadow_db", REAL, AT(channel.shadow_db), "-1", -1, 30,
+	  "dB: standard deviation of the shadowing; below 0: the path loss model's, with snr none" },
+	{ "channel.shadow_decorrelation_m", REAL, AT(channel.shadow_decorrelation_m), "0", 0, 10000,
+	  "m: way over which the shadow's correlation falls to 1/e, 1 at least; 0: the path loss model's, with snr "
+	  "10" },
+
+	{ "hardware.iq_gain_db", REAL, AT(hardware.iq_gain_db), "0", -6, 6,
+	  "dB: gain of the Q arm over the I arm, of every node, sending and receiving, where the medium is emulated" },
+	{ "hardware.iq_phase_deg", REAL, AT(hardware.iq_phase_deg), "0", -30, 30,
+	  "degrees: error of the right angle between them" },
+	{ "hardware.leakage_dbfs", REAL, AT(hardware.leakage_dbfs), "-200", -200, 0,
+	  "dB over full scale: what leaks at the carrier; -200: nothing" },
+	{ "hardware.phase_noise_dbc_hz", REAL, AT(hardware.phase_noise_dbc_hz), "-200", -200, -40,
+	  "dBc/Hz: phase noise of the oscillators below the corner; -200: none" },
+	{ "hardware.phase_noise_corner_hz", REAL, AT(hardware.phase_noise_corner_hz), "100e3", 1, 1e8,
+	  "Hz: beyond it phase noise falls by 20 dB a decade; from 1/2000 to 1/4 of the sampling rate" },
+	{ "hardware.converter_bits", INTEGER, AT(hardware.converter_bits), "0", 0, 24,
+	  "bits of the converters; 0: ideal ones" },
 
 	{ "scheduler.policy", WORD, AT(scheduler.policy), "wdmoe", 0, 0, "selection of experts", policies },
 	{ "scheduler.allocator", WORD, AT(scheduler.allocator), "minmax", 0, 0, "sharing of resource blocks",

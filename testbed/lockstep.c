@@ -7,19 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "phy/level.h"
 #include "phy/power.h"
 #include "testbed/calibration.h"
 #include "testbed/cli.h"
+#include "testbed/medium.h"
 #include "testbed/pool.h"
-#include "testbed/splitmix.h"
 #include "testbed/truth.h"
-
-/* Full scale above the mean power of a full band: room for the peaks of OFDM. */
-#define RX_FULL_SCALE_DBM (-30.0)
-#define THERMAL_DBM_HZ (-174.0)
-#define LIGHT_M_S 299792458.0
-enum { START_SLOTS = 20 }; /* devices wake up within so many slots */
 
 struct station {
 	struct moe_model *model;
@@ -47,70 +40,7 @@ struct lockstep {
 	uint64_t n_slots;
 };
 
-/* ---- the scenario as numbers ---- */
-
-static double noise_re_dbm(const struct lockstep *l, double noise_figure_db)
-{
-	return THERMAL_DBM_HZ + noise_figure_db + 10 * log10(l->num.scs_hz);
-}
-
-static double dl_re_dbm(const struct lockstep *l)
-{
-	return l->config->bs.tx_power_dbm - 10 * log10((double)l->num.n_sc);
-}
-
-/* One well-mixed number for each (seed, stream). */
-static uint64_t mix(uint64_t seed, uint64_t stream)
-{
-	return splitmix(seed + (stream + 1) * SPLITMIX_STEP);
-}
-
-enum { STREAM_ETHER, STREAM_BS, STREAM_START = 100, STREAM_DEVICE = 200 };
-
-/* What is sent lies so many slots ahead of what is received in the same step; the rest is for what a slot at a device
- * reaches back. */
-static size_t history(const struct lockstep *l)
-{
-	size_t n = ((size_t)l->config->radio.tx_ahead_slots + 3) * l->num.slot_len;
-	return n > ETHER_HISTORY_SAMPLES ? n : ETHER_HISTORY_SAMPLES;
-}
-
-static void describe_ether(const struct lockstep *l, struct ether_config *e)
-{
-	const struct config *c = l->config;
-	*e = (struct ether_config){ .rate_hz = c->radio.rate_hz,
-		                    .dl_hz = c->radio.dl_hz,
-		                    .ul_hz = c->radio.ul_hz,
-		                    .seed = mix(c->seed, STREAM_ETHER),
-		                    .n_devices = c->n_devices,
-		                    .history_samples = history(l) };
-	e->node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
-		                                 .noise_figure_db = c->bs.noise_figure_db,
-		                                 .tx_full_scale_dbm = level_full_scale_dbm((float)c->bs.tx_power_dbm),
-		                                 .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
-	for (size_t d = 0; d < c->n_devices; d++) {
-		const struct config_device *dev = &c->devices[d];
-		double start = (double)(mix(c->seed, STREAM_START + d) >> 11) * 0x1p-53;
-		e->node[d + 1] = (struct ether_node_config){
-			.osc_ppm = dev->osc_ppm,
-			.noise_figure_db = dev->noise_figure_db,
-			.tx_full_scale_dbm = level_full_scale_dbm((float)dev->tx_power_dbm),
-			.rx_full_scale_dbm = RX_FULL_SCALE_DBM,
-			.start_offset_samples = start * START_SLOTS * (double)l->num.slot_len,
-		};
-		e->link[d + 1] = (struct ether_link_config){
-			.path_loss_db = dl_re_dbm(l) - noise_re_dbm(l, dev->noise_figure_db) - dev->snr_db,
-			.propagation_delay_s = dev->distance_m / LIGHT_M_S,
-			.model = c->channel.model,
-			.k_db = c->channel.rice_k_db,
-			.delay_spread_s = 1e-9 * c->channel.delay_spread_ns,
-			.speed_m_s = c->channel.speed_kmh / 3.6,
-			.outage = { .rate_hz = c->channel.outage_per_s,
-			            .duration_s = 1e-3 * c->channel.outage_ms,
-			            .dirs = 1u << ETHER_DL | 1u << ETHER_UL },
-		};
-	}
-}
+/* ---- the configuration as numbers ---- */
 
 static struct compute_profile profile(const struct lockstep *l, const char *name, double extra_us)
 {
@@ -186,8 +116,9 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		          .n_devices = (unsigned)c->n_devices,
 		          .tx_ahead = (unsigned)c->radio.tx_ahead_slots,
 		          .answer_delay = cell_answer_delay((unsigned)c->radio.tx_ahead_slots),
-		          .dl_re_dbm = (float)dl_re_dbm(l),
-		          .ul_target_re_dbm = (float)(noise_re_dbm(l, c->bs.noise_figure_db) + c->ul.target_snr_db),
+		          .dl_re_dbm = (float)medium_dl_re_dbm(c, &l->num),
+		          .ul_target_re_dbm =
+		                  (float)(medium_noise_re_dbm(&l->num, c->bs.noise_figure_db) + c->ul.target_snr_db),
 		          .comb_boost = comb_boost(&c->ul, l->num.n_rb),
 		          .allocator = c->scheduler.allocator,
 		          .bler_target = c->scheduler.bler_target,
@@ -209,7 +140,7 @@ static int create_bs(struct lockstep *l, char *err, size_t err_len)
 		               .sensitivity = l->sensitivity,
 		               .similarity = l->similarity,
 		               .profile = profile(l, c->bs.profile, 0),
-		               .seed = mix(c->seed, STREAM_BS),
+		               .seed = medium_seed(c->seed, MEDIUM_BS),
 		               .call_timeout_s = 1e-3 * c->timers.call_timeout_ms,
 		               .suspect_slots = slots(l, c->timers.suspect_ms),
 		               .on_silence = silence(c),
@@ -269,7 +200,7 @@ static int create_device(struct lockstep *l, size_t k, const char *path, char *e
 		.tx_ahead = cell_answer_delay((unsigned)c->radio.tx_ahead_slots),
 		.model = s->model,
 		.profile = profile(l, dev->profile, dev->call_us),
-		.seed = mix(c->seed, STREAM_DEVICE + k),
+		.seed = medium_seed(c->seed, MEDIUM_DEVICE + k),
 		.call_rows_max = (size_t)c->moe.call_rows_max,
 		.mode = mode(c),
 		.lost_after_slots = slots(l, c->timers.lost_after_ms),
@@ -340,7 +271,7 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	if (!l->layout)
 		return -errno;
 	struct ether_config ether;
-	describe_ether(l, &ether);
+	medium_describe(c, &l->num, &ether);
 	l->ether = ether_create(&ether, err, err_len);
 	if (!l->ether)
 		return -errno;

@@ -15,10 +15,9 @@
 #include "phy/ul.h"
 #include "radio/ether.h"
 #include "radio/gauss.h"
+#include "testbed/medium.h"
 #include "testbed/spread.h"
 
-#define THERMAL_DBM_HZ (-174.0)
-#define RX_FULL_SCALE_DBM (-30.0)
 #define LIGHT_M_S 299792458.0
 
 enum {
@@ -60,11 +59,6 @@ struct phy_search {
 static double re_share_db(const struct phy_search *s)
 {
 	return 10 * log10((double)s->num->n_sc);
-}
-
-static double noise_re_dbm(const struct phy_search *s, double noise_figure_db)
-{
-	return THERMAL_DBM_HZ + noise_figure_db + 10 * log10(s->num->scs_hz);
 }
 
 static const struct config_device *device_of(const struct phy_search *s)
@@ -173,19 +167,11 @@ static int open_ether(struct phy_search *s, double snr_db, uint64_t seed, char *
 		                  .ul_hz = c->radio.ul_hz,
 		                  .seed = seed,
 		                  .n_devices = 1 };
-	e.node[0] = (struct ether_node_config){ .osc_ppm = c->bs.osc_ppm,
-		                                .tx_full_scale_dbm = level_full_scale_dbm((float)c->bs.tx_power_dbm),
-		                                .noise_figure_db = c->bs.noise_figure_db,
-		                                .rx_full_scale_dbm = RX_FULL_SCALE_DBM };
-	e.node[1] = (struct ether_node_config){
-		.osc_ppm = c->bs.osc_ppm + device_ppm(s, seed),
-		.tx_full_scale_dbm = level_full_scale_dbm((float)device_of(s)->tx_power_dbm),
-		.noise_figure_db = nf_db,
-		.rx_full_scale_dbm = RX_FULL_SCALE_DBM,
-		.start_offset_samples = spread_uniform(seed, STREAM_START) * start_slots * (double)s->num->slot_len
-	};
-	e.link[1] = (struct ether_link_config){ .path_loss_db =
-		                                        tx_dbm(s) - re_share_db(s) - noise_re_dbm(s, nf_db) - snr_db,
+	e.node[0] = medium_node(c, c->bs.osc_ppm, c->bs.noise_figure_db, c->bs.tx_power_dbm);
+	e.node[1] = medium_node(c, c->bs.osc_ppm + device_ppm(s, seed), nf_db, device_of(s)->tx_power_dbm);
+	e.node[1].start_offset_samples = spread_uniform(seed, STREAM_START) * start_slots * (double)s->num->slot_len;
+	e.link[1] = (struct ether_link_config){ .path_loss_db = tx_dbm(s) - re_share_db(s) -
+		                                                medium_noise_re_dbm(s->num, nf_db) - snr_db,
 		                                .propagation_delay_s = s->distance / LIGHT_M_S,
 		                                .model = c->channel.model,
 		                                .k_db = c->channel.rice_k_db,
@@ -266,7 +252,8 @@ static bool judge_lock(struct phy_search *s, const struct acquired *lock, struct
 	double cfo_hz = (double)lock->cfo_hz - ether_true_cfo_hz(s->ether, 1, ETHER_DL);
 	if (fabs(timing) > 0.5 * (double)s->num->cp || fabs(cfo_hz) > track_pull_in_hz(s->num))
 		return false;
-	double snr_db = 10 * log10(gain) + tx_dbm(s) - re_share_db(s) - noise_re_dbm(s, device_of(s)->noise_figure_db);
+	double snr_db = 10 * log10(gain) + tx_dbm(s) - re_share_db(s) -
+	                medium_noise_re_dbm(s->num, device_of(s)->noise_figure_db);
 	o->found = true;
 	o->time_s = (double)s->heard / s->num->rate_hz;
 	o->periods = lock->n_periods;
@@ -370,7 +357,7 @@ static void judge_preamble(struct phy_search *s, const struct ul_access *found, 
 	double late = ether_time(s->ether, 1, ether_clock(s->ether, 1, slot_at + one_way)) - slot_at;
 	double truth = late + mean_delay(s, ETHER_UL, middle, ACCESS_SC, &gain);
 	double snr_db = 10 * log10(gain) + device_of(s)->tx_power_dbm - 10 * log10(ACCESS_SC) -
-	                noise_re_dbm(s, s->params.config->bs.noise_figure_db);
+	                medium_noise_re_dbm(s->num, s->params.config->bs.noise_figure_db);
 	o->found = true;
 	o->timing_samples = (double)found->delay_samples - truth;
 	o->snr_db = (double)found->snr_db - snr_db;
