@@ -108,11 +108,26 @@ static int check_ranges(const void *base, const struct range *range, size_t n, c
 	return 0;
 }
 
+/* NULL is not. */
+static bool is_good_trace(const struct channel_trace *tr)
+{
+	bool good = tr && tr->step_s > 0;
+	for (size_t i = 0; good && i < tr->n_taps; i++)
+		good = tr->delay_s[i] >= 0 && tr->delay_s[i] <= 1;
+	return good;
+}
+
+static bool is_trace(const struct ether_link_config *link)
+{
+	return link->model && strcmp(link->model, "trace") == 0;
+}
+
 static int check_link(const struct ether_link_config *link, const char *where, const struct errors *err)
 {
-	if (!link->model || !tdl_find(link->model))
-		return complain(err, "ether: %smodel = \"%s\" is not a channel model", where,
-		                link->model ? link->model : "");
+	if (is_trace(link) ? !is_good_trace(link->trace[ETHER_DL]) || !is_good_trace(link->trace[ETHER_UL])
+	                   : !link->model || !tdl_find(link->model))
+		return complain(err, "ether: %smodel = \"%s\" is not a channel model, or its trace is missing or bad",
+		                where, link->model ? link->model : "");
 	if (link->outage.dirs & ~(1u << ETHER_DL | 1u << ETHER_UL))
 		return complain(err, "ether: %soutage.dirs = %#x has unknown bits", where, link->outage.dirs);
 	if (link->outage.rate_hz * link->outage.duration_s > 100)
@@ -351,6 +366,7 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 	int outages = (from->outage.dirs >> dir & 1) && from->outage.rate_hz > 0;
 	struct fading_link_config link = {
 		.profile = tdl_find(from->model),
+		.trace = is_trace(from) ? from->trace[dir] : NULL,
 		.delay_spread_s = from->delay_spread_s,
 		.k_db = from->k_db,
 		.speed_m_s = from->speed_m_s,

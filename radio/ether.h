@@ -50,6 +50,7 @@
 
 #include "radio/frontend.h"
 #include "radio/radio.h"
+#include "radio/trace.h"
 
 enum {
 	ETHER_MAX_DEVICES = 16,
@@ -80,8 +81,11 @@ struct ether_outage {
 struct ether_link_config {
 	double path_loss_db;        /* 0 .. 300 */
 	double propagation_delay_s; /* 0 .. 1 ms */
-	/* "none": flat and constant; "rayleigh", "rice": flat; "tdl-a" .. "tdl-e", "epa", "eva", "etu" (radio/tdl.h) */
+	/* "none": flat and constant; "rayleigh", "rice": flat; "tdl-a" .. "tdl-e", "epa", "eva", "etu" (radio/tdl.h);
+	 * "trace": a replay, of trace[] */
 	const char *model;
+	const struct channel_trace
+	        *trace[2];     /* ETHER_DL, ETHER_UL; model "trace" alone; not copied, outlive the ether */
 	double k_db;           /* rice: power of the direct ray over the diffuse, -40 .. 60 */
 	double delay_spread_s; /* tdl-*: RMS delay spread, 0 .. 1 ms; the profile must fit ETHER_MAX_SPREAD samples */
 	double shadow_db;      /* standard deviation of the log-normal shadow (radio/shadow.h), 0 .. 30; 0: none */

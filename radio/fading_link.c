@@ -44,9 +44,18 @@ static void init_clocks(struct fading_link *link, const struct fading_link_confi
 		turns_sincos(turns_from(turns * LINK_BLOCK * (double)k), &link->hop_im[k], &link->hop_re[k]);
 }
 
+static void follow_trace(struct fading_link *link, const struct channel_trace *trace)
+{
+	link->trace = trace;
+	link->fading.n_taps = trace->n_taps;
+	for (size_t i = 0; i < trace->n_taps; i++)
+		link->fading.delay_s[i] = trace->delay_s[i];
+}
+
 int fading_link_init(struct fading_link *link, const struct fading_link_config *cfg, const struct fracdelay *kernel)
 {
-	double doppler_hz = cfg->speed_m_s / speed_of_light * cfg->carrier_hz;
+	double doppler_hz =
+	        cfg->trace ? channel_trace_doppler_hz(cfg->trace) : cfg->speed_m_s / speed_of_light * cfg->carrier_hz;
 	*link = (struct fading_link){ .kernel = kernel,
 		                      .gain = pow(10, -cfg->path_loss_db / 20),
 		                      .outage_period_s = cfg->outage_period_s,
@@ -55,7 +64,11 @@ int fading_link_init(struct fading_link *link, const struct fading_link_config *
 		                      .stream = cfg->stream,
 		                      .fir.start = UINT64_MAX,
 		                      .gains = { { .n = UINT64_MAX }, { .n = UINT64_MAX } } };
-	tdl_init(&link->fading, cfg->profile, cfg->delay_spread_s, cfg->k_db, doppler_hz, cfg->seed, cfg->stream);
+	if (cfg->trace)
+		follow_trace(link, cfg->trace);
+	else
+		tdl_init(&link->fading, cfg->profile, cfg->delay_spread_s, cfg->k_db, doppler_hz, cfg->seed,
+		         cfg->stream);
 	shadow_init(&link->shadow, cfg->shadow_db, cfg->shadow_db > 0 ? cfg->shadow_decorrelation_m : 1, cfg->speed_m_s,
 	            cfg->seed, cfg->shadow_stream);
 	init_clocks(link, cfg);
@@ -66,6 +79,9 @@ int fading_link_init(struct fading_link *link, const struct fading_link_config *
 		return -ERANGE;
 	link->sloped = turn * LINK_BLOCK > block_turn;
 	link->interval = largest_interval(turn);
+	while (cfg->trace && link->interval > LINK_BLOCK &&
+	       (double)link->interval > cfg->trace->step_s * cfg->rate_hz / 4)
+		link->interval /= 2; /* so that the corners of the replay are there */
 	return 0;
 }
 
@@ -88,7 +104,10 @@ int64_t fading_link_first_input(const struct fading_link *link, uint64_t n)
 static void link_gains(const struct fading_link *link, double t_s, float *re, float *im)
 {
 	float gain = (float)(link->gain * pow(10, -shadow_db(&link->shadow, t_s) / 20));
-	tdl_gains(&link->fading, t_s, re, im);
+	if (link->trace)
+		channel_trace_gains(link->trace, t_s, re, im);
+	else
+		tdl_gains(&link->fading, t_s, re, im);
 	for (size_t i = 0; i < link->fading.n_taps; i++) {
 		re[i] *= gain;
 		im[i] *= gain;

@@ -22,6 +22,7 @@
 #include "radio/ring.h"
 #include "radio/shadow.h"
 #include "radio/tdl.h"
+#include "radio/trace.h"
 
 enum {
 	LINK_BLOCK = 64,       /* receiver samples; everything is computed in whole blocks of this grid */
@@ -36,6 +37,7 @@ enum {
 /* What fading_link_init has to know. Clocks: a node reads (t - start_s) * rate_hz * (1 + error) at t seconds. */
 struct fading_link_config {
 	const struct tdl_profile *profile;
+	const struct channel_trace *trace; /* NULL, or replayed instead of the profile; not copied, outlives the link */
 	double delay_spread_s, k_db, speed_m_s;
 	double path_loss_db, propagation_delay_s;
 	double shadow_db, shadow_decorrelation_m; /* standard deviation 0: none */
@@ -69,6 +71,7 @@ struct fading_link_gains {
 
 struct fading_link {
 	struct tdl fading;
+	const struct channel_trace *trace; /* its delays are in fading too */
 	struct shadow shadow;
 	const struct fracdelay *kernel; /* not owned */
 	double gain;                    /* amplitude of the path loss */
