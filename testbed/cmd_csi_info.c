@@ -165,17 +165,6 @@ static void print_info(FILE *f, const struct info *info)
 	                (long long)json_integer_value(count));
 }
 
-/* The folder of a run stands for the journal in it. */
-static const char *journal_path(const char *arg, char *buffer, size_t size)
-{
-	struct stat st;
-	if (stat(arg, &st) == 0 && S_ISDIR(st.st_mode)) {
-		snprintf(buffer, size, "%s/" JOURNAL_FILE_NAME, arg);
-		return buffer;
-	}
-	return arg;
-}
-
 static int read_all(struct journal_reader *r, struct info *info)
 {
 	struct journal_record rec;

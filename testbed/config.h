@@ -106,7 +106,8 @@ struct config_device {
 	/* trials: out of reach from dark_at_s on for dark_for_s, slower by a factor from slow_at_s on, reporting channels off by
 	 * lie_db from lie_at_s on; below 0: never */
 	double dark_at_s, dark_for_s, slow_at_s, slow_factor, lie_at_s, lie_db;
-	bool experts_auto; /* as moe.placement says; otherwise these: */
+	char trace_dl[CONFIG_PATH_MAX], trace_ul[CONFIG_PATH_MAX]; /* channel.model "trace": files of taps (taps.h) */
+	bool experts_auto;                                         /* as moe.placement says; otherwise these: */
 	int64_t n_experts;
 	struct config_experts experts[CONFIG_EXPERTS_MAX];
 };

@@ -26,8 +26,8 @@ static const char *const codecs[] = { "f32", "f16", "int8", "int4", NULL };
 static const char *const modes[] = { "exact", "fast", NULL };
 static const char *const combinations[] = { "auto", "each", "device", NULL };
 static const char *const placements[] = { "modulo", "balanced", NULL };
-static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c",
-	                                "tdl-d", "tdl-e",    "epa",  "eva",   "etu",   NULL };
+static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "tdl-b", "tdl-c", "tdl-d",
+	                                "tdl-e", "epa",      "eva",  "etu",   "trace", NULL };
 
 static const char *const path_losses[] = { "snr",    "free-space", "umi",    "inh-mixed", "inh-open",
 	                                   "inf-sl", "inf-dl",     "inf-sh", "inf-dh",    NULL };
@@ -197,6 +197,10 @@ const size_t config_n_root_keys = sizeof config_root_keys / sizeof config_root_k
 
 #define AT(field) offsetof(struct config_device, field)
 static const struct config_key device_keys[] = {
+	{ "trace_dl", PATH, AT(trace_dl), "", 0, 0,
+	  "channel.model trace: file of the downlink's taps over time (wdmoe channel)", NULL, LOCAL },
+	{ "trace_ul", PATH, AT(trace_ul), "", 0, 0, "channel.model trace: file of the uplink's taps over time", NULL,
+	  LOCAL },
 	{ "snr_db", REAL, AT(snr_db), "20", -20, 60, "dB: mean SNR of a downlink data RE; gives the path loss" },
 	{ "tx_power_dbm", REAL, AT(tx_power_dbm), "23", -50, 60, "dBm: most that the device can send" },
 	{ "noise_figure_db", REAL, AT(noise_figure_db), "7", 0, 40, "dB: noise figure of the receiver" },

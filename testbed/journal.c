@@ -460,6 +460,16 @@ static int read_header(struct journal_reader *r)
 	return error;
 }
 
+const char *journal_path(const char *arg, char *buffer, size_t size)
+{
+	struct stat st;
+	if (stat(arg, &st) == 0 && S_ISDIR(st.st_mode)) {
+		snprintf(buffer, size, "%s/" JOURNAL_FILE_NAME, arg);
+		return buffer;
+	}
+	return arg;
+}
+
 int journal_reader_open(const char *path, struct journal_reader **out, char *err, size_t err_len)
 {
 	struct journal_reader *r = calloc(1, sizeof *r);

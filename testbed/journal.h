@@ -109,6 +109,9 @@ struct journal_csi_view {
 	const float *h;      /* [n_sc][2]: real, imaginary; lowest frequency first, DC skipped */
 };
 
+/* arg itself, or the journal in it (written to buffer) if it is a folder. */
+const char *journal_path(const char *arg, char *buffer, size_t size);
+
 /* Returns 0 and *out, or negative errno and one line in err (-EBADMSG: not a journal, or its header is damaged). */
 int journal_reader_open(const char *path, struct journal_reader **out, char *err, size_t err_len);
 void journal_reader_close(struct journal_reader *r); /* NULL is fine */

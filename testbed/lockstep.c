@@ -29,6 +29,7 @@ struct lockstep {
 	struct moe_model *model;
 	struct placement placement;
 	double *sensitivity, *similarity; /* calibration.h; NULL: none */
+	struct medium medium;
 	struct ether *ether;
 	struct bs *bs;
 	struct radio *bs_radio;
@@ -270,9 +271,10 @@ static int create_nodes(struct lockstep *l, char *err, size_t err_len)
 	l->layout = layout_create(&l->num, err, err_len);
 	if (!l->layout)
 		return -errno;
-	struct ether_config ether;
-	medium_describe(c, &l->num, &ether);
-	l->ether = ether_create(&ether, err, err_len);
+	rc = medium_open(&l->medium, c, &l->num, err, err_len);
+	if (rc)
+		return rc;
+	l->ether = ether_create(&l->medium.ether, err, err_len);
 	if (!l->ether)
 		return -errno;
 	l->rx = calloc(l->num.slot_len, sizeof *l->rx);
@@ -325,6 +327,7 @@ void lockstep_destroy(struct lockstep *l)
 	free(l->tx);
 	free(l->rx);
 	ether_destroy(l->ether);
+	medium_close(&l->medium);
 	layout_destroy(l->layout);
 	free(l->similarity);
 	free(l->sensitivity);

@@ -4,6 +4,7 @@
 
 int cmd_bench_moe(int argc, char **argv);
 int cmd_bench_scheduler(int argc, char **argv);
+int cmd_channel(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
 int cmd_eval_mc(int argc, char **argv);
@@ -56,6 +57,7 @@ static const struct cli_command commands[] = {
 	{ "phy plot", "draw error rates, spectrum or constellation as SVG", cmd_phy_plot },
 	{ "phy bench", "time the chains of the PHY and their stages on one core", cmd_phy_bench },
 	{ "phy control", "miss and false rates of the control channels", cmd_phy_control },
+	{ "channel", "taps over time of a model, of what a run measured, or of a file", cmd_channel },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
 

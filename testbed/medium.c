@@ -1,11 +1,15 @@
 #include "testbed/medium.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "phy/level.h"
 #include "radio/path_loss.h"
+#include "testbed/cli.h"
 #include "testbed/splitmix.h"
+#include "testbed/taps.h"
 
 /* Full scale above the mean power of a full band: room for the peaks of OFDM. */
 #define RX_FULL_SCALE_DBM (-30.0)
@@ -104,8 +108,9 @@ static struct ether_link_config link(const struct config *c, const struct numero
 	};
 }
 
-void medium_describe(const struct config *c, const struct numerology *num, struct ether_config *e)
+static void describe(struct medium *m, const struct config *c, const struct numerology *num)
 {
+	struct ether_config *e = &m->ether;
 	*e = (struct ether_config){ .rate_hz = c->radio.rate_hz,
 		                    .dl_hz = c->radio.dl_hz,
 		                    .ul_hz = c->radio.ul_hz,
@@ -119,5 +124,47 @@ void medium_describe(const struct config *c, const struct numerology *num, struc
 		e->node[k + 1].start_offset_samples =
 		        draw(c->seed, MEDIUM_START + k) * START_SLOTS * (double)num->slot_len;
 		e->link[k + 1] = link(c, num, k);
+		for (int dir = ETHER_DL; dir <= ETHER_UL; dir++)
+			e->link[k + 1].trace[dir] = &m->trace[k][dir];
 	}
+}
+
+static int read_trace(struct channel_trace *tr, size_t k, const char *key, const char *file, char *err, size_t err_len)
+{
+	char path[CONFIG_PATH_MAX], why[CONFIG_PATH_MAX + 128];
+	if (!*file) {
+		snprintf(err, err_len, "devices[%zu].%s: channel.model trace needs a file", k, key);
+		return -EINVAL;
+	}
+	cli_find_file(file, path, sizeof path);
+	int rc = taps_read(path, tr, why, sizeof why);
+	if (!rc && channel_trace_normalise(tr)) {
+		snprintf(why, sizeof why, "%s: no power in it", path);
+		rc = -EINVAL;
+	}
+	if (rc)
+		snprintf(err, err_len, "devices[%zu].%s: %s", k, key, why);
+	return rc;
+}
+
+int medium_open(struct medium *m, const struct config *c, const struct numerology *num, char *err, size_t err_len)
+{
+	int rc = 0;
+	memset(m, 0, sizeof *m);
+	for (size_t k = 0; strcmp(c->channel.model, "trace") == 0 && !rc && k < c->n_devices; k++) {
+		rc = read_trace(&m->trace[k][ETHER_DL], k, "trace_dl", c->devices[k].trace_dl, err, err_len);
+		rc = rc ? rc : read_trace(&m->trace[k][ETHER_UL], k, "trace_ul", c->devices[k].trace_ul, err, err_len);
+	}
+	if (rc)
+		medium_close(m);
+	else
+		describe(m, c, num);
+	return rc;
+}
+
+void medium_close(struct medium *m)
+{
+	for (size_t k = 0; k < CONFIG_DEVICES_MAX; k++)
+		for (int dir = ETHER_DL; dir <= ETHER_UL; dir++)
+			channel_trace_free(&m->trace[k][dir]);
 }

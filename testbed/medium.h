@@ -1,8 +1,11 @@
 /* medium.h - the medium that a configuration asks for: powers, path losses, clocks and channels as the ether wants them.
  *
- *     struct ether_config e;
- *     medium_describe(&config, &num, &e);
- *     struct ether *ether = ether_create(&e, err, sizeof err);
+ *     struct medium m;
+ *     medium_open(&m, &config, &num, err, sizeof err);
+ *     struct ether *ether = ether_create(&m.ether, err, sizeof err);
+ *     ...
+ *     ether_destroy(ether);
+ *     medium_close(&m);
  *
  * A device's path loss follows from its mean SNR (`channel.path_loss: snr`), or from its distance by a model, with or without line of sight
  * as a draw or the configuration says. Where a device's clock starts, and who sees whom, is drawn from the seed.
@@ -35,6 +38,14 @@ double medium_path_loss_db(const struct config *c, const struct numerology *num,
 struct ether_node_config medium_node(const struct config *c, double osc_ppm, double noise_figure_db,
                                      double tx_power_dbm);
 
-void medium_describe(const struct config *c, const struct numerology *num, struct ether_config *e);
+struct medium {
+	struct ether_config ether;
+	struct channel_trace trace[CONFIG_DEVICES_MAX][2]; /* model "trace": [device][ETHER_DL, ETHER_UL], power 1 */
+};
+
+/* Reads the replays if the channel model asks for them. 0, or negative errno and one line in err; *m then needs no closing. An ether made
+ * from it must go before it does. */
+int medium_open(struct medium *m, const struct config *c, const struct numerology *num, char *err, size_t err_len);
+void medium_close(struct medium *m); /* all zero is fine */
 
 #endif

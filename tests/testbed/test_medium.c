@@ -13,31 +13,33 @@
 
 #define assert_near(a, b, tolerance) assert_true(fabs((double)(a) - (double)(b)) <= (tolerance))
 
-struct medium {
+struct scene {
 	struct config config;
 	struct numerology num;
 	struct ether_config ether;
 };
 
 /* sets: ended by NULL. */
-static struct medium describe(const char *const *sets)
+static struct scene describe(const char *const *sets)
 {
-	static struct medium m;
+	static struct scene m;
+	static struct medium medium;
 	char err[512];
 	size_t n = 0;
 	while (sets[n])
 		n++;
 	if (config_load(&m.config, SOURCE_DIR "/testbed/scenarios/default.yaml", sets, n, err, sizeof err) ||
-	    config_numerology(&m.config.radio, &m.num, err, sizeof err))
+	    config_numerology(&m.config.radio, &m.num, err, sizeof err) ||
+	    medium_open(&medium, &m.config, &m.num, err, sizeof err))
 		fail_msg("%s", err);
-	medium_describe(&m.config, &m.num, &m.ether);
+	m.ether = medium.ether;
 	return m;
 }
 
 static void the_mean_snr_gives_the_path_loss(void **state)
 {
 	(void)state;
-	struct medium m = describe((const char *const[]){ NULL });
+	struct scene m = describe((const char *const[]){ NULL });
 	for (size_t k = 0; k < 8; k++) {
 		/* 24 dBm over 216 subcarriers, against -174 dBm/Hz and 9 dB over 30 kHz (default noise figure of devices) */
 		double nf = m.config.devices[k].noise_figure_db, re_dbm = 24 - 10 * log10(216);
@@ -53,7 +55,7 @@ static void a_model_goes_by_distance_and_sight(void **state)
 	const struct path_loss_model *umi = path_loss_find("umi");
 	struct path_loss_site site = path_loss_site_default(umi, 3.5e9);
 	for (int sight = 0; sight < 2; sight++) {
-		struct medium m = describe((const char *const[]){
+		struct scene m = describe((const char *const[]){
 		        "channel.path_loss=umi", sight ? "channel.line_of_sight=yes" : "channel.line_of_sight=no",
 		        NULL });
 		for (size_t k = 0; k < 8; k++) {
@@ -64,8 +66,8 @@ static void a_model_goes_by_distance_and_sight(void **state)
 			assert_near(l->shadow_decorrelation_m, sight ? 10 : 13, 1e-9);
 		}
 	}
-	struct medium m = describe((const char *const[]){ "channel.path_loss=umi", "channel.shadow_db=0",
-	                                                  "channel.shadow_decorrelation_m=25", NULL });
+	struct scene m = describe((const char *const[]){ "channel.path_loss=umi", "channel.shadow_db=0",
+	                                                 "channel.shadow_decorrelation_m=25", NULL });
 	assert_near(m.ether.link[1].shadow_db, 0, 0);
 	assert_near(m.ether.link[1].shadow_decorrelation_m, 25, 0);
 }
@@ -76,7 +78,7 @@ static void sight_is_drawn_with_its_probability(void **state)
 	enum { SEEDS = 2000 };
 	const struct path_loss_model *umi = path_loss_find("umi");
 	struct path_loss_site site = path_loss_site_default(umi, 3.5e9);
-	struct medium m = describe((const char *const[]){ "channel.path_loss=umi", "devices.distance_m=40", NULL });
+	struct scene m = describe((const char *const[]){ "channel.path_loss=umi", "devices.distance_m=40", NULL });
 	double wanted = path_loss_los_probability(umi, &site, 40);
 	size_t seen = 0, both = 0;
 	for (m.config.seed = 1; m.config.seed <= SEEDS; m.config.seed++) {
@@ -94,10 +96,10 @@ static void sight_is_drawn_with_its_probability(void **state)
 static void hardware_is_that_of_all_nodes(void **state)
 {
 	(void)state;
-	struct medium ideal = describe((const char *const[]){ NULL });
-	struct medium m = describe((const char *const[]){ "hardware.iq_gain_db=0.3", "hardware.leakage_dbfs=-40",
-	                                                  "hardware.phase_noise_dbc_hz=-95",
-	                                                  "hardware.converter_bits=12", NULL });
+	struct scene ideal = describe((const char *const[]){ NULL });
+	struct scene m = describe((const char *const[]){ "hardware.iq_gain_db=0.3", "hardware.leakage_dbfs=-40",
+	                                                 "hardware.phase_noise_dbc_hz=-95",
+	                                                 "hardware.converter_bits=12", NULL });
 	const struct frontend_config none = { 0 };
 	for (size_t k = 0; k <= 8; k++) {
 		const struct frontend_config *ends[] = { &m.ether.node[k].tx, &m.ether.node[k].rx };
