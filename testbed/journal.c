@@ -1,16 +1,14 @@
 #include "testbed/journal.h"
 
 #include "phy/csi.h"
+#include "radio/spool.h"
 #include "testbed/crc32c.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,97 +114,11 @@ int journal_make_dir(const char *wanted, const char *name, char *dir, size_t siz
 /* ---- writing ---- */
 
 struct journal {
-	int fd;
-	enum journal_when_full when_full;
-	struct journal_stats stats; /* the feeding thread's */
-	pthread_t writer;
-	sem_t filled;        /* something to write, or closing */
-	sem_t space;         /* posted once for each `waiting` that the writer has seen */
-	atomic_bool waiting; /* the feeding thread sleeps on `space` */
-	atomic_bool closing;
-	atomic_int error;      /* first one of the writer, 0 or negative */
-	_Atomic uint64_t head; /* bytes ever put in, */
-	_Atomic uint64_t tail; /* and taken out */
+	struct spool *spool;
+	struct journal_stats stats;
 	uint8_t record[RECORD_MAX > JOURNAL_EVENT_MAX + 12 ? RECORD_MAX
 	                                                   : JOURNAL_EVENT_MAX + 12]; /* being put together */
-	uint8_t ring[RING_BYTES];
 };
-
-static int write_all(int fd, const uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t done = write(fd, p, n);
-		if (done < 0 && errno != EINTR)
-			return -errno;
-		if (done > 0) {
-			p += done;
-			n -= (size_t)done;
-		}
-	}
-	return 0;
-}
-
-static void semaphore_wait(sem_t *s)
-{
-	while (sem_wait(s) != 0 && errno == EINTR)
-		;
-}
-
-/* Writes what the ring holds. After an error it only empties the ring, so that the feeding thread never hangs. */
-static void drain(struct journal *j)
-{
-	uint64_t tail = atomic_load_explicit(&j->tail, memory_order_relaxed);
-	uint64_t head;
-	while ((head = atomic_load_explicit(&j->head, memory_order_acquire)) != tail) {
-		size_t at = (size_t)(tail % RING_BYTES);
-		size_t n = head - tail < RING_BYTES - at ? (size_t)(head - tail) : RING_BYTES - at;
-		if (atomic_load(&j->error) == 0)
-			atomic_store(&j->error, write_all(j->fd, j->ring + at, n));
-		tail += n;
-		atomic_store(&j->tail, tail);
-		if (atomic_exchange(&j->waiting, false))
-			sem_post(&j->space);
-	}
-}
-
-static void *writer_main(void *arg)
-{
-	struct journal *j = arg;
-	bool closing;
-	do {
-		semaphore_wait(&j->filled);
-		while (sem_trywait(&j->filled) == 0)
-			; /* one drain serves them all */
-		closing = atomic_load(&j->closing);
-		drain(j);
-	} while (!closing);
-	return NULL;
-}
-
-static bool has_room(struct journal *j, uint64_t head, size_t n)
-{
-	return RING_BYTES - (head - atomic_load(&j->tail)) >= n;
-}
-
-/* Sleeps until the ring has room for n bytes; false if it must not wait for that. */
-static bool wait_for_room(struct journal *j, uint64_t head, size_t n)
-{
-	if (has_room(j, head, n))
-		return true;
-	if (j->when_full == JOURNAL_DROP)
-		return false;
-	j->stats.waits++;
-	while (!has_room(j, head, n)) {
-		atomic_store(&j->waiting, true);
-		/* Seen after `waiting` was set, a full ring means that the writer has yet to take bytes out, and will
-		 * post. */
-		if (!has_room(j, head, n))
-			semaphore_wait(&j->space);
-		else if (!atomic_exchange(&j->waiting, false))
-			semaphore_wait(&j->space); /* it has posted meanwhile */
-	}
-	return true;
-}
 
 static void put_u16(uint8_t *p, uint16_t x)
 {
@@ -255,20 +167,14 @@ static int submit(struct journal *j, enum journal_type type, size_t payload)
 	size_t n = RECORD_HEAD + payload;
 	put_u32(j->record + n, crc32c(0, j->record, n));
 	n += 4;
-	uint64_t head = atomic_load_explicit(&j->head, memory_order_relaxed);
-	if (!wait_for_room(j, head, n)) {
+	int rc = spool_put(j->spool, j->record, n);
+	if (rc == -ENOBUFS) {
 		j->stats.dropped++;
-		return -ENOBUFS;
+		return rc;
 	}
-	size_t at = (size_t)(head % RING_BYTES);
-	size_t first = n < RING_BYTES - at ? n : RING_BYTES - at;
-	memcpy(j->ring + at, j->record, first);
-	memcpy(j->ring, j->record + first, n - first);
-	atomic_store_explicit(&j->head, head + n, memory_order_release);
-	sem_post(&j->filled);
 	j->stats.records++;
 	j->stats.bytes += n;
-	return atomic_load(&j->error);
+	return rc;
 }
 
 static bool all_finite(const float *x, size_t n)
@@ -340,6 +246,7 @@ int journal_event(struct journal *j, const char *format, ...)
 void journal_get_stats(const struct journal *j, struct journal_stats *stats)
 {
 	*stats = j->stats;
+	stats->waits = spool_waits(j->spool);
 }
 
 /* magic, version, length, JSON, CRC. */
@@ -355,34 +262,27 @@ static int write_header(int fd, const json_t *metadata)
 		put_u32(header + 12, (uint32_t)n);
 		memcpy(header + 16, text, n);
 		put_u32(header + 16 + n, crc32c(0, header, 16 + n));
-		error = write_all(fd, header, n + 20);
+		error = spool_write(fd, header, n + 20);
 	}
 	free(header);
 	free(text);
 	return error;
 }
 
-static int open_journal(struct journal *j, const char *path, const json_t *metadata)
+static int open_journal(struct journal *j, const char *path, const json_t *metadata, enum spool_when_full when_full)
 {
-	j->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	if (j->fd < 0)
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
 		return -errno;
-	int error = write_header(j->fd, metadata);
-	if (error != 0)
-		goto no_header;
-	sem_init(&j->filled, 0, 0);
-	sem_init(&j->space, 0, 0);
-	error = -pthread_create(&j->writer, NULL, writer_main, j);
-	if (error != 0)
-		goto no_writer;
-	return 0;
-
-no_writer:
-	sem_destroy(&j->space);
-	sem_destroy(&j->filled);
-no_header:
-	close(j->fd);
-	unlink(path);
+	int error = write_header(fd, metadata);
+	if (error == 0) {
+		j->spool = spool_create(fd, RING_BYTES, when_full);
+		error = j->spool ? 0 : -errno;
+	}
+	if (error != 0) {
+		close(fd);
+		unlink(path);
+	}
 	return error;
 }
 
@@ -395,8 +295,7 @@ int journal_create(const char *dir, const json_t *metadata, enum journal_when_fu
 	struct journal *j = calloc(1, sizeof *j);
 	if (!j)
 		return complain(err, err_len, path, -ENOMEM);
-	j->when_full = when_full;
-	int error = open_journal(j, path, metadata);
+	int error = open_journal(j, path, metadata, when_full == JOURNAL_DROP ? SPOOL_DROP : SPOOL_WAIT);
 	if (error != 0) {
 		free(j);
 		return complain(err, err_len, path, error);
@@ -409,20 +308,11 @@ int journal_close(struct journal *j)
 {
 	if (!j)
 		return 0;
-	j->when_full = JOURNAL_WAIT; /* the end record must not be dropped */
+	spool_set_when_full(j->spool, SPOOL_WAIT); /* the end record must not be dropped */
 	put_u64(j->record + RECORD_HEAD, j->stats.records);
 	put_u64(j->record + RECORD_HEAD + 8, j->stats.dropped);
 	submit(j, JOURNAL_END, END_BYTES);
-	atomic_store(&j->closing, true);
-	sem_post(&j->filled);
-	pthread_join(j->writer, NULL);
-	int error = atomic_load(&j->error);
-	if (fsync(j->fd) != 0 && error == 0 && errno != EINVAL) /* EINVAL: a file that cannot be synced, as a pipe */
-		error = -errno;
-	if (close(j->fd) != 0 && error == 0)
-		error = -errno;
-	sem_destroy(&j->space);
-	sem_destroy(&j->filled);
+	int error = spool_close(j->spool);
 	free(j);
 	return error;
 }
