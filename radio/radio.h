@@ -83,7 +83,7 @@ struct radio {
 /* Receive x[0..n-1] = samples t_samples .. t_samples+n-1. Waits until they have been (ether: computes them at once).
  * Any n (0 does nothing), any time, again and in any order as far back as the backend keeps history.
  * Returns 0; -EINVAL for a NULL pointer or a time that overflows; -ETIME if it begins before the history kept: counted,
- * event RADIO_PAST, x is zeros; a backend's own errors (hardware lost: -EIO). */
+ * event RADIO_PAST, x is zeros; a backend's own errors (hardware lost: -EIO; a recording at its end: -ENODATA). */
 int radio_recv(struct radio *r, float complex *x, size_t n, uint64_t t_samples);
 
 /* Transmit x[0..n-1] at samples t_samples .. t_samples+n-1. Copies x. Sends must be in order of time.
