@@ -163,12 +163,14 @@ static int finish(struct run *r, int rc, const char *err)
 		fprintf(json_out_text(&r->json), "(the right answer: %s)\n", r->prompt.answer);
 	fprintf(json_out_text(&r->json), "\n");
 	report_print(json_out_text(&r->json), r->session, n, n ? generation_s(r) : NAN);
-	int journal_rc = journal_close(r->journal);
+	int journal_rc = journal_close(r->journal), recording_rc = lockstep_end_recording(session_lockstep(r->session));
 	r->journal = NULL;
 	fprintf(json_out_text(&r->json), "log: %s/%s\n", r->dir, JOURNAL_FILE_NAME);
 	int status = json_out_write(&r->json, run_json(r, rc ? err : NULL));
 	if (rc)
 		return rc == -EINTR ? CLI_INTERRUPTED : cli_failed("%s", err);
+	if (recording_rc)
+		return cli_failed("%s: recording: %s", r->dir, strerror(-recording_rc));
 	if (journal_rc)
 		return cli_failed("%s/%s: %s", r->dir, JOURNAL_FILE_NAME, strerror(-journal_rc));
 	return status;
@@ -209,6 +211,7 @@ static int execute(struct run *r)
 	if (status != CLI_DONE)
 		return status;
 	session_set_journal(r->session, r->journal);
+	lockstep_set_recording(session_lockstep(r->session), r->dir);
 	session_on_slot(r->session, on_slot, r);
 	cli_catch_interrupt();
 	int rc = run_prompt(r, err, sizeof err);

@@ -88,6 +88,12 @@ struct config_hardware {
 	int64_t converter_bits; /* 0: ideal */
 };
 
+/* SigMF recordings of all radios, in the run's folder. */
+struct config_record {
+	const char *streams;  /* off, received, sent, both */
+	double from_s, for_s; /* for_s 0: to the end */
+};
+
 /* Experts of layers, all of the bounds included. */
 struct config_experts {
 	int64_t layer_first, layer_last; /* layer_last -1: to the last one */
@@ -170,6 +176,7 @@ struct config {
 	struct config_ul ul;
 	struct config_channel channel;
 	struct config_hardware hardware;
+	struct config_record record;
 	struct config_scheduler scheduler;
 	struct config_moe moe;
 	struct config_timers timers;

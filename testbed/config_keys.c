@@ -31,6 +31,7 @@ static const char *const channels[] = { "none",  "rayleigh", "rice", "tdl-a", "t
 
 static const char *const path_losses[] = { "snr",    "free-space", "umi",    "inh-mixed", "inh-open",
 	                                   "inf-sl", "inf-dl",     "inf-sh", "inf-dh",    NULL };
+static const char *const streams[] = { "off", "received", "sent", "both", NULL };
 static const char *const sights[] = { "draw", "yes", "no", NULL };
 
 #define AT(field) offsetof(struct config, field)
@@ -121,6 +122,11 @@ const struct config_key config_root_keys[] = {
 	  "Hz: beyond it phase noise falls by 20 dB a decade; from 1/2000 to 1/4 of the sampling rate" },
 	{ "hardware.converter_bits", INTEGER, AT(hardware.converter_bits), "0", 0, 24,
 	  "bits of the converters; 0: ideal ones" },
+
+	{ "record.streams", WORD, AT(record.streams), "off", 0, 0,
+	  "SigMF recordings of all radios in the run's folder: off, received, sent, both", streams, LOCAL },
+	{ "record.from_s", REAL, AT(record.from_s), "0", 0, 1e6, "s: when they begin", NULL, LOCAL },
+	{ "record.for_s", REAL, AT(record.for_s), "0", 0, 1e6, "s: how long they last; 0: to the end", NULL, LOCAL },
 
 	{ "scheduler.policy", WORD, AT(scheduler.policy), "wdmoe", 0, 0, "selection of experts", policies },
 	{ "scheduler.allocator", WORD, AT(scheduler.allocator), "minmax", 0, 0, "sharing of resource blocks",

@@ -10,6 +10,7 @@
 #include "testbed/medium.h"
 #include "testbed/nodes.h"
 #include "testbed/pool.h"
+#include "testbed/tape.h"
 #include "testbed/truth.h"
 
 struct station {
@@ -26,6 +27,7 @@ struct lockstep {
 	struct ether *ether;
 	struct bs *bs;
 	struct radio *bs_radio;
+	struct tape *tape;
 	float complex *rx, *tx; /* slot_len */
 	struct station station[CONFIG_DEVICES_MAX];
 	size_t n_devices;
@@ -57,9 +59,9 @@ static float known_channel(void *arg, unsigned device, enum cell_direction dir, 
 static int create_station(struct lockstep *l, size_t k, char *err, size_t err_len)
 {
 	struct station *s = &l->station[k];
-	s->radio = ether_radio(l->ether, k + 1);
+	s->radio = tape_radio(l->tape, k + 1, ether_radio(l->ether, k + 1));
 	s->rx = calloc(l->nodes.num.slot_len, sizeof *s->rx);
-	return s->rx ? nodes_device(&l->nodes, k, s->radio, &s->node, err, err_len) : -ENOMEM;
+	return s->rx && s->radio ? nodes_device(&l->nodes, k, s->radio, &s->node, err, err_len) : -ENOMEM;
 }
 
 static int create_ether(struct lockstep *l, char *err, size_t err_len)
@@ -86,9 +88,12 @@ static int create_all(struct lockstep *l, char *err, size_t err_len)
 	l->rx = calloc(l->nodes.num.slot_len, sizeof *l->rx);
 	l->tx = calloc(l->nodes.num.slot_len, sizeof *l->tx);
 	l->pool = pool_create((size_t)c->threads);
-	if (!l->rx || !l->tx || !l->pool)
+	l->tape = tape_create(&c->record, c->n_devices + 1);
+	if (!l->rx || !l->tx || !l->pool || !l->tape)
 		return -ENOMEM;
-	l->bs_radio = ether_radio(l->ether, 0);
+	l->bs_radio = tape_radio(l->tape, 0, ether_radio(l->ether, 0));
+	if (!l->bs_radio)
+		return -ENOMEM;
 	l->bs = nodes_bs(&l->nodes, l->bs_radio, err, err_len);
 	if (!l->bs)
 		return -errno;
@@ -121,6 +126,16 @@ void lockstep_set_journal(struct lockstep *l, struct journal *journal)
 	l->journal = journal;
 }
 
+void lockstep_set_recording(struct lockstep *l, const char *dir)
+{
+	tape_set_folder(l->tape, dir);
+}
+
+int lockstep_end_recording(struct lockstep *l)
+{
+	return tape_end(l->tape);
+}
+
 void lockstep_destroy(struct lockstep *l)
 {
 	if (!l)
@@ -133,6 +148,7 @@ void lockstep_destroy(struct lockstep *l)
 	pool_destroy(l->pool);
 	free(l->tx);
 	free(l->rx);
+	tape_destroy(l->tape);
 	ether_destroy(l->ether);
 	medium_close(&l->medium);
 	nodes_close(&l->nodes);
@@ -189,13 +205,16 @@ static void misbehave(struct lockstep *l)
 int lockstep_slot(struct lockstep *l)
 {
 	uint64_t n = l->n_slots;
+	int rc = tape_turn(l->tape, lockstep_time_s(l));
+	if (rc)
+		return rc;
 	misbehave(l);
 	pool_run(l->pool, run_device, l, l->n_devices);
 	radio_recv(l->bs_radio, l->rx, l->nodes.num.slot_len, n * l->nodes.num.slot_len);
 	bs_slot(l->bs, n, l->rx, l->tx);
 	radio_send(l->bs_radio, l->tx, l->nodes.num.slot_len,
 	           (n + (uint64_t)l->config->radio.tx_ahead_slots) * l->nodes.num.slot_len);
-	int rc = log_csi(l);
+	rc = log_csi(l);
 	l->n_slots++;
 	return rc;
 }

@@ -36,7 +36,11 @@ void lockstep_destroy(struct lockstep *l); /* NULL is fine */
 /* CSI goes there from now on, as config.csi_log says; NULL for none. */
 void lockstep_set_journal(struct lockstep *l, struct journal *journal);
 
-/* 0, or the journal's error: the run cannot go on without its log. */
+/* What config.record asks for goes there; without a folder nothing is recorded. */
+void lockstep_set_recording(struct lockstep *l, const char *dir);
+int lockstep_end_recording(struct lockstep *l); /* 0 or the first error of its files */
+
+/* 0, or the error of the journal or a recording: the run cannot go on without its log. */
 int lockstep_slot(struct lockstep *l);
 
 uint64_t lockstep_n_slots(const struct lockstep *l); /* done so far */

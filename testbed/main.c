@@ -10,6 +10,7 @@ int cmd_csi_info(int argc, char **argv);
 int cmd_eval_mc(int argc, char **argv);
 int cmd_eval_ppl(int argc, char **argv);
 int cmd_eval_tasks(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_reproduce_wdmoe(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_schedule(int argc, char **argv);
@@ -57,6 +58,7 @@ static const struct cli_command commands[] = {
 	{ "phy plot", "draw error rates, spectrum or constellation as SVG", cmd_phy_plot },
 	{ "phy bench", "time the chains of the PHY and their stages on one core", cmd_phy_bench },
 	{ "phy control", "miss and false rates of the control channels", cmd_phy_control },
+	{ "replay", "run a device on a recording of what its radio received", cmd_replay },
 	{ "channel", "taps over time of a model, of what a run measured, or of a file", cmd_channel },
 	{ "csi info", "tell what the journal of a run holds", cmd_csi_info },
 };
