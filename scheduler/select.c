@@ -255,7 +255,7 @@ static double wlr_at(const struct selection *s, double theta, size_t *n_lost)
 	return wlr;
 }
 
-static int select_wdmoe(struct selection *s)
+int select_wdmoe(struct selection *s)
 {
 	const struct select_params *p = s->p;
 	size_t n_lost;
@@ -283,7 +283,7 @@ static int select_wdmoe(struct selection *s)
 
 /* ---- wdmoe-bottleneck ---- */
 
-static int select_bottleneck(struct selection *s)
+int select_bottleneck(struct selection *s)
 {
 	for (;;) {
 		size_t slowest, lightest = SIZE_MAX, next;

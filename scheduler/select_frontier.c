@@ -11,7 +11,8 @@
  * dropped, given to another holder, or dropped in favour of one that was dropped before, or several such moves follow each other. Of all
  * these the one that saves most time for the weight it costs, by the multipliers of the split (how much longer the layer lasts for a
  * token more), the first few of that order by their true savings. That is the parametric form of the flow's shortest augmenting path; what
- * it can miss are combinations of several units, a fraction of one token's weight.
+ * it can miss are combinations of several units, a fraction of one token's weight. Where the whole curve is asked for, what lies one or two
+ * units beside the way is looked at, too, and what the published policies take.
  */
 #include "scheduler/select_inner.h"
 #include "scheduler/sort.h"
@@ -53,6 +54,7 @@ struct frontier {
 	struct trial *trial; /* as many */
 	double *loss;        /* [tokens][top_k] what is lost without the choice, of the whole layer's 1 */
 	struct bandwidth trial_split;
+	struct layer_choice *start, *taken; /* choices: all served, while others have a go; of the best point so far */
 };
 
 struct frontier *frontier_create(const struct select_limits *m)
@@ -72,8 +74,10 @@ struct frontier *frontier_create(const struct select_limits *m)
 	f->cost = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->cost);
 	f->hop = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->hop);
 	f->trial = calloc((m->n_devices + 1) * (m->n_devices + 1), sizeof *f->trial);
-	if (f->best && f->next && f->latency_s && f->via && f->way && f->pair && f->trial && f->loss && f->cost &&
-	    f->hop)
+	f->start = calloc(m->n_tokens * m->top_k + 1, sizeof *f->start);
+	f->taken = calloc(m->n_tokens * m->top_k + 1, sizeof *f->taken);
+	if (f->start && f->taken && f->best && f->next && f->latency_s && f->via && f->way && f->pair && f->trial &&
+	    f->loss && f->cost && f->hop)
 		return f;
 	frontier_destroy(f);
 	return NULL;
@@ -83,6 +87,8 @@ void frontier_destroy(struct frontier *f)
 {
 	if (!f)
 		return;
+	free(f->taken);
+	free(f->start);
 	free(f->hop);
 	free(f->cost);
 	free(f->loss);
@@ -364,7 +370,7 @@ static struct outcome outcome_of(struct selection *s, const struct trial *t)
 	return (struct outcome){ s->b->latency_s - then->latency_s, count_slowest(s, s->b), count_slowest(s, then) };
 }
 
-/* The way along the curve: what is looked for, and the best of it met so far (its choices are in s->scratch). */
+/* The way along the curve: what is looked for, and the best of it met so far (its choices are in frontier->taken). */
 struct walk {
 	struct selection *s;
 	double price_s, kept; /* kept: where it is */
@@ -384,8 +390,14 @@ static bool better(const struct select_params *p, double price_s, struct select_
 	return here.layer_latency_s - price_s * here.kept_weight < best.layer_latency_s - price_s * best.kept_weight;
 }
 
-/* A point of the curve: where the walk is, or one arc from there (NULL: none). */
-static void note_point(struct walk *w, struct select_point here, const struct pair *arc, size_t to)
+/* One arc of the residual graph. */
+struct arc {
+	size_t from, to;
+	const struct pair *unit;
+};
+
+/* A point of the curve: where the walk is, or some arcs of different tokens from there. */
+static void note_point(struct walk *w, struct select_point here, const struct arc *arc, size_t n_arcs)
 {
 	struct selection *s = w->s;
 	if (s->curve->n == s->curve->n_max)
@@ -395,11 +407,66 @@ static void note_point(struct walk *w, struct select_point here, const struct pa
 	if (!better(s->p, w->price_s, here, w->best))
 		return;
 	w->best = here;
-	memcpy(s->scratch, s->choices, s->l->n_tokens * s->l->top_k * sizeof *s->scratch);
-	if (arc && arc->drop != NONE)
-		s->scratch[arc->drop].device = -1;
-	if (arc && arc->serve != NONE)
-		s->scratch[arc->serve].device = (int16_t)to;
+	memcpy(s->frontier->taken, s->choices, s->l->n_tokens * s->l->top_k * sizeof *s->choices);
+	for (size_t i = 0; i < n_arcs; i++) {
+		if (arc[i].unit->drop != NONE)
+			s->frontier->taken[arc[i].unit->drop].device = -1;
+		if (arc[i].unit->serve != NONE)
+			s->frontier->taken[arc[i].unit->serve].device = (int16_t)arc[i].to;
+	}
+}
+
+/* Adds `by` units of each arc. */
+static void shift(struct selection *s, const struct arc *arc, size_t n_arcs, int by)
+{
+	for (size_t i = 0; i < n_arcs; i++) {
+		if (arc[i].from < s->l->n_devices)
+			s->tokens_on[arc[i].from] -= (uint32_t)by;
+		if (arc[i].to < s->l->n_devices)
+			s->tokens_on[arc[i].to] += (uint32_t)by;
+	}
+}
+
+static void note_arcs(struct walk *w, const struct arc *arc, size_t n_arcs)
+{
+	struct selection *s = w->s;
+	struct select_point there = { 0, w->kept };
+	shift(s, arc, n_arcs, 1);
+	s->p->split->allocate(s->l, s->tokens_on, &s->frontier->trial_split);
+	shift(s, arc, n_arcs, -1);
+	there.layer_latency_s = s->frontier->trial_split.latency_s;
+	for (size_t i = 0; i < n_arcs; i++)
+		there.kept_weight -= arc[i].unit->cost;
+	note_point(w, there, arc, n_arcs);
+}
+
+static size_t token_of(const struct selection *s, const struct arc *a)
+{
+	return (a->unit->drop != NONE ? a->unit->drop : a->unit->serve) / s->l->top_k;
+}
+
+/* For the whole curve: all that lies one arc away, also what makes the layer longer, and each with one more that drops or serves. Steps save
+ * time, so between two of them more weight may fit than either has. */
+static void note_neighbours(struct walk *w)
+{
+	size_t n = w->s->l->n_devices, n_arcs = 0, n_halves = 0;
+	struct arc arc[PATH_DEVICES_MAX * PATH_DEVICES_MAX];
+	for (size_t pass = 0; pass < 2 && n < PATH_DEVICES_MAX; pass++) { /* those to and from nobody first */
+		for (size_t from = 0; from <= n; from++)
+			for (size_t to = 0; to <= n; to++) {
+				const struct pair *unit = pair_of(w->s, from, to);
+				bool half = from == n || to == n;
+				if (from != to && half == (pass == 0) && unit->cost < INFINITY)
+					arc[n_arcs++] = (struct arc){ from, to, unit };
+			}
+		n_halves = pass ? n_halves : n_arcs;
+	}
+	for (size_t i = 0; i < n_arcs; i++) {
+		note_arcs(w, &arc[i], 1);
+		for (size_t k = 0; k < n_halves && k < i; k++)
+			if (token_of(w->s, &arc[k]) != token_of(w->s, &arc[i]))
+				note_arcs(w, (const struct arc[]){ arc[i], arc[k] }, 2);
+	}
 }
 
 /* The step that saves most for what it costs; false when none saves anything. */
@@ -414,7 +481,7 @@ static bool best_step(struct walk *w, struct trial *best)
 		double least_s = 1e-12 * s->b->latency_s;
 		if (s->frontier->hop[t->from * n_nodes + t->to] == t->to)
 			note_point(w, (struct select_point){ s->b->latency_s - o.saved_s, w->kept - path_cost(s, t) },
-			           pair_of(s, t->from, t->to), t->to);
+			           &(struct arc){ t->from, t->to, pair_of(s, t->from, t->to) }, 1);
 		bool saves = o.saved_s > least_s || (o.saved_s >= -least_s && o.slowest_after < o.slowest_before);
 		if (!saves && !only_gains(s, t))
 			continue;
@@ -457,23 +524,53 @@ static bool arrived(const struct select_params *p, double price_s, const struct 
 	return isnan(p->latency_s) ? step->score < price_s / 4 : here->layer_latency_s <= p->latency_s;
 }
 
+/* What the published policies take lies on or below the whole curve: for one point a search step by step may miss what they hit upon. They
+ * decide with equal shares, as their papers do, and with the split of the band. */
+static void note_published(struct walk *w)
+{
+	static int (*const published[])(struct selection *) = { select_wdmoe, select_bottleneck, select_des,
+		                                                select_jesa, select_sift };
+	enum { N = sizeof published / sizeof *published };
+	struct selection *s = w->s;
+	const struct select_params *ours = s->p;
+	struct select_params equal = *ours;
+	struct layer_choice *start = s->frontier->start;
+	equal.split = bandwidth_method_find("round-robin");
+	memcpy(start, s->choices, s->l->n_tokens * s->l->top_k * sizeof *start);
+	for (size_t i = 0; i < 2 * N; i++) {
+		s->p = i < N ? &equal : ours;
+		select_split(s);
+		bool took = published[i % N](s) == 0;
+		s->p = ours;
+		double latency_s = select_split(s);
+		if (took && latency_s < INFINITY)
+			note_point(w, (struct select_point){ latency_s, select_kept(s) }, NULL, 0);
+		select_adopt(s, start);
+	}
+	select_split(s);
+}
+
 static void along(struct selection *s, double full_s)
 {
 	size_t n = s->l->n_tokens * s->l->top_k;
 	struct walk w = { .s = s, .price_s = select_price_s(s->p, full_s), .best = { INFINITY, 0 } };
 	struct trial step;
+	if (s->p->whole_curve)
+		note_published(&w);
 	for (size_t steps = 0; steps < 4 * n + 64; steps++) {
 		w.kept = select_kept(s);
 		struct select_point here = { select_split(s), w.kept };
 		note_point(&w, here, NULL, 0);
 		list_pairs(s);
 		find_paths(s);
+		if (s->p->whole_curve)
+			note_neighbours(&w);
 		if (!best_step(&w, &step) || arrived(s->p, w.price_s, &here, &step))
 			break;
 		take_step(s, &step);
 	}
 	select_pareto(s->curve);
-	select_adopt(s, s->scratch);
+	select_adopt(s, s->frontier->taken);
 }
 
 int select_frontier(struct selection *s)

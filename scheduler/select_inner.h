@@ -53,6 +53,8 @@ size_t select_operate(const struct select_params *p, const struct curve *curve, 
 void select_pareto(struct curve *curve);
 
 /* The policies. They begin with choices as `vanilla` leaves them, split made. */
+int select_wdmoe(struct selection *s);
+int select_bottleneck(struct selection *s);
 int select_des(struct selection *s);
 int select_jesa(struct selection *s);
 int select_sift(struct selection *s);

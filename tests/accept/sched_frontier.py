@@ -14,7 +14,7 @@ import sys
 from lib import gate, layers
 
 N_SMALL = int(sys.argv[1]) if len(sys.argv) > 1 else 60
-N_LARGE = int(sys.argv[2]) if len(sys.argv) > 2 else 60
+N_LARGE = int(sys.argv[2]) if len(sys.argv) > 2 else 300
 OTHERS = ["vanilla", "wdmoe", "wdmoe-bottleneck", "des", "jesa", "sift"]
 
 

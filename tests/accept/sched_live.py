@@ -5,7 +5,7 @@ sched_live.py [N_SEEDS] [ITEMS] [ITEMS_ACCURACY]
              1 - mean layer latency over that of the other, seed by seed, intervals over the seeds
   accuracy   ITEMS_ACCURACY a seed on the shipped scenario, the same items with the same seed; vanilla computes the same bits with any
              allocator, so round-robin stands for both
-  plane      every published policy with the allocator that its paper asks for, or the nearest
+  plane      every published policy with the allocator that its paper asks for, or the nearest; frontier at lower prices, too
   decode     one answer at a time, where turnaround rules
   prediction median error and bias of the predicted layer latency
   clairvoyant the same with bs.csi: known, the channels of the slot to come: how much longer layers last without knowing them
@@ -35,6 +35,7 @@ PLANE = {
     "jesa + minmax-rb": ["scheduler.policy=jesa", "scheduler.allocator=minmax-rb"],
     "sift + round-robin": ["scheduler.policy=sift", "scheduler.allocator=round-robin"],
 }
+PLANE |= {f"frontier + horizon, price {p}": OURS + [f"scheduler.price={p}"] for p in (1, 2, 4)}
 
 
 def sweep(scenario, name, sets, items, sequences=8):
