@@ -12,7 +12,7 @@ BUILD = build/$(PRESET)
 ARGS ?=
 
 packages = gcc libc6-dev cmake ninja-build pkgconf libfftw3-dev libliquid-dev libopenblas-pthread-dev libsodium-dev \
-	libjansson-dev libyaml-dev libpcre2-dev libcmocka-dev
+	libuhd-dev libzmq3-dev libjansson-dev libyaml-dev libpcre2-dev libcmocka-dev
 test_packages = python3
 accept_packages = clang libclang-rt-14-dev
 train_packages = python3-torch python3-numpy
