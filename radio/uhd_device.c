@@ -16,12 +16,14 @@ enum { LOCK_LOOK_MS = 50 };
 const struct uhd_direction uhd_directions[2] = {
 	[UHD_RX] = { "rx", uhd_usrp_set_rx_rate, uhd_usrp_get_rx_rate, uhd_usrp_set_rx_freq, uhd_usrp_get_rx_freq,
 	             uhd_usrp_get_rx_freq_range, uhd_usrp_set_rx_gain, uhd_usrp_get_rx_gain, uhd_usrp_get_rx_gain_range,
-	             uhd_usrp_set_rx_bandwidth, uhd_usrp_set_rx_antenna, uhd_usrp_get_rx_antenna, uhd_usrp_get_rx_antennas,
-	             uhd_usrp_get_rx_sensor, uhd_usrp_get_rx_sensor_names, uhd_usrp_get_rx_num_channels },
+	             uhd_usrp_set_rx_bandwidth, uhd_usrp_set_rx_antenna, uhd_usrp_get_rx_antenna,
+	             uhd_usrp_get_rx_antennas, uhd_usrp_get_rx_sensor, uhd_usrp_get_rx_sensor_names,
+	             uhd_usrp_get_rx_num_channels },
 	[UHD_TX] = { "tx", uhd_usrp_set_tx_rate, uhd_usrp_get_tx_rate, uhd_usrp_set_tx_freq, uhd_usrp_get_tx_freq,
 	             uhd_usrp_get_tx_freq_range, uhd_usrp_set_tx_gain, uhd_usrp_get_tx_gain, uhd_usrp_get_tx_gain_range,
-	             uhd_usrp_set_tx_bandwidth, uhd_usrp_set_tx_antenna, uhd_usrp_get_tx_antenna, uhd_usrp_get_tx_antennas,
-	             uhd_usrp_get_tx_sensor, uhd_usrp_get_tx_sensor_names, uhd_usrp_get_tx_num_channels },
+	             uhd_usrp_set_tx_bandwidth, uhd_usrp_set_tx_antenna, uhd_usrp_get_tx_antenna,
+	             uhd_usrp_get_tx_antennas, uhd_usrp_get_tx_sensor, uhd_usrp_get_tx_sensor_names,
+	             uhd_usrp_get_tx_num_channels },
 };
 
 /* What one direction of a configuration asks for. */
@@ -61,7 +63,8 @@ static int find(const struct uhd_radio_config *c, char *err, size_t err_len)
 	if (n)
 		return 0;
 	snprintf(err, err_len,
-	         "uhd: no device answers to args \"%s\" on USB or the network; uhd_find_devices lists those that do (is it "
+	         "uhd: no device answers to args \"%s\" on USB or the network; uhd_find_devices lists those that do "
+	         "(is it "
 	         "powered, may this user open it, is its image there: uhd_images_downloader)",
 	         c->args);
 	return -ENODEV;
@@ -111,7 +114,8 @@ static int set_rate(struct uhd_device *d, const struct uhd_radio_config *c, int 
 	    uhd_usrp_get_master_clock_rate(d->usrp, 0, &master))
 		return failed("rate", err, err_len);
 	if (fabs(is / c->rate_hz - 1) > RATE_OFF) {
-		snprintf(err, err_len, "uhd: %s rate %.10g Hz: the device makes %.10g of its master clock, %.10g; set another one",
+		snprintf(err, err_len,
+		         "uhd: %s rate %.10g Hz: the device makes %.10g of its master clock, %.10g; set another one",
 		         ask->name, c->rate_hz, is, master);
 		return -EINVAL;
 	}
@@ -124,11 +128,11 @@ static int tune(struct uhd_device *d, const struct uhd_radio_config *c, int dir,
 	const struct uhd_direction *ask = &uhd_directions[dir];
 	struct wanted w = wanted(c, dir);
 	uhd_tune_request_t request = { .target_freq = w.hz,
-		                           .rf_freq_policy = c->lo_offset_hz != 0 ? UHD_TUNE_REQUEST_POLICY_MANUAL
-		                                                                  : UHD_TUNE_REQUEST_POLICY_AUTO,
-		                           .rf_freq = w.hz + c->lo_offset_hz,
-		                           .dsp_freq_policy = UHD_TUNE_REQUEST_POLICY_AUTO,
-		                           .args = "" };
+		                       .rf_freq_policy = c->lo_offset_hz != 0 ? UHD_TUNE_REQUEST_POLICY_MANUAL
+		                                                              : UHD_TUNE_REQUEST_POLICY_AUTO,
+		                       .rf_freq = w.hz + c->lo_offset_hz,
+		                       .dsp_freq_policy = UHD_TUNE_REQUEST_POLICY_AUTO,
+		                       .args = "" };
 	uhd_tune_result_t result;
 	double *is = dir == UHD_RX ? &d->info.rx_hz : &d->info.tx_hz;
 	if (ask->set_freq(d->usrp, &request, w.channel, &result) || ask->get_freq(d->usrp, w.channel, is))
@@ -136,7 +140,8 @@ static int tune(struct uhd_device *d, const struct uhd_radio_config *c, int dir,
 	if (fabs(*is - w.hz) > CARRIER_OFF_HZ) {
 		double first = 0, last = 0;
 		uhd_device_range(d->usrp, ask, UHD_RANGE_CARRIER, w.channel, &first, &last);
-		snprintf(err, err_len, "uhd: %s carrier %.10g Hz: the device tunes to %.10g (it goes from %.10g to %.10g)", ask->name,
+		snprintf(err, err_len,
+		         "uhd: %s carrier %.10g Hz: the device tunes to %.10g (it goes from %.10g to %.10g)", ask->name,
 		         w.hz, *is, first, last);
 		return -EINVAL;
 	}
@@ -145,12 +150,14 @@ static int tune(struct uhd_device *d, const struct uhd_radio_config *c, int dir,
 	return 0;
 }
 
-int uhd_device_range(uhd_usrp_handle usrp, const struct uhd_direction *dir, enum uhd_range of, size_t channel, double *first,
-                     double *last)
+int uhd_device_range(uhd_usrp_handle usrp, const struct uhd_direction *dir, enum uhd_range of, size_t channel,
+                     double *first, double *last)
 {
 	uhd_meta_range_handle range = NULL;
 	uhd_error bad = uhd_meta_range_make(&range);
-	bad = bad ? bad : of == UHD_RANGE_GAIN ? dir->gain_range(usrp, "", channel, range) : dir->freq_range(usrp, channel, range);
+	bad = bad                    ? bad
+	      : of == UHD_RANGE_GAIN ? dir->gain_range(usrp, "", channel, range)
+	                             : dir->freq_range(usrp, channel, range);
 	bad = bad ? bad : uhd_meta_range_start(range, first);
 	bad = bad ? bad : uhd_meta_range_stop(range, last);
 	if (range)
@@ -171,7 +178,8 @@ static int set_gain(struct uhd_device *d, const struct uhd_radio_config *c, int 
 	if (uhd_device_range(d->usrp, ask, UHD_RANGE_GAIN, w.channel, first, last))
 		return failed("gain", err, err_len);
 	if (!(w.gain_db >= *first && w.gain_db <= *last)) {
-		snprintf(err, err_len, "uhd: %s gain %g dB: the device goes from %g to %g", ask->name, w.gain_db, *first, *last);
+		snprintf(err, err_len, "uhd: %s gain %g dB: the device goes from %g to %g", ask->name, w.gain_db,
+		         *first, *last);
 		return -EINVAL;
 	}
 	if (ask->set_gain(d->usrp, w.gain_db, w.channel, "") || ask->get_gain(d->usrp, w.channel, "", is))
@@ -198,10 +206,14 @@ static int sensor(uhd_usrp_handle usrp, const struct uhd_direction *ask, size_t 
 	uhd_sensor_value_handle value = NULL;
 	bool is = true;
 	uhd_error bad = uhd_string_vector_make(&names);
-	bad = bad ? bad : ask ? ask->sensor_names(usrp, channel, &names) : uhd_usrp_get_mboard_sensor_names(usrp, 0, &names);
+	bad = bad   ? bad
+	      : ask ? ask->sensor_names(usrp, channel, &names)
+	            : uhd_usrp_get_mboard_sensor_names(usrp, 0, &names);
 	if (!bad && has(names, name)) {
 		bad = uhd_sensor_value_make(&value);
-		bad = bad ? bad : ask ? ask->sensor(usrp, name, channel, &value) : uhd_usrp_get_mboard_sensor(usrp, name, 0, &value);
+		bad = bad   ? bad
+		      : ask ? ask->sensor(usrp, name, channel, &value)
+		            : uhd_usrp_get_mboard_sensor(usrp, name, 0, &value);
 		bad = bad ? bad : uhd_sensor_value_to_bool(value, &is);
 	}
 	if (value)
@@ -224,8 +236,8 @@ static int wait_lock(const struct uhd_device *d, const struct uhd_direction *ask
 			break;
 		nanosleep(&(struct timespec){ .tv_nsec = LOCK_LOOK_MS * 1000000L }, NULL);
 	}
-	snprintf(err, err_len, "uhd: %s%s%s: not within %g s (radio clock connected and switched on?)", ask ? ask->name : "",
-	         ask ? " " : "", name, timeout_s);
+	snprintf(err, err_len, "uhd: %s%s%s: not within %g s (radio clock connected and switched on?)",
+	         ask ? ask->name : "", ask ? " " : "", name, timeout_s);
 	return -ETIME;
 }
 
@@ -233,7 +245,8 @@ static int wait_locks(const struct uhd_device *d, const struct uhd_radio_config 
 {
 	int rc = 0;
 	for (int dir = UHD_RX; !rc && dir <= UHD_TX; dir++)
-		rc = wait_lock(d, &uhd_directions[dir], wanted(c, dir).channel, "lo_locked", c->lock_timeout_s, err, err_len);
+		rc = wait_lock(d, &uhd_directions[dir], wanted(c, dir).channel, "lo_locked", c->lock_timeout_s, err,
+		               err_len);
 	if (!rc && d->external_clock)
 		rc = wait_lock(d, NULL, 0, "ref_locked", c->lock_timeout_s, err, err_len);
 	if (!rc && strcmp(source(c->time_source), "gpsdo") == 0)
@@ -281,8 +294,9 @@ struct priority {
 
 static void raise_priority(struct priority *before, int priority)
 {
-	before->raised = priority > 0 && !pthread_getschedparam(pthread_self(), &before->policy, &before->param) &&
-	                 !pthread_setschedparam(pthread_self(), SCHED_FIFO, &(struct sched_param){ .sched_priority = priority });
+	before->raised =
+	        priority > 0 && !pthread_getschedparam(pthread_self(), &before->policy, &before->param) &&
+	        !pthread_setschedparam(pthread_self(), SCHED_FIFO, &(struct sched_param){ .sched_priority = priority });
 }
 
 static void restore_priority(const struct priority *before)

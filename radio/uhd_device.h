@@ -59,7 +59,7 @@ void uhd_device_close(struct uhd_device *d);
 
 /* First and last value of what a direction's channel can be set to. 0 or -EIO. */
 enum uhd_range { UHD_RANGE_CARRIER, UHD_RANGE_GAIN };
-int uhd_device_range(uhd_usrp_handle usrp, const struct uhd_direction *dir, enum uhd_range of, size_t channel, double *first,
-                     double *last);
+int uhd_device_range(uhd_usrp_handle usrp, const struct uhd_direction *dir, enum uhd_range of, size_t channel,
+                     double *first, double *last);
 
 #endif

@@ -28,7 +28,17 @@ struct uhd_radio {
 	pthread_mutex_t control;
 	atomic_bool stop, unlocked;
 	bool told_unlocked;
+	bool lost;
 };
+
+/* The first call that fails for good tells; from then on all do. */
+static int lose(struct uhd_radio *u, uint64_t t)
+{
+	if (!u->lost)
+		radio_raise(&u->radio, RADIO_LOST, t);
+	u->lost = true;
+	return -EIO;
+}
 
 static int uhd_radio_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 {
@@ -40,13 +50,15 @@ static int uhd_radio_recv(struct radio *r, float complex *x, size_t n, uint64_t 
 	if (t + n > u->now)
 		u->now = t + n;
 	uhd_tx_turn(u->tx, u->now);
-	return uhd_rx_read(u->rx, x, n, t);
+	int rc = uhd_rx_read(u->rx, x, n, t);
+	return rc == -EIO || u->lost ? lose(u, t) : rc;
 }
 
 static int uhd_radio_send(struct radio *r, const float complex *x, size_t n, uint64_t t)
 {
 	struct uhd_radio *u = (struct uhd_radio *)r;
-	return uhd_tx_send(u->tx, x, n, t, u->now);
+	int rc = uhd_tx_send(u->tx, x, n, t, u->now);
+	return rc == -EIO || u->lost ? lose(u, t) : rc;
 }
 
 static void set_full_scale(struct uhd_radio *u)
@@ -128,8 +140,10 @@ static int start(struct uhd_radio *u, const struct uhd_radio_config *c, char *er
 	if (rc)
 		return rc;
 	struct uhd_time time = { .start_s = u->device.start_s, .rate_hz = u->device.info.rate_hz };
+	size_t packet = 0; /* what was received is up to a packet older than the device's present */
+	uhd_rx_streamer_max_num_samps(rx, &packet);
 	u->rx = uhd_rx_create(u->device.usrp, rx, &time, c->history, &u->radio);
-	u->tx = uhd_tx_create(tx, &time, c->spare, &u->radio);
+	u->tx = uhd_tx_create(tx, &time, c->spare + packet, &u->radio);
 	rc = u->rx && u->tx ? uhd_rx_start(u->rx) : -errno;
 	if (!rc && u->device.external_clock) {
 		rc = -pthread_create(&u->watch, NULL, watch_clock, u);

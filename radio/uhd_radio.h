@@ -25,17 +25,17 @@ struct uhd_radio_config {
 	double rate_hz;         /* both directions; refused unless the device has it within 1e-6 */
 	double master_clock_hz; /* 0: as the device likes */
 	double tx_hz, rx_hz;    /* carriers; refused unless tuned within 1 kHz */
-	double lo_offset_hz;    /* the oscillator lies this much above the carrier: leakage and image fall beside the band; 0: not */
-	double bandwidth_hz;    /* analogue filters, both directions; 0: as the device likes */
+	double lo_offset_hz; /* the oscillator lies this much above the carrier: leakage and image fall beside the band; 0: not */
+	double bandwidth_hz; /* analogue filters, both directions; 0: as the device likes */
 	double tx_gain_db, rx_gain_db;
 	unsigned tx_channel, rx_channel;
-	const char *tx_antenna, *rx_antenna;      /* NULL or "": the device's first choice */
-	const char *clock_source, *time_source; /* "internal", "external", "gpsdo"; NULL or "": internal */
-	double lock_timeout_s;                  /* for oscillators and external clocks */
+	const char *tx_antenna, *rx_antenna;         /* NULL or "": the device's first choice */
+	const char *clock_source, *time_source;      /* "internal", "external", "gpsdo"; NULL or "": internal */
+	double lock_timeout_s;                       /* for oscillators and external clocks */
 	double tx_full_scale_dbm, rx_full_scale_dbm; /* at gain 0 dB, from calibration (radio.h) */
-	size_t history; /* received samples kept */
-	size_t spare;   /* a burst ends when less than this is left of it (uhd_tx.h): more than the way to the device takes */
-	int priority;   /* SCHED_FIFO priority of UHD's own threads; 0: as the caller. Without the right to it: as the caller */
+	size_t history;                              /* received samples kept */
+	size_t spare; /* a burst ends when less than this, and a packet, is left of it (uhd_tx.h): what the way to the device takes */
+	int priority; /* SCHED_FIFO priority of UHD's own threads; 0: as the caller. Without the right to it: as the caller */
 };
 
 #define UHD_RADIO_DEFAULTS                                                                                             \

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double TIMEOUT_S = 0.1;   /* of one receive call */
-static const double RESTART_S = 0.05;  /* from asking for a stream to its first sample */
+static const double TIMEOUT_S = 0.1;            /* of one receive call */
+static const double RESTART_S = 0.05;           /* from asking for a stream to its first sample */
 enum { PATIENCE_AT_START = 30, PATIENCE = 10 }; /* calls in a row that bring nothing, then the device is lost */
 
 struct uhd_rx {
@@ -80,7 +80,6 @@ int uhd_rx_start(struct uhd_rx *rx)
 static int lose(struct uhd_rx *rx)
 {
 	rx->lost = true;
-	radio_raise(rx->owner, RADIO_LOST, rx->end);
 	return -EIO;
 }
 
@@ -107,7 +106,8 @@ static size_t overloaded(const float complex *x, size_t n)
 	const float *v = (const float *)x, limit = 32766.5f / 32768.0f;
 	size_t count = 0;
 	for (size_t i = 0; i < n; i++)
-		count += (v[2 * i] >= limit) | (v[2 * i] <= -limit) | (v[2 * i + 1] >= limit) | (v[2 * i + 1] <= -limit);
+		count +=
+		        (v[2 * i] >= limit) | (v[2 * i] <= -limit) | (v[2 * i + 1] >= limit) | (v[2 * i + 1] <= -limit);
 	return count;
 }
 
@@ -199,8 +199,8 @@ void uhd_rx_free(struct uhd_rx *rx)
 		return;
 	if (rx->started)
 		uhd_rx_streamer_issue_stream_cmd(rx->streamer, &(uhd_stream_cmd_t){
-		                                                   .stream_mode = UHD_STREAM_MODE_STOP_CONTINUOUS,
-		                                                   .stream_now = true,
+		                                                       .stream_mode = UHD_STREAM_MODE_STOP_CONTINUOUS,
+		                                                       .stream_now = true,
 		                                               });
 	if (rx->md)
 		uhd_rx_metadata_free(&rx->md);

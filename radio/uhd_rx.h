@@ -7,7 +7,7 @@
  *
  * Packets are taken when samples are asked for, and kept as far back as the history goes. Time never jumps: where the device lost
  * samples (overflow, lost packets, a stream that had to be started again) there are zeros, and the owner is told (RADIO_OVERFLOW).
- * A stream command that came too late is given again. A device that stays silent is lost (RADIO_LOST), and stays so.
+ * A stream command that came too late is given again. A device that stays silent is lost (-EIO), and stays so.
  */
 #ifndef RADIO_UHD_RX_H
 #define RADIO_UHD_RX_H

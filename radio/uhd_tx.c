@@ -95,20 +95,13 @@ struct uhd_tx *uhd_tx_create(uhd_tx_streamer_handle streamer, const struct uhd_t
 	return tx;
 }
 
-static void lose(struct uhd_tx *tx)
-{
-	if (!tx->lost)
-		radio_raise(tx->owner, RADIO_LOST, tx->end);
-	tx->lost = true;
-}
-
 /* An empty packet. What the device makes of it comes as an acknowledgement. */
 static void end_burst(struct uhd_tx *tx, enum tx_state then, uint64_t now)
 {
 	const void *buffers[1] = { tx->packet };
 	size_t sent;
 	if (uhd_tx_streamer_send(tx->streamer, buffers, 0, &tx->at_end, SEND_TIMEOUT_S, &sent))
-		lose(tx);
+		tx->lost = true;
 	tx->acks_due++;
 	tx->state = then;
 	tx->waits_since = now;
@@ -213,7 +206,7 @@ int uhd_tx_send(struct uhd_tx *tx, const float complex *x, size_t n, uint64_t t,
 		clip_into_packet(tx, x + i, piece);
 		int rc = send_packet(tx, piece, t + i);
 		if (rc == -EIO)
-			lose(tx);
+			tx->lost = true;
 		if (rc == -ETIME) { /* the device takes no more: begin anew once it does */
 			radio_raise(tx->owner, RADIO_UNDERFLOW, tx->end);
 			end_burst(tx, WAIT_ACK, now);
