@@ -107,7 +107,8 @@ static void end_burst(struct uhd_tx *tx, enum tx_state then, uint64_t now)
 	tx->waits_since = now;
 }
 
-/* Reports of bursts that have ended are told, and change nothing. */
+/* A report may be about a burst that has already ended: to end the one under way for it costs little, to miss one would silence a burst
+ * without end. */
 static void heed(struct uhd_tx *tx, const struct report *r, uint64_t now)
 {
 	enum radio_event_type type = RADIO_UNDERFLOW;
@@ -127,7 +128,7 @@ static void heed(struct uhd_tx *tx, const struct report *r, uint64_t now)
 		return;
 	}
 	radio_raise(tx->owner, type, r->timed && r->t > 0 ? (uint64_t)r->t : tx->begin);
-	if (tx->state == IN_BURST && (!r->timed || r->t >= (int64_t)tx->begin))
+	if (tx->state == IN_BURST)
 		end_burst(tx, WAIT_ACK, now);
 }
 

@@ -15,8 +15,8 @@ struct run {
 	struct uhd_double_plan plan;
 	struct radio *radio;
 	const char *wrong;
-	bool lost;
-	size_t clean; /* the slot from which on all must be well: not before the last fault has come */
+	bool lost, without_end; /* the burst never has an end of its own */
+	size_t clean;           /* the slot from which on all must be well: not before the last fault has come */
 	uint64_t radiated_wrong;
 	/* By slot: sent and accepted; samples radiated. */
 	bool sent[N_SLOTS + 2 * LEAD];
@@ -114,7 +114,7 @@ static size_t run_slots(struct run *run, struct uhd_schedule_result *res)
 		receive(run, (uint64_t)slot * SLOT, res);
 		if (!left)
 			left = draw(run, 12);
-		if (left > 4 && !run->lost)
+		if ((left > 4 || run->without_end) && !run->lost)
 			send(run, slot + LEAD);
 		left -= left > 0;
 	}
@@ -169,6 +169,7 @@ const char *uhd_schedule_run(uint64_t seed, struct uhd_schedule_result *res)
 	config.spare = SLOT;
 	*res = (struct uhd_schedule_result){ 0 };
 	draw_faults(&run);
+	run.without_end = draw(&run, 2);
 	config.clock_source = draw(&run, 8) ? "internal" : "external";
 	uhd_double_reset(&run.plan);
 	run.radio = uhd_radio_create(&config, err, sizeof err);

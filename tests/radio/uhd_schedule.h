@@ -3,7 +3,7 @@
  *     struct uhd_schedule_result res;
  *     const char *wrong = uhd_schedule_run(seed, &res);      // NULL: all held; otherwise what did not
  *
- * 1.92 MS/s, slots of 960 samples, packets of 100 to 1500; in each slot a receive and, in bursts of random length, a send four slots ahead.
+ * 1.92 MS/s, slots of 960 samples, packets of 100 to 1500; in each slot a receive and, in bursts of random length or without end, a send four slots ahead.
  * One to six faults at random times in 150 ms; 80 ms after the last, 40 ms in which all must be well. Checked, sample by sample:
  *   - a received sample is the one of its time, or zero where samples were lost; never one of another time
  *   - a radiated sample is the one sent for that time
