@@ -6,9 +6,10 @@
  *             arq_send(arq, result, n);
  *
  * Calls are worked on one after another, in the order of arrival, and the experts of a call one after another. The
- * arithmetic is real; the time it takes is charged from the device's compute profile (compute.h), so a result appears
- * when that device would have had it.
- * Times are seconds of virtual time of the device's own clock. A call with a sequence number not above the last one's
+ * arithmetic is real. The time it takes is charged from the device's compute profile (compute.h), so a result appears
+ * when that device would have had it; with `real_time` a thread of the worker's own does it and it takes what it takes, and the profile is only a
+ * guess of what is to come, corrected as it goes.
+ * Times are seconds of the device's own clock. A call with a sequence number not above the last one's
  * is dropped; one that cannot be served is answered with a status. One thread at a time.
  */
 #ifndef TESTBED_WORKER_H
@@ -31,6 +32,7 @@ struct worker_params {
 	size_t calls_max;            /* calls waiting or worked on at once */
 	const struct states *states; /* what comes by multicast; outlives the worker; NULL: nothing */
 	enum moe_mode mode;
+	bool real_time;
 };
 
 struct worker_stats {

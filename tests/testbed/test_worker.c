@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -467,6 +468,39 @@ static void parameters_out_of_range_are_refused(void **state)
 
 #define WITH_WORKER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+/* The same answers, by a thread; what was asked for before a reset is forgotten. */
+static void real_time_gives_the_same_answers(void **state)
+{
+	struct fixture *f = *state;
+	struct worker *w = worker_create(&(struct worker_params){
+	        .model = f->half, .profile = steady, .rows_max = ROWS_MAX, .calls_max = CALLS_MAX, .real_time = true });
+	const uint8_t *bytes = NULL, *payload, *again;
+	struct message call, m, n;
+	assert_non_null(w);
+	for (uint32_t seq = 1; seq <= 20; seq++) {
+		size_t size;
+		call = make_call(f, seq, 0, 1 + 2 * (seq & 1), 1 + seq % ROWS_MAX, "f32");
+		assert_int_equal(worker_take(w, &call, f->payload, 9, 0), 0);
+		if (seq == 10) { /* its answer never comes */
+			worker_reset(w);
+			continue;
+		}
+		assert_true(worker_expects(w, 1e9) > 0);
+		while (!(size = worker_poll(w, 0, &bytes)))
+			nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
+		assert_int_equal(message_decode(bytes, size, &m, &payload), size);
+		assert_int_equal(m.seq, seq);
+		assert_int_equal(m.slot, 9);
+		call.seq += 1000; /* the virtual one has its own count */
+		assert_int_equal(worker_take(f->w, &call, f->payload, 9, 0), 0);
+		n = answer_at(f, 1e9, &again);
+		assert_int_equal(m.n_payload, n.n_payload);
+		assert_memory_equal(payload, again, n.n_payload);
+	}
+	assert_int_equal(worker_stats(w).calls, 20);
+	worker_destroy(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -487,6 +521,7 @@ int main(void)
 		WITH_WORKER(a_full_queue_takes_no_more_until_there_is_room),
 		WITH_WORKER(a_reset_forgets_calls_and_sequence_numbers),
 		WITH_WORKER(parameters_out_of_range_are_refused),
+		WITH_WORKER(real_time_gives_the_same_answers),
 	};
 	return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
 }
