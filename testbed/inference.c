@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LASTS_ALPHA 0.1
 #define SLOWER_THAN_FORECAST 1.2 /* layers at first: lost blocks, whole slots, control that waits */
@@ -90,7 +91,7 @@ static bool allocate(struct inference *inf)
 	return allocate_multicast(&inf->cast, p->chunk_rows, codec_bytes(p->codec_down, s->n_embd)) && inf->ctx &&
 	       inf->holders && inf->batch && inf->start_s && inf->end_s && inf->holds && inf->weights && inf->picked &&
 	       inf->routed && inf->places && inf->scratch && inf->y && inf->plans && inf->calls && inf->choices &&
-	       inf->payload && inf->selector;
+	       inf->payload && inf->selector && (!p->real_time || (inf->helper = helper_create()));
 }
 
 static size_t smaller(size_t a, size_t b)
@@ -156,6 +157,7 @@ void inference_destroy(struct inference *inf)
 {
 	if (!inf)
 		return;
+	helper_destroy(inf->helper);
 	moe_batch_destroy(inf->batch);
 	free_multicast(&inf->cast);
 	free(inf->payload);
@@ -225,9 +227,16 @@ bool inference_ready(const struct inference *inf)
 	return all_held(inf, inference_attached(inf));
 }
 
+bool inference_computing(const struct inference *inf)
+{
+	return inf->helper && !helper_done(inf->helper, inf->ticket);
+}
+
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
                     double t_s)
 {
+	if (inference_computing(inf))
+		return -EAGAIN;
 	if (n > inf->shape->n_ctx)
 		return -ENOSPC;
 	if (!all_held(inf, UINT32_MAX))
@@ -276,14 +285,62 @@ static struct moe_cost attend_cost(const struct inference *inf)
 	return sum;
 }
 
+static double wall_s(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* On the helper's thread; nothing else touches the model's state meanwhile. */
+static void attend_now(void *arg)
+{
+	struct inference *inf = arg;
+	double begin_s = wall_s();
+	inf->computed = moe_attend(inf->ctx, inf->layer);
+	inf->spent_s = wall_s() - begin_s;
+}
+
+static void pick_now(void *arg)
+{
+	struct inference *inf = arg;
+	double begin_s = wall_s();
+	inf->computed = moe_batch_pick(inf->batch);
+	inf->spent_s = wall_s() - begin_s;
+}
+
+/* In virtual time when it is due, in real time when the thread has done it. */
+static bool computing_is_done(struct inference *inf, double t_s)
+{
+	if (!inf->helper)
+		return inf->ready_s <= t_s;
+	if (!helper_done(inf->helper, inf->ticket))
+		return false;
+	inf->stats.bs_compute_s += inf->spent_s;
+	inf->ready_s = t_s;
+	return true;
+}
+
 static void attend(struct inference *inf, double t_s)
 {
-	if (moe_attend(inf->ctx, inf->layer)) {
-		inference_fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
+	inf->phase = PHASE_COMPUTING;
+	if (inf->helper) {
+		inf->ticket = helper_start(inf->helper, attend_now, inf);
 		return;
 	}
+	inf->computed = moe_attend(inf->ctx, inf->layer);
 	charge(inf, attend_cost(inf), t_s);
-	inf->phase = PHASE_COMPUTING;
+}
+
+static void begin_head(struct inference *inf, double t_s)
+{
+	inf->phase = PHASE_HEAD;
+	for (size_t i = 0; i < inf->params.n_sequences; i++)
+		inf->under_way[i] = moe_batch_generation(inf->batch, i) && !moe_batch_ended(inf->batch, i);
+	if (inf->helper)
+		inf->ticket = helper_start(inf->helper, pick_now, inf);
+	else
+		charge(inf, moe_head_cost(inf->params.model, moe_batch_n_picks(inf->batch)), t_s);
 }
 
 /* The first token of the chunk that the model does not know. */
@@ -310,17 +367,16 @@ static void begin_chunk(struct inference *inf)
 		attend(inf, inf->ready_s);
 }
 
-static void pick_tokens(struct inference *inf)
+static void finish_head(struct inference *inf)
 {
-	bool under_way[INFERENCE_SEQUENCES_MAX];
-	for (size_t i = 0; i < inf->params.n_sequences; i++)
-		under_way[i] = moe_batch_generation(inf->batch, i) && !moe_batch_ended(inf->batch, i);
-	if (moe_batch_pick(inf->batch)) {
+	if (!inf->helper)
+		inf->computed = moe_batch_pick(inf->batch);
+	if (inf->computed) {
 		inference_fail(inf, "logits that are not finite");
 		return;
 	}
 	for (size_t i = 0; i < inf->params.n_sequences; i++)
-		if (under_way[i] && moe_batch_ended(inf->batch, i))
+		if (inf->under_way[i] && moe_batch_ended(inf->batch, i))
 			inf->end_s[i] = inf->ready_s;
 	inf->phase = PHASE_BEGIN;
 	if (!moe_batch_n_under_way(inf->batch))
@@ -426,8 +482,7 @@ static void finish_layer(struct inference *inf, double t_s)
 		inf->ready_s = t_s;
 		inf->phase = PHASE_BEGIN;
 	} else {
-		charge(inf, moe_head_cost(inf->params.model, moe_batch_n_picks(inf->batch)), t_s);
-		inf->phase = PHASE_HEAD;
+		begin_head(inf, t_s);
 	}
 }
 
@@ -454,9 +509,12 @@ static bool advance(struct inference *inf, double t_s)
 		begin_chunk(inf);
 		return true;
 	case PHASE_COMPUTING:
-		if (inf->ready_s > t_s)
+		if (!computing_is_done(inf, t_s))
 			return false;
-		inference_start_layer(inf);
+		if (inf->computed)
+			inference_fail(inf, "layer %zu: a hidden state is not finite", inf->layer);
+		else
+			inference_start_layer(inf);
 		return true;
 	case PHASE_CALLING:
 		if (inf->n_done < inf->n_calls) {
@@ -469,9 +527,9 @@ static bool advance(struct inference *inf, double t_s)
 		finish_layer(inf, t_s);
 		return true;
 	case PHASE_HEAD:
-		if (inf->ready_s > t_s)
+		if (!computing_is_done(inf, t_s))
 			return false;
-		pick_tokens(inf);
+		finish_head(inf);
 		return true;
 	}
 	return false;

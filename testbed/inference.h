@@ -21,7 +21,8 @@
  * When a device is lost, or silent for suspect_slots, its calls go to others that hold the same experts; where there are none, on_silence
  * says: they wait for it to come back, or the choice is left out where its token keeps another, or the token's next-best expert serves it.
  * Calls that would hold up the layer may be given up (give_up). Every choice that is not served as the router wanted is noted. A call that has
- * had no answer call_timeout_s after the router's output ends the run, with one line that names layer, expert and device. Time is virtual: of the base station's clock, its own computing charged from a profile.
+ * had no answer call_timeout_s after the router's output ends the run, with one line that names layer, expert and device. Time is the base station's clock. Its own computing is charged from a profile; with `real_time` a thread does attention, router and
+ * output head, and the step after it has finished goes on.
  *
  * A layer's latency runs from the router's output to the combined result. Its split is that of the call that finished
  * last:
@@ -72,6 +73,7 @@ struct inference_params {
 	enum inference_silence on_silence; /* not with combine, whose sums cannot be taken apart */
 	bool give_up;                      /* likewise */
 	bool multicast;
+	bool real_time; /* computing is done by a thread and takes what it takes */
 };
 
 /* One finished layer of one chunk. Seconds; the four parts sum to latency_s. */
@@ -126,7 +128,10 @@ void inference_device_holds(struct inference *inf, unsigned device, const struct
 /* Is every expert of every layer on an attached device? */
 bool inference_ready(const struct inference *inf);
 
-/* Begins a fresh sequence; tokens are copied. Returns its place, or -EBUSY (none is free), -EINVAL, -ENOSPC (longer than the
+/* In real time: a thread is at work on the answers. Until it has finished none can be started, read or released. */
+bool inference_computing(const struct inference *inf);
+
+/* Begins a fresh sequence; tokens are copied. Returns its place, or -EAGAIN (inference_computing), -EBUSY (none is free), -EINVAL, -ENOSPC (longer than the
  * context), -ENOTCONN (an expert that no device ever said it holds), -ENOMEM. After a failure all places are free. */
 int inference_start(struct inference *inf, const int32_t *tokens, size_t n, const struct generation_options *options,
                     double t_s);

@@ -8,6 +8,7 @@
 #include "moe/bs_half.h"
 #include "scheduler/predict.h"
 #include "testbed/call.h"
+#include "testbed/helper.h"
 #include "testbed/inference.h"
 #include "testbed/plan.h"
 
@@ -15,9 +16,9 @@ enum { RECORDS = 64, RESCUE_SLOTS = 4 };
 
 enum phase {
 	PHASE_BEGIN,     /* the next chunk is to be embedded, if there is one */
-	PHASE_COMPUTING, /* attention and router of a layer, until ready_s */
+	PHASE_COMPUTING, /* attention and router of a layer, until they are done */
 	PHASE_CALLING,   /* experts are at work */
-	PHASE_HEAD,      /* output head, until ready_s */
+	PHASE_HEAD,      /* output head, likewise */
 };
 
 enum call_state { CALL_UNSENT, CALL_SENT, CALL_DONE };
@@ -71,6 +72,12 @@ struct inference {
 	enum phase phase;
 	size_t layer, n_rows;
 	double ready_s, now_s;
+	/* In real time: the thread's work, what it came to, how long it took. */
+	bool under_way[INFERENCE_SEQUENCES_MAX]; /* before the head picked tokens */
+	struct helper *helper;
+	uint64_t ticket;
+	int computed;
+	double spent_s;
 
 	/* the layer in work, as the scheduler sees it */
 	struct layer problem;
