@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "radio/history.h"
+
 static const double TIMEOUT_S = 0.1;            /* of one receive call */
 static const double RESTART_S = 0.05;           /* from asking for a stream to its first sample */
 enum { PATIENCE_AT_START = 30, PATIENCE = 10 }; /* calls in a row that bring nothing, then the device is lost */
@@ -15,10 +17,9 @@ struct uhd_rx {
 	uhd_rx_metadata_handle md;
 	struct uhd_time time;
 	struct radio *owner;
-	float complex *ring;   /* sample t lies at t & mask */
+	struct history history;
 	float complex *packet; /* max_samps */
-	size_t mask, max_samps;
-	uint64_t end; /* first sample not yet taken */
+	size_t max_samps;
 	int patience; /* calls without a sample that are still borne */
 	bool started, lost;
 };
@@ -36,13 +37,10 @@ struct uhd_rx *uhd_rx_create(uhd_usrp_handle usrp, uhd_rx_streamer_handle stream
 	int rc = 0;
 	if (uhd_rx_metadata_make(&rx->md) || uhd_rx_streamer_max_num_samps(streamer, &rx->max_samps) || !rx->max_samps)
 		rc = EIO;
-	size_t len = 1;
-	while (len < history + rx->max_samps)
-		len *= 2;
-	rx->mask = len - 1;
-	rx->ring = calloc(len, sizeof *rx->ring);
+	if (!rc)
+		rc = -history_init(&rx->history, history + rx->max_samps);
 	rx->packet = calloc(rx->max_samps + 1, sizeof *rx->packet);
-	if (!rc && (!rx->ring || !rx->packet))
+	if (!rc && !rx->packet)
 		rc = ENOMEM;
 	if (rc) {
 		uhd_rx_free(rx);
@@ -83,23 +81,6 @@ static int lose(struct uhd_rx *rx)
 	return -EIO;
 }
 
-static void put(struct uhd_rx *rx, const float complex *x, size_t n)
-{
-	size_t at = rx->end & rx->mask, first = rx->mask + 1 - at < n ? rx->mask + 1 - at : n;
-	memcpy(rx->ring + at, x, first * sizeof *x);
-	memcpy(rx->ring, x + first, (n - first) * sizeof *x);
-	rx->end += n;
-}
-
-static void fill(struct uhd_rx *rx, uint64_t until)
-{
-	radio_raise(rx->owner, RADIO_OVERFLOW, rx->end);
-	if (until - rx->end > rx->mask) /* the ring is nothing but zeros then */
-		rx->end = until - rx->mask - 1;
-	while (rx->end < until)
-		rx->ring[rx->end++ & rx->mask] = 0;
-}
-
 /* Components at full scale, as the converter gives them: one step below 1. */
 static size_t overloaded(const float complex *x, size_t n)
 {
@@ -111,16 +92,13 @@ static size_t overloaded(const float complex *x, size_t n)
 	return count;
 }
 
-/* A packet of n samples whose first lies at t: what is missing before it becomes zeros, what is known already is left out. */
+/* A packet of n samples whose first lies at t. */
 static void place(struct uhd_rx *rx, size_t n, int64_t t)
 {
-	uint64_t known = t < (int64_t)rx->end ? (uint64_t)((int64_t)rx->end - t) : 0;
-	if (known >= n)
-		return;
-	if (t > (int64_t)rx->end)
-		fill(rx, (uint64_t)t);
-	rx->owner->stats.samples_overloaded += overloaded(rx->packet + known, n - known);
-	put(rx, rx->packet + known, n - known);
+	uint64_t end = rx->history.end;
+	rx->owner->stats.samples_overloaded += overloaded(rx->packet, n);
+	if (history_put(&rx->history, rx->packet, n, t))
+		radio_raise(rx->owner, RADIO_OVERFLOW, end);
 }
 
 /* One packet, or one thing that went wrong. */
@@ -137,7 +115,7 @@ static int take(struct uhd_rx *rx)
 	    uhd_rx_metadata_time_spec(rx->md, &full_s, &frac_s))
 		return lose(rx);
 	if (n) {
-		place(rx, n, timed ? uhd_time_samples(&rx->time, full_s, frac_s) : (int64_t)rx->end);
+		place(rx, n, timed ? uhd_time_samples(&rx->time, full_s, frac_s) : (int64_t)rx->history.end);
 		rx->patience = PATIENCE;
 		return 0;
 	}
@@ -148,37 +126,17 @@ static int take(struct uhd_rx *rx)
 	return 0;
 }
 
-static void give(const struct uhd_rx *rx, float complex *x, size_t n, uint64_t t)
-{
-	size_t at = t & rx->mask, first = rx->mask + 1 - at < n ? rx->mask + 1 - at : n;
-	memcpy(x, rx->ring + at, first * sizeof *x);
-	memcpy(x + first, rx->ring, (n - first) * sizeof *x);
-}
-
-/* The next up to n samples from t on, of those taken; how many. What is older than the ring lay in a gap that filled all of it. */
-static size_t give_some(const struct uhd_rx *rx, float complex *x, size_t n, uint64_t t)
-{
-	uint64_t oldest = rx->end > rx->mask ? rx->end - rx->mask - 1 : 0;
-	uint64_t until = t < oldest ? oldest : rx->end;
-	size_t piece = until - t < n ? (size_t)(until - t) : n;
-	if (t < oldest)
-		memset(x, 0, piece * sizeof *x);
-	else
-		give(rx, x, piece, t);
-	return piece;
-}
-
 int uhd_rx_read(struct uhd_rx *rx, float complex *x, size_t n, uint64_t t)
 {
 	int rc = 0;
-	if (t + rx->mask + 1 < rx->end) {
+	if (history_is_past(&rx->history, t)) {
 		radio_raise(rx->owner, RADIO_PAST, t);
 		rc = -ETIME;
 	}
 	while (n && !rc) {
-		while (rx->end <= t && !rc)
+		while (rx->history.end <= t && !rc)
 			rc = rx->lost ? -EIO : take(rx);
-		size_t piece = rc ? 0 : give_some(rx, x, n, t);
+		size_t piece = rc ? 0 : history_give(&rx->history, x, n, t);
 		rx->owner->stats.samples_received += piece;
 		x += piece;
 		n -= piece;
@@ -186,11 +144,6 @@ int uhd_rx_read(struct uhd_rx *rx, float complex *x, size_t n, uint64_t t)
 	}
 	memset(x, 0, n * sizeof *x);
 	return rc;
-}
-
-uint64_t uhd_rx_end(const struct uhd_rx *rx)
-{
-	return rx->end;
 }
 
 void uhd_rx_free(struct uhd_rx *rx)
@@ -205,7 +158,7 @@ void uhd_rx_free(struct uhd_rx *rx)
 	if (rx->md)
 		uhd_rx_metadata_free(&rx->md);
 	uhd_rx_streamer_free(&rx->streamer);
-	free(rx->ring);
+	history_free(&rx->history);
 	free(rx->packet);
 	free(rx);
 }

@@ -29,8 +29,6 @@ int uhd_rx_start(struct uhd_rx *rx);
 /* As radio_recv. */
 int uhd_rx_read(struct uhd_rx *rx, float complex *x, size_t n, uint64_t t);
 
-uint64_t uhd_rx_end(const struct uhd_rx *rx); /* first sample not yet taken */
-
 /* Stops the stream. NULL is fine. */
 void uhd_rx_free(struct uhd_rx *rx);
 
