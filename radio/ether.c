@@ -358,10 +358,9 @@ static int init_node(struct ether *e, const struct ether_config *cfg, size_t k, 
 	return node->sent ? init_frontends(e, node, err) : -errno;
 }
 
-static int init_link(struct ether *e, const struct ether_config *cfg, size_t device, enum ether_dir dir,
-                     const struct errors *err)
+static int init_link(struct ether *e, const struct ether_link_config *from, size_t device, enum ether_dir dir,
+                     struct fading_link *out, const struct errors *err)
 {
-	const struct ether_link_config *from = &cfg->link[device];
 	const struct node *tx = &e->node[dir == ETHER_DL ? 0 : device], *rx = &e->node[dir == ETHER_DL ? device : 0];
 	int outages = (from->outage.dirs >> dir & 1) && from->outage.rate_hz > 0;
 	struct fading_link_config link = {
@@ -386,7 +385,7 @@ static int init_link(struct ether *e, const struct ether_config *cfg, size_t dev
 		.stream = (uint32_t)(device * N_DIRS + dir),
 		.shadow_stream = (uint32_t)device,
 	};
-	int rc = fading_link_init(&e->link[device * N_DIRS + dir], &link, e->kernel);
+	int rc = fading_link_init(out, &link, e->kernel);
 	if (rc == -EDOM)
 		return complain(err, "ether: link[%zu].delay_spread_s: profile %s is longer than %d samples", device,
 		                from->model, ETHER_MAX_SPREAD);
@@ -417,7 +416,7 @@ struct ether *ether_create(const struct ether_config *cfg, char *text, size_t te
 	for (size_t k = 0; !rc && k <= e->n_devices; k++)
 		rc = init_node(e, cfg, k, &err);
 	for (size_t i = N_DIRS; !rc && i < (e->n_devices + 1) * N_DIRS; i++)
-		rc = init_link(e, cfg, i / N_DIRS, (enum ether_dir)(i % N_DIRS), &err);
+		rc = init_link(e, &cfg->link[i / N_DIRS], i / N_DIRS, (enum ether_dir)(i % N_DIRS), &e->link[i], &err);
 	if (rc) {
 		ether_destroy(e);
 		errno = -rc;
@@ -463,6 +462,27 @@ int ether_blank(struct ether *e, size_t device, enum ether_dir dir, double from,
 	if (!link || !(from < to))
 		return -EINVAL;
 	return fading_link_blank(link, from * bs_step_s(e), to * bs_step_s(e));
+}
+
+int ether_set_link(struct ether *e, size_t device, const struct ether_link_config *cfg, char *text, size_t text_len)
+{
+	struct errors err = { text, text_len };
+	struct fading_link *now = find_link(e, device, ETHER_DL), *made = NULL;
+	char where[40];
+	snprintf(where, sizeof where, "link[%zu].", device);
+	int rc = now ? check_link(cfg, where, &err) : complain(&err, "ether: there is no device %zu", device);
+	if (!rc)
+		made = calloc(N_DIRS, sizeof *made);
+	rc = rc || made ? rc : -ENOMEM;
+	for (int dir = 0; !rc && dir < N_DIRS; dir++) {
+		rc = init_link(e, cfg, device, (enum ether_dir)dir, &made[dir], &err);
+		memcpy(made[dir].blank, now[dir].blank, sizeof now[dir].blank);
+		made[dir].n_blanks = now[dir].n_blanks;
+	}
+	if (!rc)
+		memcpy(now, made, N_DIRS * sizeof *made);
+	free(made);
+	return rc;
 }
 
 uint64_t ether_clock(const struct ether *e, size_t node, double bs_samples)

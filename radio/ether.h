@@ -38,8 +38,8 @@
  * has to keep transmitters ahead of receivers: sample n of a receiver needs the transmitters' samples up to
  * ETHER_LEAD_SAMPLES later than n on their clocks. Sent samples are kept for history_samples.
  *
- * Threads: each node's radio may be used by its own thread while others run; everything else (create, destroy, blank)
- * must be called while no radio is in use. There are no locks.
+ * Threads: each node's radio may be used by its own thread while others run; everything else (create, destroy, blank,
+ * set_link) must be called while no radio is in use. There are no locks.
  */
 #ifndef RADIO_ETHER_H
 #define RADIO_ETHER_H
@@ -117,6 +117,10 @@ struct radio *ether_radio(struct ether *e, size_t node);
 /* Blank one direction of device `device`'s link at the receiver, for samples received at absolute times
  * from <= t < to, in BS samples. Returns 0, -EINVAL, or -ENOSPC after ETHER_MAX_BLANKS. */
 int ether_blank(struct ether *e, size_t device, enum ether_dir dir, double from, double to);
+
+/* Another channel for one device from now on: loss, fading, outages; the fading is that of the same rays where the profile is the same. Stretches blanked
+ * stay so. -EINVAL with a line in err: nothing changes. */
+int ether_set_link(struct ether *e, size_t device, const struct ether_link_config *link, char *err, size_t err_len);
 
 /* For runners: the first sample of `node` at or after the absolute time bs_samples (0 before its clock started). */
 uint64_t ether_clock(const struct ether *e, size_t node, double bs_samples);
