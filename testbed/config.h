@@ -52,6 +52,35 @@ struct config_radio {
 	int64_t cell_id;
 };
 
+/* An ether in a process of its own, for `wdmoe ether`, `bs` and `device`. */
+struct config_ether {
+	char address[CONFIG_PATH_MAX]; /* where radios connect, as ZeroMQ has them */
+	char control[CONFIG_PATH_MAX]; /* where it takes commands; "": nowhere */
+	bool paced;                    /* by wall clock; otherwise it waits for everybody */
+	int64_t tick_samples;          /* 0: a slot */
+	double timeout_ms;             /* who says nothing for so long is gone */
+};
+
+/* A USRP, for `wdmoe bs` and `device`: of this host. */
+struct config_uhd {
+	char args[CONFIG_TEXT_MAX];
+	double master_clock_hz, lo_offset_hz, bandwidth_hz;
+	double tx_gain_db, rx_gain_db;
+	int64_t tx_channel, rx_channel;
+	char tx_antenna[CONFIG_NAME_MAX], rx_antenna[CONFIG_NAME_MAX];
+	const char *clock_source, *time_source;
+	double lock_timeout_ms;
+	double tx_full_scale_dbm, rx_full_scale_dbm; /* at gain 0 dB */
+};
+
+/* Nodes in processes of their own. */
+struct config_realtime {
+	int64_t priority; /* of the slot loop, SCHED_FIFO; 0: as all */
+	int64_t cpu;      /* that it runs on; -1: any */
+	bool lock_memory;
+	const char *on_lost; /* radio gone: wait for it, or end */
+};
+
 struct config_bs {
 	const char *csi;     /* estimated, known */
 	double tx_power_dbm; /* of a full band */
@@ -172,6 +201,9 @@ struct config {
 	int64_t csi_log_every;     /* slots; 0: off, 1: full */
 	struct config_model model;
 	struct config_radio radio;
+	struct config_ether ether;
+	struct config_uhd uhd;
+	struct config_realtime realtime;
 	struct config_bs bs;
 	struct config_ul ul;
 	struct config_channel channel;

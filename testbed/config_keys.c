@@ -13,7 +13,9 @@
 
 /* ---- the tables ---- */
 
-static const char *const backends[] = { "ether", NULL };
+static const char *const backends[] = { "ether", "uhd", NULL };
+static const char *const clocks[] = { "internal", "external", "gpsdo", NULL };
+static const char *const losses[] = { "wait", "end", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
 static const char *const silences[] = { "wait", "drop", "next", NULL };
 static const char *const no_yes[] = { "no", "yes", NULL };
@@ -54,7 +56,9 @@ const struct config_key config_root_keys[] = {
 	  "sample from the most likely tokens of this total probability" },
 	{ "model.ignore_eos", YES_NO, AT(model.ignore_eos), "false", 0, 0, "go on after the end-of-sequence token" },
 
-	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0, "where samples go and come from", backends },
+	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0,
+	  "where samples go and come from; run: in-process ether; bs, device: an ether elsewhere, or a USRP",
+	  backends },
 	{ "radio.profile", RADIO, AT(radio.profile), "7.68M-30k", 0, 0,
 	  "shape by name (wdmoe phy profiles): sets rate_hz, scs_hz and n_rb", NULL, FIRST },
 	{ "radio.rate_hz", REAL, AT(radio.rate_hz), "7.68e6", 1e4, 2e8, "Hz: complex samples a second" },
@@ -70,6 +74,51 @@ const struct config_key config_root_keys[] = {
 	{ "radio.dl_hz", REAL, AT(radio.dl_hz), "3.5e9", 1e6, 1e11, "Hz: downlink carrier" },
 	{ "radio.ul_hz", REAL, AT(radio.ul_hz), "3.4e9", 1e6, 1e11, "Hz: uplink carrier" },
 	{ "radio.cell_id", INTEGER, AT(radio.cell_id), "1", 0, 1007, "identity of the cell" },
+
+	{ "ether.address", PATH, AT(ether.address), "tcp://127.0.0.1:5600", 0, 0,
+	  "where an ether in a process of its own listens, as ZeroMQ has addresses", NULL, LOCAL },
+	{ "ether.control", PATH, AT(ether.control), "tcp://127.0.0.1:5601", 0, 0,
+	  "where it takes commands (wdmoe ether --tell); empty: nowhere", NULL, LOCAL },
+	{ "ether.paced", YES_NO, AT(ether.paced), "true", 0, 0,
+	  "by wall clock, waiting for nobody; otherwise time goes on when all nodes have said what they send", NULL,
+	  LOCAL },
+	{ "ether.tick_samples", INTEGER, AT(ether.tick_samples), "0", 0, 1e7, "what radios receive at once; 0: a slot",
+	  NULL, LOCAL },
+	{ "ether.timeout_ms", REAL, AT(ether.timeout_ms), "2000", 10, 1e6,
+	  "ms: an ether or a radio that says nothing for so long is gone", NULL, LOCAL },
+
+	{ "uhd.args", TEXT, AT(uhd.args), "", 0, 0, "which USRP and how, as UHD takes it; empty: the first found", NULL,
+	  LOCAL },
+	{ "uhd.master_clock_hz", REAL, AT(uhd.master_clock_hz), "0", 0, 1e9, "Hz; 0: as the device likes", NULL,
+	  LOCAL },
+	{ "uhd.lo_offset_hz", REAL, AT(uhd.lo_offset_hz), "0", -1e8, 1e8,
+	  "Hz: oscillators lie so far above the carriers", NULL, LOCAL },
+	{ "uhd.bandwidth_hz", REAL, AT(uhd.bandwidth_hz), "0", 0, 1e9, "Hz: analogue filters; 0: as the device likes",
+	  NULL, LOCAL },
+	{ "uhd.tx_gain_db", REAL, AT(uhd.tx_gain_db), "0", -100, 200, "dB", NULL, LOCAL },
+	{ "uhd.rx_gain_db", REAL, AT(uhd.rx_gain_db), "0", -100, 200, "dB", NULL, LOCAL },
+	{ "uhd.tx_channel", INTEGER, AT(uhd.tx_channel), "0", 0, 64, "of the device", NULL, LOCAL },
+	{ "uhd.rx_channel", INTEGER, AT(uhd.rx_channel), "0", 0, 64, "of the device", NULL, LOCAL },
+	{ "uhd.tx_antenna", NAME, AT(uhd.tx_antenna), "", 0, 0, "connector; empty: the device's first choice", NULL,
+	  LOCAL },
+	{ "uhd.rx_antenna", NAME, AT(uhd.rx_antenna), "", 0, 0, "connector; empty: the device's first choice", NULL,
+	  LOCAL },
+	{ "uhd.clock_source", WORD, AT(uhd.clock_source), "internal", 0, 0, "of its frequencies", clocks, LOCAL },
+	{ "uhd.time_source", WORD, AT(uhd.time_source), "internal", 0, 0, "of its pulse a second", clocks, LOCAL },
+	{ "uhd.lock_timeout_ms", REAL, AT(uhd.lock_timeout_ms), "5000", 0, 1e6,
+	  "ms: for oscillators and external clocks", NULL, LOCAL },
+	{ "uhd.tx_full_scale_dbm", REAL, AT(uhd.tx_full_scale_dbm), "-70", -300, 100,
+	  "dBm radiated by amplitude 1 at gain 0 (wdmoe radio calibrate)", NULL, LOCAL },
+	{ "uhd.rx_full_scale_dbm", REAL, AT(uhd.rx_full_scale_dbm), "0", -300, 100,
+	  "dBm at the antenna that read as amplitude 1 at gain 0 (wdmoe radio calibrate)", NULL, LOCAL },
+
+	{ "realtime.priority", INTEGER, AT(realtime.priority), "0", 0, 99,
+	  "SCHED_FIFO priority of a node's slot loop; 0: as any thread", NULL, LOCAL },
+	{ "realtime.cpu", INTEGER, AT(realtime.cpu), "-1", -1, 1023, "that it runs on; -1: any", NULL, LOCAL },
+	{ "realtime.lock_memory", YES_NO, AT(realtime.lock_memory), "true", 0, 0, "keep the process in memory", NULL,
+	  LOCAL },
+	{ "realtime.on_lost", WORD, AT(realtime.on_lost), "wait", 0, 0,
+	  "the radio, or the ether, is gone: wait for it to come back, or end", losses, LOCAL },
 
 	{ "bs.tx_power_dbm", REAL, AT(bs.tx_power_dbm), "24", -50, 60,
 	  "dBm: power of a downlink with all subcarriers in use" },
