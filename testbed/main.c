@@ -5,6 +5,7 @@
 int cmd_bench_moe(int argc, char **argv);
 int cmd_bench_scheduler(int argc, char **argv);
 int cmd_channel(int argc, char **argv);
+int cmd_ether(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
 int cmd_eval_mc(int argc, char **argv);
@@ -34,6 +35,7 @@ int cmd_phy_control(int argc, char **argv);
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
+	{ "ether", "the medium between base station and devices as a process", cmd_ether },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
 	{ "sweep", "items over the air under all combinations of configuration values, and seeds", cmd_sweep },

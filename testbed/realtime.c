@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* CPU_SET, pthread_setaffinity_np */
 #include "testbed/realtime.h"
 
 #include <errno.h>

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "testbed/cli.h"
+#include "testbed/run_log.h"
 
 enum { INTERRUPT_SLOTS = 64 }; /* how often the interrupt flag is looked at */
 
@@ -79,20 +80,6 @@ static int log_states(struct session *s)
 	return rc;
 }
 
-static int log_layer(struct session *s, const struct layer_record *r)
-{
-	return journal_event(
-	        s->journal,
-	        "{\"event\": \"layer\", \"index\": %" PRIu64 ", \"layer\": %u, \"tokens\": %u, \"prompt\": %s, "
-	        "\"start_s\": %.9g, \"latency_s\": %.9g, \"waiting_s\": %.9g, \"downlink_s\": %.9g, "
-	        "\"compute_s\": %.9g, \"uplink_s\": %.9g, \"calls\": %u, \"rows\": %u, \"dropped\": %u, "
-	        "\"last_device\": %u, \"predicted_s\": %.9g, \"predicted_sd_s\": %.9g, \"theta\": %.9g, "
-	        "\"kept_weight\": %.9g, \"multicast_rows\": %u}",
-	        r->index, r->layer, r->n_tokens, r->prompt ? "true" : "false", r->t_start_s, r->latency_s, r->waiting_s,
-	        r->downlink_s, r->compute_s, r->uplink_s, r->n_calls, r->n_rows, r->n_dropped, r->last_device,
-	        r->predicted_s, r->predicted_sd_s, r->theta, r->kept_weight, r->n_multicast);
-}
-
 static int keep_layers(struct session *s)
 {
 	struct layer_record r;
@@ -106,7 +93,7 @@ static int keep_layers(struct session *s)
 			s->capacity = more;
 		}
 		s->layers[s->n_layers++] = r;
-		int rc = s->journal ? log_layer(s, &r) : 0;
+		int rc = s->journal ? run_log_layer(s->journal, &r) : 0;
 		if (rc)
 			return rc;
 	}
@@ -119,12 +106,7 @@ static int log_deviations(struct session *s)
 	struct deviation d;
 	int rc = 0;
 	while (!rc && inference_take_deviation(bs_inference(lockstep_bs(s->lockstep)), &d))
-		rc = journal_event(s->journal,
-		                   "{\"event\": \"deviation\", \"index\": %" PRIu64
-		                   ", \"layer\": %u, \"row\": %u, \"wanted\": %u, \"expert\": %d, \"share\": %.6g, "
-		                   "\"reason\": \"%s\"}",
-		                   d.index, d.layer, d.row, d.wanted, d.expert, d.share,
-		                   deviation_reason_name(d.reason));
+		rc = run_log_deviation(s->journal, &d);
 	return rc;
 }
 
