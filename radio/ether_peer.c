@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <zmq.h>
 
 #include "radio/ether_wire.h"
 #include "radio/history.h"
+#include "radio/wall.h"
 
 enum { HELLO_EVERY_MS = 200, QUEUE = 4096 /* messages */ };
 
@@ -81,13 +81,6 @@ static void take_samples(struct ether_peer *p, uint64_t t, const uint8_t *payloa
 		radio_raise(&p->radio, RADIO_OVERFLOW, end);
 }
 
-static double seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* One message, or what is left until until_s. */
 static int take(struct ether_peer *p, double until_s)
 {
@@ -95,7 +88,7 @@ static int take(struct ether_peer *p, double until_s)
 	struct ether_header h;
 	const uint8_t *payload;
 	size_t n;
-	double left_s = until_s - seconds();
+	double left_s = until_s - wall_s();
 	int rc = left_s > 0 ? hear(p, (long)(1e3 * left_s) + 1, &m, &h, &payload, &n) : lose(p);
 	if (rc)
 		return rc == -EIO ? rc : 0;
@@ -114,7 +107,7 @@ static int wait_for(struct ether_peer *p, uint64_t t)
 {
 	int rc = p->lost ? -EIO : 0;
 	while (!rc && p->history.end <= t)
-		rc = take(p, seconds() + p->timeout_s);
+		rc = take(p, wall_s() + p->timeout_s);
 	return rc;
 }
 
@@ -231,10 +224,10 @@ static int welcomed(struct ether_peer *p, const struct ether_header *h, const ui
 
 static int join(struct ether_peer *p, const struct ether_peer_config *c, char *err, size_t err_len)
 {
-	double lead = (double)c->lead, until_s = seconds() + c->join_timeout_s;
+	double lead = (double)c->lead, until_s = wall_s() + c->join_timeout_s;
 	struct ether_header hello = { .type = ETHER_HELLO, .node = (uint8_t)c->node, .a = c->rate_hz }, h;
 	int rc = -EAGAIN;
-	while (rc == -EAGAIN && seconds() < until_s) {
+	while (rc == -EAGAIN && wall_s() < until_s) {
 		zmq_msg_t m;
 		const uint8_t *payload;
 		size_t n;

@@ -3,10 +3,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <zmq.h>
 
 #include "radio/ether_wire.h"
+#include "radio/wall.h"
 
 enum { ID_MAX = 256, QUEUE = 4096 /* messages, to each radio */ };
 static const double ALIVE_S = 0.2;
@@ -31,13 +31,6 @@ struct ether_server {
 	bool begun;
 	struct seat seat[ETHER_MAX_DEVICES + 1];
 };
-
-static double seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void tell(const struct ether_server *s, enum ether_server_event event, unsigned node, const char *why)
 {
@@ -72,7 +65,7 @@ static int say(struct ether_server *s, const uint8_t *id, size_t id_len, const s
 static int say_to(struct ether_server *s, struct seat *seat, const struct ether_header *h, const void *payload,
                   size_t n)
 {
-	seat->told_s = seconds();
+	seat->told_s = wall_s();
 	return say(s, seat->id, seat->id_len, h, payload, n);
 }
 
@@ -150,7 +143,7 @@ static void join(struct ether_server *s, const uint8_t *id, size_t id_len, const
 		seat->stats.joins++;
 		tell(s, replaces ? ETHER_SERVER_REPLACED : ETHER_SERVER_JOINED, h->node, "");
 	}
-	seat->heard_s = seconds();
+	seat->heard_s = wall_s();
 	welcome(s, seat);
 }
 
@@ -190,7 +183,7 @@ static void heed(struct ether_server *s, struct seat *seat, const struct ether_h
                  size_t n)
 {
 	struct radio *radio = ether_radio(s->ether, number(s, seat));
-	seat->heard_s = seconds();
+	seat->heard_s = wall_s();
 	switch (h->type) {
 	case ETHER_SENT:
 		transmit(s, seat, h->t, payload, n);
@@ -239,7 +232,7 @@ static int take(struct ether_server *s)
 /* Signs of life to who hears nothing else, and who gives none is gone. */
 static void look_after(struct ether_server *s)
 {
-	double now_s = seconds();
+	double now_s = wall_s();
 	for (size_t k = 0; k <= s->config.n_devices; k++) {
 		struct seat *seat = &s->seat[k];
 		if (seat->stats.joined && now_s - seat->told_s > ALIVE_S)
@@ -294,7 +287,7 @@ static void receive(struct ether_server *s, struct seat *seat, uint64_t end)
 	radio_recv(ether_radio(s->ether, number(s, seat)), (float complex *)(void *)(bytes + ETHER_HEADER), n,
 	           seat->next);
 	seat->next = end;
-	seat->told_s = seconds();
+	seat->told_s = wall_s();
 	seat->stats.ticks++;
 	if (post(s, seat->id, seat->id_len, &m))
 		seat->stats.ticks_dropped++;

@@ -8,6 +8,7 @@
 #include <zmq.h>
 
 #include "radio/ether_server.h"
+#include "radio/wall.h"
 #include "testbed/cli.h"
 #include "testbed/ether_control.h"
 #include "testbed/ledger.h"
@@ -34,13 +35,6 @@ struct ether_process {
 	uint64_t ticks_behind;
 	double stretched_s, wall_s;
 };
-
-static double seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- what it says ---- */
 
@@ -154,17 +148,17 @@ static int tell(const struct config *c, const char *command)
 
 static void one_tick(struct ether_process *p, uint64_t n)
 {
-	double begin_s = seconds();
+	double begin_s = wall_s();
 	ether_control_move(p->control, ether_server_now(p->server));
 	ether_server_tick(p->server);
-	ledger_note(&p->ledger, 0, seconds() - begin_s, n);
+	ledger_note(&p->ledger, 0, wall_s() - begin_s, n);
 }
 
 /* Until the tick is due: what comes is taken in; the last bit is slept, as ZeroMQ waits in whole milliseconds. */
 static void wait_until(struct ether_process *p, double due_s)
 {
 	double left_s;
-	while ((left_s = due_s - seconds()) > 0 && !cli_interrupted()) {
+	while ((left_s = due_s - wall_s()) > 0 && !cli_interrupted()) {
 		obey(p);
 		if (left_s > 2e-3)
 			ether_server_listen(p->server, 1);
@@ -176,7 +170,7 @@ static void wait_until(struct ether_process *p, double due_s)
 
 static void run(struct ether_process *p)
 {
-	double tick_s = (double)p->tick / p->config.radio.rate_hz, begin_s = seconds(), due_s = begin_s,
+	double tick_s = (double)p->tick / p->config.radio.rate_hz, begin_s = wall_s(), due_s = begin_s,
 	       status_s = begin_s;
 	for (uint64_t n = 0; !cli_interrupted() && (p->for_s <= 0 || (double)n * tick_s < p->for_s);) {
 		if (p->config.ether.paced) {
@@ -189,19 +183,19 @@ static void run(struct ether_process *p)
 		}
 		if (cli_interrupted() || !ether_server_may_tick(p->server))
 			continue;
-		double behind_s = p->config.ether.paced ? seconds() - due_s : 0;
+		double behind_s = p->config.ether.paced ? wall_s() - due_s : 0;
 		p->ticks_behind += behind_s > tick_s;
 		if (behind_s > GIVE_UP_S) {
 			p->stretched_s += behind_s;
 			due_s += behind_s;
 		}
 		one_tick(p, n++);
-		if (p->status_line && seconds() - status_s > STATUS_S) {
+		if (p->status_line && wall_s() - status_s > STATUS_S) {
 			show_status(p);
-			status_s = seconds();
+			status_s = wall_s();
 		}
 	}
-	p->wall_s = seconds() - begin_s;
+	p->wall_s = wall_s() - begin_s;
 }
 
 static void say_check(void *arg, const char *line)

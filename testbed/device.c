@@ -104,6 +104,7 @@ static bool allocate(struct device *d)
 	                                                   .seed = p->seed,
 	                                                   .rows_max = p->call_rows_max,
 	                                                   .calls_max = CALLS_MAX,
+	                                                   .real_time = p->real_time,
 	                                                   .states = d->states,
 	                                                   .mode = p->mode });
 	d->block = malloc(d->tb_max);

@@ -74,6 +74,7 @@ struct device_params {
 	uint64_t seed;
 	size_t call_rows_max;
 	enum moe_mode mode; /* of its experts' arithmetic */
+	bool real_time;     /* which takes what it takes, on a thread (worker.h) */
 	unsigned lost_after_slots, welcome_slots;
 };
 

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "radio/wall.h"
 
 #define LASTS_ALPHA 0.1
 #define SLOWER_THAN_FORECAST 1.2 /* layers at first: lost blocks, whole slots, control that waits */
@@ -283,13 +284,6 @@ static struct moe_cost attend_cost(const struct inference *inf)
 		sum.flop += one.flop;
 	}
 	return sum;
-}
-
-static double wall_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* On the helper's thread; nothing else touches the model's state meanwhile. */

@@ -5,6 +5,8 @@
 int cmd_bench_moe(int argc, char **argv);
 int cmd_bench_scheduler(int argc, char **argv);
 int cmd_channel(int argc, char **argv);
+int cmd_bs(int argc, char **argv);
+int cmd_device(int argc, char **argv);
 int cmd_ether(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
@@ -35,6 +37,8 @@ int cmd_phy_control(int argc, char **argv);
 static const struct cli_command commands[] = {
 	{ "run", "answer a prompt with the experts reached over the air", cmd_run },
 	{ "generate", "answer a prompt unsplit and locally", cmd_generate },
+	{ "bs", "the base station as a process, in real time", cmd_bs },
+	{ "device", "a device as a process, in real time", cmd_device },
 	{ "ether", "the medium between base station and devices as a process", cmd_ether },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },

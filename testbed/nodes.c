@@ -181,7 +181,8 @@ struct bs *nodes_bs(const struct nodes *nodes, const struct radio *radio, char *
 		               .suspect_slots = slots(nodes, c->timers.suspect_ms),
 		               .on_silence = silence(c),
 		               .give_up = strcmp(c->scheduler.give_up, "yes") == 0,
-		               .multicast = strcmp(c->scheduler.multicast, "yes") == 0 },
+		               .multicast = strcmp(c->scheduler.multicast, "yes") == 0,
+		               .real_time = nodes->real_time },
 	};
 	radio_get_info(radio, &info);
 	p.cell.tx_full_scale_dbm = (float)info.tx_full_scale_dbm;
@@ -239,6 +240,7 @@ int nodes_device(const struct nodes *nodes, size_t k, const struct radio *radio,
 		.seed = medium_seed(c->seed, MEDIUM_DEVICE + k),
 		.call_rows_max = (size_t)c->moe.call_rows_max,
 		.mode = mode(c),
+		.real_time = nodes->real_time,
 		.lost_after_slots = slots(nodes, c->timers.lost_after_ms),
 		.welcome_slots = slots(nodes, c->timers.lost_after_ms),
 	};

@@ -16,6 +16,7 @@
 #ifndef TESTBED_NODES_H
 #define TESTBED_NODES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "radio/radio.h"
@@ -31,6 +32,7 @@ struct nodes {
 	struct moe_model *model; /* base half */
 	struct placement placement;
 	double *sensitivity, *similarity; /* calibration.h; NULL: none */
+	bool real_time;                   /* arithmetic takes what it takes, on threads; set after nodes_open */
 };
 
 /* 0, or negative errno and one line in err; *nodes then needs no closing. */

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "radio/wall.h"
 #include "testbed/realtime.h"
 
 const char *const paced_stage_names[PACED_STAGES] = { "waiting", "work", "sending", "after", "turnaround" };
@@ -25,15 +25,8 @@ struct paced {
 	atomic_bool stop;
 	atomic_int state;
 	atomic_uint_least64_t slots, slots_late, events[RADIO_EVENT_TYPES];
-	struct ledger ledger;
+	struct ledger *ledger;
 };
-
-static double seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void publish(struct paced *p, uint64_t *late_before)
 {
@@ -52,21 +45,21 @@ static bool one_slot(struct paced *p, uint64_t slot)
 {
 	struct paced_tx tx = { .send = false };
 	double t[PACED_STAGES];
-	t[0] = seconds();
+	t[0] = wall_s();
 	int rc = radio_recv(p->radio, p->rx, p->slot_len, p->node.next(p->node.arg));
-	t[1] = seconds();
+	t[1] = wall_s();
 	if (rc == -EIO)
 		return false;
 	p->node.slot(p->node.arg, p->rx, &tx);
-	t[2] = seconds();
+	t[2] = wall_s();
 	rc = tx.send ? radio_send(p->radio, tx.samples, p->slot_len, tx.t_samples) : 0;
-	t[3] = seconds();
+	t[3] = wall_s();
 	if (p->node.sent)
 		p->node.sent(p->node.arg);
-	t[4] = seconds();
+	t[4] = wall_s();
 	for (unsigned s = 0; s < PACED_TURNAROUND; s++)
-		ledger_note(&p->ledger, s, t[s + 1] - t[s], slot);
-	ledger_note(&p->ledger, PACED_TURNAROUND, t[3] - t[1], slot);
+		ledger_note(p->ledger, s, t[s + 1] - t[s], slot);
+	ledger_note(p->ledger, PACED_TURNAROUND, t[3] - t[1], slot);
 	return rc != -EIO;
 }
 
@@ -88,13 +81,15 @@ static void *run(void *arg)
 }
 
 struct paced *paced_start(const struct config *config, const struct numerology *num, struct radio *radio,
-                          const struct paced_node *node, char *warning, size_t warning_len)
+                          const struct paced_node *node, struct ledger *ledger, char *warning, size_t warning_len)
 {
 	struct paced *p = calloc(1, sizeof *p);
 	*warning = 0;
 	if (!p)
 		return NULL;
-	*p = (struct paced){ .config = config, .radio = radio, .node = *node, .slot_len = num->slot_len };
+	*p = (struct paced){
+		.config = config, .radio = radio, .node = *node, .slot_len = num->slot_len, .ledger = ledger
+	};
 	p->rx = calloc(num->slot_len, sizeof *p->rx);
 	sem_init(&p->settled, 0, 0);
 	int rc = p->rx ? pthread_create(&p->thread, NULL, run, p) : ENOMEM;
@@ -137,9 +132,4 @@ struct paced_counts paced_counts(const struct paced *p)
 	for (int i = 0; i < RADIO_EVENT_TYPES; i++)
 		c.events[i] = atomic_load_explicit(&p->events[i], memory_order_relaxed);
 	return c;
-}
-
-struct ledger *paced_ledger(struct paced *p)
-{
-	return &p->ledger;
 }

@@ -1,9 +1,10 @@
 /* paced.h - a node's slot loop on a thread of its own, with its radio as the only clock.
  *
  *     struct paced_node node = { .arg = bs, .next = next, .slot = slot };
- *     struct paced *p = paced_start(&config, &num, radio, &node, err, sizeof err);
+ *     static struct ledger ledger;
+ *     struct paced *p = paced_start(&config, &num, radio, &node, &ledger, warning, sizeof warning);
  *     while (paced_state(p) == PACED_RUNNING)
- *             ... what comes out of the node's mailboxes; paced_counts(p), paced_ledger(p) ...
+ *             ... what comes out of the node's mailboxes; paced_counts(p), ledger_read(&ledger, ..) ...
  *     paced_stop(p);                                       joins; radio and node are the caller's again
  *
  * Once a slot: receive, the node's work, send. The loop neither allocates nor logs nor waits for anything but samples. A slot whose
@@ -49,13 +50,12 @@ struct paced_counts {
 
 struct paced;
 
-/* *warning: one line if the system did not give what config.realtime asks for, else "". NULL with errno. */
+/* ledger: of PACED_STAGES; outlives the loop. *warning: one line if the system did not give what config.realtime asks for, else "". NULL with errno. */
 struct paced *paced_start(const struct config *config, const struct numerology *num, struct radio *radio,
-                          const struct paced_node *node, char *warning, size_t warning_len);
+                          const struct paced_node *node, struct ledger *ledger, char *warning, size_t warning_len);
 void paced_stop(struct paced *p); /* NULL is fine */
 
 enum paced_state paced_state(const struct paced *p);
 struct paced_counts paced_counts(const struct paced *p);
-struct ledger *paced_ledger(struct paced *p);
 
 #endif

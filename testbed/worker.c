@@ -4,9 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "moe/codec.h"
+#include "radio/wall.h"
 #include "testbed/call.h"
 #include "testbed/helper.h"
 
@@ -300,13 +300,6 @@ static void write_answer(struct worker *w, struct job *j, size_t n_payload, doub
 	answer->compute_us = microseconds(j->spent.s);
 	answer->n_payload = (uint32_t)n_payload;
 	j->n_message = message_encode(answer, w->payload, j->message, w->message_max);
-}
-
-static double wall_s(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 /* On the worker's thread. */
