@@ -199,10 +199,11 @@ static const struct radio_ops ops = {
 
 /* ---- joining ---- */
 
-static int open_socket(struct ether_peer *p, const char *address)
+static int open_socket(struct ether_peer *p, const char *address, int priority)
 {
 	int linger_ms = 200, queue = QUEUE;
 	p->context = zmq_ctx_new();
+	ether_wire_set_priority(p->context, priority);
 	p->socket = p->context ? zmq_socket(p->context, ZMQ_DEALER) : NULL;
 	if (!p->socket)
 		return -ENOMEM;
@@ -261,7 +262,7 @@ struct radio *ether_peer_create(const struct ether_peer_config *c, char *err, si
 	p->node = (uint8_t)c->node;
 	p->timeout_s = c->timeout_s;
 	p->lost = true; /* until it is in */
-	rc = rc ? rc : open_socket(p, c->address);
+	rc = rc ? rc : open_socket(p, c->address, c->priority);
 	if (rc)
 		snprintf(err, err_len, "%s: %s", c->address, strerror(-rc));
 	rc = rc ? rc : join(p, c, err, err_len);

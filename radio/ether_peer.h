@@ -24,6 +24,7 @@ struct ether_peer_config {
 	size_t lead; /* sends begin at least so many samples after what was received last; an unpaced ether waits for no more */
 	size_t history; /* received samples kept */
 	double join_timeout_s, timeout_s;
+	int priority; /* SCHED_FIFO priority of ZeroMQ's thread; 0: as any */
 };
 
 #define ETHER_PEER_DEFAULTS ((struct ether_peer_config){ .history = 1 << 17, .join_timeout_s = 2, .timeout_s = 2 })

@@ -323,6 +323,7 @@ struct ether_server *ether_server_create(struct ether *ether, const struct ether
 		s->ether = ether;
 		s->config = *c;
 		s->context = zmq_ctx_new();
+		ether_wire_set_priority(s->context, c->priority);
 		s->socket = s->context ? zmq_socket(s->context, ZMQ_ROUTER) : NULL;
 	}
 	if (s && s->socket) {

@@ -41,6 +41,7 @@ struct ether_server_config {
 	bool paced;
 	unsigned wait_for; /* radios, before time begins; 0: none */
 	double timeout_s;  /* paced: a radio this long silent is gone */
+	int priority;      /* SCHED_FIFO priority of ZeroMQ's thread; 0: as any */
 	/* Called from listen and tick; must not call the server. */
 	void (*on_event)(void *arg, enum ether_server_event event, unsigned node, const char *why);
 	void *arg;

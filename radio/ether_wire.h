@@ -26,9 +26,11 @@
 #ifndef RADIO_ETHER_WIRE_H
 #define RADIO_ETHER_WIRE_H
 
+#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <zmq.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "samples and numbers go out as they lie in memory");
 
@@ -74,6 +76,19 @@ static inline int ether_header_read(const uint8_t *bytes, size_t n, struct ether
 	memcpy(&h->t, bytes + 8, 8);
 	memcpy(&h->a, bytes + 16, 8);
 	return 0;
+}
+
+/* Of the thread that carries messages; before the context's first socket. Not allowed: it stays as any thread. */
+static inline void ether_wire_set_priority(void *context, int priority)
+{
+	struct sched_param none;
+	int before = sched_getscheduler(0);
+	struct sched_param wanted = { .sched_priority = priority };
+	if (!context || priority <= 0 || sched_getparam(0, &none) || sched_setscheduler(0, SCHED_FIFO, &wanted))
+		return; /* what the process may not do, its threads may not */
+	sched_setscheduler(0, before, &none);
+	zmq_ctx_set(context, ZMQ_THREAD_SCHED_POLICY, SCHED_FIFO);
+	zmq_ctx_set(context, ZMQ_THREAD_PRIORITY, priority);
 }
 
 #endif

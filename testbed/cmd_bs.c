@@ -266,7 +266,7 @@ static int execute(struct bs_process *p)
 	char err[512];
 	if (nodes_open(&p->nodes, &p->config, err, sizeof err))
 		return cli_bad_input("%s", err);
-	p->nodes.real_time = true;
+	p->nodes.real_time = config_is_real_time(&p->config);
 	int status = open_journal(p);
 	if (status != CLI_DONE)
 		return status;

@@ -113,7 +113,7 @@ static int execute(struct device_process *p, const struct json_out *out)
 	char err[512];
 	if (nodes_open(&p->nodes, &p->config, err, sizeof err))
 		return cli_bad_input("%s", err);
-	p->nodes.real_time = true;
+	p->nodes.real_time = config_is_real_time(&p->config);
 	p->attached_s = -1;
 	p->changes = mailbox_create(sizeof(struct change), EVENTS);
 	if (!p->changes)

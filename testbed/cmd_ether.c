@@ -16,7 +16,10 @@
 #include "testbed/realtime.h"
 
 static const char default_config[] = "testbed/scenarios/default.yaml";
-static const double STATUS_S = 1, GIVE_UP_S = 0.1; /* this far behind, time is stretched */
+static const double STATUS_S = 1;
+static const double GIVE_UP_S = 0.1; /* this far behind, time is stretched; */
+static const double CATCH_UP =
+        0.5; /* until then ticks follow each other this much faster: radios have to keep up, too */
 enum { LISTEN_MS = 20, TELL_TIMEOUT_MS = 2000, COMMAND_MAX = 1024 };
 
 struct ether_process {
@@ -171,10 +174,12 @@ static void wait_until(struct ether_process *p, double due_s)
 static void run(struct ether_process *p)
 {
 	double tick_s = (double)p->tick / p->config.radio.rate_hz, begin_s = wall_s(), due_s = begin_s,
-	       status_s = begin_s;
+	       status_s = begin_s, last_s = begin_s;
 	for (uint64_t n = 0; !cli_interrupted() && (p->for_s <= 0 || (double)n * tick_s < p->for_s);) {
 		if (p->config.ether.paced) {
-			wait_until(p, due_s += tick_s);
+			due_s += tick_s;
+			wait_until(p, fmax(due_s, last_s + CATCH_UP * tick_s));
+			last_s = wall_s();
 		} else if (!ether_server_may_tick(p->server)) {
 			obey(p);
 			ether_server_listen(p->server, LISTEN_MS);
@@ -224,6 +229,7 @@ static int open_all(struct ether_process *p, char *err, size_t err_len)
 	                                       .paced = c->ether.paced,
 	                                       .wait_for = c->ether.paced ? 0 : (unsigned)c->n_devices + 1,
 	                                       .timeout_s = c->ether.paced ? 1e-3 * c->ether.timeout_ms : 0,
+	                                       .priority = (int)c->realtime.priority,
 	                                       .on_event = on_event,
 	                                       .arg = p },
 	        err, err_len);

@@ -426,6 +426,11 @@ const struct config_profile *config_profile(const struct config *c, const char *
 	return NULL;
 }
 
+bool config_is_real_time(const struct config *c)
+{
+	return strcmp(c->radio.backend, "ether") != 0 || c->ether.paced;
+}
+
 bool config_combines(const struct config_moe *m)
 {
 	bool is_auto = strcmp(m->combine, "auto") == 0;

@@ -239,6 +239,9 @@ int config_numerology(const struct config_radio *r, struct numerology *num, char
 /* Profile by name, NULL if there is none. */
 const struct config_profile *config_profile(const struct config *c, const char *name);
 
+/* Are nodes in processes of their own bound to the wall clock? Not at an ether that waits for them: time is virtual then. */
+bool config_is_real_time(const struct config *c);
+
 /* Do devices add up their experts' outputs? moe.combine, auto being what moe.mode asks for. */
 bool config_combines(const struct config_moe *m);
 

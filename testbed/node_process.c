@@ -150,6 +150,7 @@ static bool live(struct node_process *p, struct paced *loop, struct console *con
 			p->memory_begin_kib = resident_kib();
 		sleep_ms(TURN_MS);
 	}
+	p->memory_end_kib = resident_kib();
 	return goes_on && !cli_interrupted();
 }
 
@@ -207,7 +208,6 @@ int node_process_run(struct node_process *p)
 		fflush(p->text);
 	}
 	console_close(&console);
-	p->memory_end_kib = resident_kib();
 	p->wall_s = wall_s() - p->begin_s;
 	return status == CLI_DONE && cli_interrupted() ? CLI_INTERRUPTED : status;
 }

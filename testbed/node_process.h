@@ -33,7 +33,8 @@ struct node_process {
 	unsigned radios;            /* opened */
 	double first_s;             /* wall clock from the start to the first radio */
 	struct ledger ledger;
-	long memory_begin_kib, memory_end_kib; /* resident, one second after the first radio and at the end */
+	long memory_begin_kib,
+	        memory_end_kib; /* resident, one second after the first radio and when the last loop ended */
 	double begin_s, wall_s;
 };
 

@@ -26,6 +26,7 @@ static struct radio *open_ether(const struct config *c, const struct numerology 
 	p.lead = lead(c, num);
 	p.history = HISTORY_SLOTS * num->slot_len;
 	p.timeout_s = 1e-3 * c->ether.timeout_ms;
+	p.priority = (int)c->realtime.priority;
 	return ether_peer_create(&p, err, err_len);
 }
 
