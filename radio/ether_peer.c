@@ -17,8 +17,8 @@ struct ether_peer {
 	struct radio_info info;
 	void *context, *socket;
 	uint8_t node;
-	double timeout_s;
-	uint64_t begin; /* the ether's count at our sample 0 */
+	double timeout_s, heard_s; /* wall clock: anything */
+	uint64_t begin;            /* the ether's count at our sample 0 */
 	struct history history;
 	uint64_t now, sent_end;
 	bool lost;
@@ -81,17 +81,18 @@ static void take_samples(struct ether_peer *p, uint64_t t, const uint8_t *payloa
 		radio_raise(&p->radio, RADIO_OVERFLOW, end);
 }
 
-/* One message, or what is left until until_s. */
-static int take(struct ether_peer *p, double until_s)
+/* One message. Anything heard is a sign of life. */
+static int take(struct ether_peer *p)
 {
 	zmq_msg_t m;
 	struct ether_header h;
 	const uint8_t *payload;
 	size_t n;
-	double left_s = until_s - wall_s();
-	int rc = left_s > 0 ? hear(p, (long)(1e3 * left_s) + 1, &m, &h, &payload, &n) : lose(p);
+	double left_s = p->heard_s + p->timeout_s - wall_s();
+	int rc = hear(p, left_s > 0 ? (long)(1e3 * left_s) + 1 : 0, &m, &h, &payload, &n);
 	if (rc)
-		return rc == -EIO ? rc : 0;
+		return left_s > 0 ? 0 : lose(p);
+	p->heard_s = wall_s();
 	if (h.type == ETHER_RECEIVED)
 		take_samples(p, h.t, payload, n);
 	else if (h.type == ETHER_LATE)
@@ -102,12 +103,11 @@ static int take(struct ether_peer *p, double until_s)
 	return rc;
 }
 
-/* Anything heard within timeout_s is a sign of life. */
 static int wait_for(struct ether_peer *p, uint64_t t)
 {
 	int rc = p->lost ? -EIO : 0;
 	while (!rc && p->history.end <= t)
-		rc = take(p, wall_s() + p->timeout_s);
+		rc = take(p);
 	return rc;
 }
 
@@ -272,5 +272,6 @@ struct radio *ether_peer_create(const struct ether_peer_config *c, char *err, si
 		return NULL;
 	}
 	p->lost = false;
+	p->heard_s = wall_s();
 	return &p->radio;
 }

@@ -261,6 +261,27 @@ static void test_late_is_silence_and_told(void **state)
 	ether_destroy(h.ether);
 }
 
+/* An ether that stands still says that it is alive five times a second: too seldom for this radio. */
+static void test_silence_is_a_loss(void **state)
+{
+	(void)state;
+	struct home h;
+	char err[128];
+	float complex x[SLOT];
+	open_home(&h, true, 0);
+	struct ether_peer_config c = ETHER_PEER_DEFAULTS;
+	c.address = h.address;
+	c.rate_hz = RATE_HZ;
+	c.join_timeout_s = 20;
+	c.timeout_s = 0.02;
+	struct radio *r = ether_peer_create(&c, err, sizeof err);
+	assert_non_null(r);
+	assert_int_equal(radio_recv(r, x, SLOT, 0), -EIO);
+	assert_int_equal(radio_recv(r, x, SLOT, 0), -EIO);
+	radio_destroy(r);
+	close_home(&h);
+}
+
 static void test_replaced_and_lost(void **state)
 {
 	(void)state;
@@ -298,6 +319,7 @@ int main(void)
 		cmocka_unit_test(test_same_samples_as_in_one_process),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_late_is_silence_and_told),
+		cmocka_unit_test(test_silence_is_a_loss),
 		cmocka_unit_test(test_replaced_and_lost),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
