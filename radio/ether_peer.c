@@ -21,8 +21,7 @@ struct ether_peer {
 	uint64_t begin;            /* the ether's count at our sample 0 */
 	struct history history;
 	uint64_t now, sent_end;
-	bool lost;
-	char bye[128]; /* the ether's reason */
+	bool begun, lost;
 };
 
 static int say(struct ether_peer *p, const struct ether_header *h, const void *payload, size_t n)
@@ -103,6 +102,24 @@ static int take(struct ether_peer *p)
 	return rc;
 }
 
+/* Our time begins with the first use: what was received while the node was still being made is behind it. */
+static void begin(struct ether_peer *p)
+{
+	zmq_msg_t m;
+	struct ether_header h;
+	const uint8_t *payload;
+	size_t n;
+	while (!p->begun && !hear(p, 0, &m, &h, &payload, &n)) {
+		if (h.type == ETHER_RECEIVED)
+			p->begin = h.t + n / sizeof(float complex);
+		else if (h.type == ETHER_BYE)
+			lose(p);
+		zmq_msg_close(&m);
+	}
+	p->heard_s = p->begun ? p->heard_s : wall_s();
+	p->begun = true;
+}
+
 static int wait_for(struct ether_peer *p, uint64_t t)
 {
 	int rc = p->lost ? -EIO : 0;
@@ -115,6 +132,7 @@ static int peer_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 {
 	struct ether_peer *p = (struct ether_peer *)r;
 	int rc = 0;
+	begin(p);
 	if (t + n > p->now)
 		p->now = t + n;
 	if (history_is_past(&p->history, t)) {
@@ -138,6 +156,7 @@ static int peer_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 static int peer_send(struct radio *r, const float complex *x, size_t n, uint64_t t)
 {
 	struct ether_peer *p = (struct ether_peer *)r;
+	begin(p);
 	if (p->lost)
 		return -EIO;
 	bool late = t < p->now || t + n <= p->sent_end;
@@ -272,6 +291,5 @@ struct radio *ether_peer_create(const struct ether_peer_config *c, char *err, si
 		return NULL;
 	}
 	p->lost = false;
-	p->heard_s = wall_s();
 	return &p->radio;
 }

@@ -7,7 +7,7 @@
  *     ... as any radio ...
  *     radio_destroy(r);                                          // tells the ether
  *
- * Sample 0 is the ether's present when it let this radio in. Received samples come when the ether's time has passed them: paced by its
+ * Sample 0 is the ether's present at the first receive or send. Received samples come when the ether's time has passed them: paced by its
  * wall clock, or, unpaced, as soon as all radios have said what they send. A send that reaches the ether too late is not sent:
  * RADIO_LATE, told with the next receive. Samples lost on the way are zeros (RADIO_OVERFLOW). An ether that is silent for
  * timeout_s, or says goodbye, is lost: -EIO, RADIO_LOST; make a new radio then.

@@ -150,7 +150,7 @@ int cmd_device(int argc, char **argv)
 		"radio\n"
 		"(radio.backend: an ether at ether.address, or a USRP) is the only clock. On a terminal L, U and O are "
 		"lates,\n"
-		"underflows and overflows; the key t shows the stages.\n",
+		"underflows and overflows; the key t shows the stages.",
 		options,
 		sizeof options / sizeof *options,
 		&files,
