@@ -25,9 +25,9 @@ static size_t until_round(const struct history *h, size_t at, size_t n)
 	return h->mask + 1 - at < n ? h->mask + 1 - at : n;
 }
 
-static void fill_with_zeros(struct history *h, uint64_t until)
+void history_extend(struct history *h, uint64_t until)
 {
-	if (until - h->end > h->mask) /* nothing else is left in the ring */
+	if (until > h->end && until - h->end > h->mask) /* nothing else is left in the ring */
 		h->end = until - h->mask - 1;
 	while (h->end < until)
 		h->ring[h->end++ & h->mask] = 0;
@@ -40,7 +40,7 @@ uint64_t history_put(struct history *h, const float complex *x, size_t n, int64_
 	if (known >= n)
 		return 0;
 	if (missing > 0)
-		fill_with_zeros(h, (uint64_t)t);
+		history_extend(h, (uint64_t)t);
 	x += known;
 	n -= (size_t)known;
 	size_t at = h->end & h->mask, first = until_round(h, at, n);

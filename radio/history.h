@@ -28,6 +28,9 @@ void history_free(struct history *h); /* all zero is fine */
 /* n at most what is kept. Returns how many samples became zeros. */
 uint64_t history_put(struct history *h, const float complex *x, size_t n, int64_t t);
 
+/* Zeros up to there, if it does not go so far yet. */
+void history_extend(struct history *h, uint64_t until);
+
 /* t < end. Returns how many, at least 1. What is older than the ring lay in a gap that filled all of it: zeros. */
 size_t history_give(const struct history *h, float complex *x, size_t n, uint64_t t);
 

@@ -104,7 +104,7 @@ static int add_question(struct bs_process *p, char *err, size_t err_len)
 	return rc;
 }
 
-static void ask(struct bs_process *p, struct question *q)
+static bool ask(struct bs_process *p, struct question *q)
 {
 	const struct config *c = &p->config;
 	struct bs_loop_prompt prompt = { .tokens = q->prompt.tokens,
@@ -115,9 +115,10 @@ static void ask(struct bs_process *p, struct question *q)
 		                                      .seed = c->seed,
 		                                      .ignore_eos = c->model.ignore_eos } };
 	if (bs_loop_ask(p->loop, &prompt))
-		return;
+		return false;
 	q->state = ASKED;
 	q->asked_s = wall_s();
+	return true;
 }
 
 static void take_answer(struct bs_process *p, struct question *q)
@@ -171,21 +172,31 @@ static void take_event(struct bs_process *p, const struct bs_loop_event *e)
 
 /* ---- the process ---- */
 
+/* As many questions open as there are places. False: there is nothing more to ask or to wait for. */
+static bool keep_asking(struct bs_process *p)
+{
+	struct question *q;
+	char err[256];
+	bool more = p->for_s <= 0 || wall_s() - p->process.begin_s < p->for_s;
+	while (more && n_open(p) < (size_t)p->config.moe.sequences) {
+		more = !p->n_questions_max || p->n_questions < p->n_questions_max;
+		if (more && add_question(p, err, sizeof err)) {
+			fprintf(p->text, "prompt %zu: %s\n", p->n_questions, err);
+			more = false;
+		}
+	}
+	while ((q = find(p, TO_ASK, 0)) && ask(p, q))
+		;
+	return more || n_open(p);
+}
+
 static bool turn(void *arg)
 {
 	struct bs_process *p = arg;
 	struct bs_loop_event e;
-	struct question *q;
-	char err[256];
 	while (bs_loop_next(p->loop, &e))
 		take_event(p, &e);
-	bool more = (!p->n_questions_max || p->n_questions < p->n_questions_max) &&
-	            (p->for_s <= 0 || wall_s() - p->process.begin_s < p->for_s);
-	while (more && n_open(p) < (size_t)p->config.moe.sequences && !add_question(p, err, sizeof err))
-		more = !p->n_questions_max || p->n_questions < p->n_questions_max;
-	while ((q = find(p, TO_ASK, 0)) && q->state == TO_ASK)
-		ask(p, q);
-	return more || n_open(p);
+	return keep_asking(p);
 }
 
 static int make(void *arg, const struct radio *radio, struct paced_node *node, char *err, size_t err_len)
@@ -204,6 +215,7 @@ static int make(void *arg, const struct radio *radio, struct paced_node *node, c
 	for (size_t i = p->first_open; i < p->n_questions; i++) /* what the radio before did not bring to an end */
 		if (p->questions[i].state < ANSWERED)
 			p->questions[i].state = TO_ASK;
+	keep_asking(p); /* before the first slot: where time is virtual, all of the first answers is */
 	*node = bs_loop_node(p->loop);
 	return 0;
 }

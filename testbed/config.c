@@ -428,7 +428,7 @@ const struct config_profile *config_profile(const struct config *c, const char *
 
 bool config_is_real_time(const struct config *c)
 {
-	return strcmp(c->radio.backend, "ether") != 0 || c->ether.paced;
+	return strcmp(c->radio.backend, "uhd") == 0 || (strcmp(c->radio.backend, "ether") == 0 && c->ether.paced);
 }
 
 bool config_combines(const struct config_moe *m)

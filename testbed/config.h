@@ -61,6 +61,13 @@ struct config_ether {
 	double timeout_ms;             /* who says nothing for so long is gone */
 };
 
+/* A peer over ZeroMQ as srsRAN and GNU Radio speak it, for `wdmoe bs` and `device`: of this process. */
+struct config_zmq {
+	char tx_address[CONFIG_PATH_MAX], rx_address[CONFIG_PATH_MAX];
+	double path_loss_db; /* that amplitudes which pass as they are stand for */
+	bool noise;          /* of the receiver's noise figure */
+};
+
 /* A USRP, for `wdmoe bs` and `device`: of this host. */
 struct config_uhd {
 	char args[CONFIG_TEXT_MAX];
@@ -202,6 +209,7 @@ struct config {
 	struct config_model model;
 	struct config_radio radio;
 	struct config_ether ether;
+	struct config_zmq zmq;
 	struct config_uhd uhd;
 	struct config_realtime realtime;
 	struct config_bs bs;
@@ -239,7 +247,7 @@ int config_numerology(const struct config_radio *r, struct numerology *num, char
 /* Profile by name, NULL if there is none. */
 const struct config_profile *config_profile(const struct config *c, const char *name);
 
-/* Are nodes in processes of their own bound to the wall clock? Not at an ether that waits for them: time is virtual then. */
+/* Are nodes in processes of their own bound to the wall clock? Not at peers that wait for each other: time is virtual then. */
 bool config_is_real_time(const struct config *c);
 
 /* Do devices add up their experts' outputs? moe.combine, auto being what moe.mode asks for. */

@@ -13,7 +13,7 @@
 
 /* ---- the tables ---- */
 
-static const char *const backends[] = { "ether", "uhd", NULL };
+static const char *const backends[] = { "ether", "uhd", "zmq", NULL };
 static const char *const clocks[] = { "internal", "external", "gpsdo", NULL };
 static const char *const losses[] = { "wait", "end", NULL };
 static const char *const boosts[] = { "auto", "0", "3", "6", "9", NULL };
@@ -57,7 +57,8 @@ const struct config_key config_root_keys[] = {
 	{ "model.ignore_eos", YES_NO, AT(model.ignore_eos), "false", 0, 0, "go on after the end-of-sequence token" },
 
 	{ "radio.backend", WORD, AT(radio.backend), "ether", 0, 0,
-	  "where samples go and come from; run: in-process ether; bs, device: an ether elsewhere, or a USRP",
+	  "where samples go and come from; run: in-process ether; bs, device: an ether elsewhere, a USRP, a ZeroMQ "
+	  "peer",
 	  backends },
 	{ "radio.profile", RADIO, AT(radio.profile), "7.68M-30k", 0, 0,
 	  "shape by name (wdmoe phy profiles): sets rate_hz, scs_hz and n_rb", NULL, FIRST },
@@ -86,6 +87,14 @@ const struct config_key config_root_keys[] = {
 	  NULL, LOCAL },
 	{ "ether.timeout_ms", REAL, AT(ether.timeout_ms), "2000", 10, 1e6,
 	  "ms: an ether or a radio that says nothing for so long is gone", NULL, LOCAL },
+
+	{ "zmq.tx_address", PATH, AT(zmq.tx_address), "tcp://127.0.0.1:2000", 0, 0,
+	  "where the peer asks for what this node transmits (bound)", NULL, LOCAL },
+	{ "zmq.rx_address", PATH, AT(zmq.rx_address), "tcp://127.0.0.1:2001", 0, 0,
+	  "where this node asks for what it receives (the peer's transmitter)", NULL, LOCAL },
+	{ "zmq.path_loss_db", REAL, AT(zmq.path_loss_db), "90", 0, 300,
+	  "dB: amplitudes pass as they are; this is what that stands for" },
+	{ "zmq.noise", YES_NO, AT(zmq.noise), "true", 0, 0, "the receiver's own, by its noise figure" },
 
 	{ "uhd.args", TEXT, AT(uhd.args), "", 0, 0, "which USRP and how, as UHD takes it; empty: the first found", NULL,
 	  LOCAL },

@@ -6,6 +6,8 @@
 
 #include "radio/ether_peer.h"
 #include "radio/uhd_radio.h"
+#include "radio/zmq_radio.h"
+#include "testbed/medium.h"
 
 enum { HISTORY_SLOTS = 128 };
 
@@ -58,6 +60,30 @@ static struct radio *open_uhd(const struct config *c, const struct numerology *n
 	return uhd_radio_create(&u, err, err_len);
 }
 
+/* Both ends are full scale at the same amplitude, which the path loss lies between. */
+static struct radio *open_zmq(const struct config *c, const struct numerology *num, unsigned node, char *err,
+                              size_t err_len)
+{
+	const struct config_device *dev = &c->devices[node ? node - 1 : 0];
+	struct ether_node_config bs = medium_node(c, 0, c->bs.noise_figure_db, c->bs.tx_power_dbm);
+	struct ether_node_config device = medium_node(c, 0, dev->noise_figure_db, dev->tx_power_dbm);
+	const struct ether_node_config *own = node ? &device : &bs, *peer = node ? &bs : &device;
+	struct zmq_radio_config z = ZMQ_RADIO_DEFAULTS;
+	z.tx_address = c->zmq.tx_address;
+	z.rx_address = c->zmq.rx_address;
+	z.rate_hz = c->radio.rate_hz;
+	z.tx_hz = node ? c->radio.ul_hz : c->radio.dl_hz;
+	z.rx_hz = node ? c->radio.dl_hz : c->radio.ul_hz;
+	z.lead = lead(c, num);
+	z.history = HISTORY_SLOTS * num->slot_len;
+	z.timeout_s = 1e-3 * c->ether.timeout_ms;
+	z.tx_full_scale_dbm = own->tx_full_scale_dbm;
+	z.rx_full_scale_dbm = peer->tx_full_scale_dbm - c->zmq.path_loss_db;
+	z.noise_figure_db = c->zmq.noise ? own->noise_figure_db : -1;
+	z.seed = medium_seed(c->seed, node ? MEDIUM_DEVICE + node - 1 : MEDIUM_BS);
+	return zmq_radio_create(&z, err, err_len);
+}
+
 static const struct backend {
 	const char *name;
 	struct radio *(*open)(const struct config *c, const struct numerology *num, unsigned node, char *err,
@@ -65,6 +91,7 @@ static const struct backend {
 } backends[] = {
 	{ "ether", open_ether },
 	{ "uhd", open_uhd },
+	{ "zmq", open_zmq },
 };
 
 struct radio *node_radio_open(const struct config *c, const struct numerology *num, unsigned node, char *err,
