@@ -40,7 +40,30 @@ static int lose(struct zmq_radio *z)
 
 /* ---- the peer ---- */
 
-/* Connected and disconnected, from the socket that asks. A request that was on its way when the peer went is asked again. */
+/* A request without samples: from a peer that is gone, or one that asks again. */
+static void send_off(struct zmq_radio *z)
+{
+	char request[8];
+	while (z->asked_of_us || zmq_recv(z->rep, request, sizeof request, ZMQ_DONTWAIT) >= 0) {
+		zmq_send(z->rep, NULL, 0, ZMQ_DONTWAIT);
+		z->asked_of_us = false;
+	}
+}
+
+/* The next peer's sample 0 is the same moment in both directions: where the stream that is ahead stands. */
+static void begin_anew(struct zmq_radio *z)
+{
+	uint64_t end = z->rx.end, at = z->replied > end ? z->replied : end;
+	z->connected = z->asked = false;
+	send_off(z);
+	history_extend(&z->rx, at);
+	history_extend(&z->tx, at);
+	z->replied = at;
+	if (at > end)
+		radio_raise(&z->radio, RADIO_OVERFLOW, end);
+}
+
+/* From the socket that asks. */
 static void watch(struct zmq_radio *z)
 {
 	zmq_msg_t m;
@@ -52,10 +75,8 @@ static void watch(struct zmq_radio *z)
 			zmq_msg_recv(&m, z->monitor, 0); /* the address */
 		if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED)
 			z->connected = true;
-		if (event == ZMQ_EVENT_DISCONNECTED) {
-			z->connected = false;
-			z->asked = false;
-		}
+		if (event == ZMQ_EVENT_DISCONNECTED)
+			begin_anew(z);
 	}
 	zmq_msg_close(&m);
 }
@@ -76,7 +97,7 @@ static void answer(struct zmq_radio *z)
 		z->asked_of_us = true;
 	uint64_t left = z->tx.end - z->replied;
 	size_t n = left < REPLY_MAX ? (size_t)left : REPLY_MAX;
-	if (!z->asked_of_us || !n || zmq_msg_init_size(&m, n * sizeof(float complex)))
+	if (!z->connected || !z->asked_of_us || !n || zmq_msg_init_size(&m, n * sizeof(float complex)))
 		return;
 	n = history_give(&z->tx, zmq_msg_data(&m), n, z->replied);
 	if (zmq_msg_send(&m, z->rep, ZMQ_DONTWAIT) < 0) {

@@ -13,7 +13,8 @@
  * decided when nothing more will be sent for a time: `lead` samples after what the node has asked to receive. A send for earlier is late.
  * Amplitudes pass as they are: 1.0 here is 1.0 there. What that means in dBm is configured, and so is the receiver's noise, which no such peer adds.
  *
- * A peer that goes and comes back is asked again, and goes on in the stream where it stands. One that is silent for timeout_s is lost (-EIO, RADIO_LOST).
+ * A peer that goes and comes back begins anew at one moment of both streams: what it missed of ours is gone, what is missing of its are zeros
+ * (RADIO_OVERFLOW). One that is silent for timeout_s is lost (-EIO, RADIO_LOST).
  * One peer a radio: several devices need a graph in between that adds their uplinks and repeats the downlink; radio/ether_peer.h needs none.
  */
 #ifndef RADIO_ZMQ_RADIO_H
