@@ -7,6 +7,9 @@ int cmd_bench_scheduler(int argc, char **argv);
 int cmd_channel(int argc, char **argv);
 int cmd_bs(int argc, char **argv);
 int cmd_device(int argc, char **argv);
+int cmd_radio_calibrate(int argc, char **argv);
+int cmd_radio_probe(int argc, char **argv);
+int cmd_radio_selftest(int argc, char **argv);
 int cmd_ether(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_csi_info(int argc, char **argv);
@@ -40,6 +43,9 @@ static const struct cli_command commands[] = {
 	{ "bs", "the base station as a process, in real time", cmd_bs },
 	{ "device", "a device as a process, in real time", cmd_device },
 	{ "ether", "the medium between base station and devices as a process", cmd_ether },
+	{ "radio probe", "which USRPs there are and what they can do", cmd_radio_probe },
+	{ "radio selftest", "measure a radio that hears itself", cmd_radio_selftest },
+	{ "radio calibrate", "find the gains and levels of a radio", cmd_radio_calibrate },
 	{ "eval tasks", "ask a model held-out items, here or over the air", cmd_eval_tasks },
 	{ "schedule", "decide one layer from a file by any policy and allocator", cmd_schedule },
 	{ "sweep", "items over the air under all combinations of configuration values, and seeds", cmd_sweep },

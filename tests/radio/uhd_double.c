@@ -312,13 +312,20 @@ static double noise(void)
 	return sum * 1.7320508 * 7.07e-5; /* -80 dBFS in both components together */
 }
 
+static float complex converted(float complex v)
+{
+	const float most = 32767.0f / 32768.0f;
+	return fminf(fmaxf(crealf(v), -most), most) + fminf(fmaxf(cimagf(v), -most), most) * I;
+}
+
 static void fill_packet(float complex *x, size_t n)
 {
-	double amplitude = pow(10, (d.plan.loop_db + d.gain_db[0] + d.gain_db[1]) / 20);
+	double gain = pow(10, d.gain_db[0] / 20), amplitude = gain * pow(10, (d.plan.loop_db + d.gain_db[1]) / 20);
 	for (size_t i = 0; i < n; i++) {
 		int64_t t = d.now + (int64_t)i;
 		if (d.plan.loops)
-			x[i] = (float complex)(amplitude * d.air[(size_t)t % AIR] + noise() + noise() * I);
+			x[i] = converted(
+			        (float complex)(amplitude * d.air[(size_t)t % AIR] + gain * (noise() + noise() * I)));
 		else
 			x[i] = uhd_double_sample((uint64_t)(t - d.t0));
 	}
@@ -700,6 +707,19 @@ uhd_error uhd_usrp_get_mboard_sensor_names(uhd_usrp_handle h, size_t mboard, uhd
 	(void)mboard;
 	**out = (struct uhd_string_vector_t){ { "ref_locked", "gps_locked" }, 2 };
 	return alive();
+}
+
+uhd_error uhd_usrp_get_clock_sources(uhd_usrp_handle h, size_t mboard, uhd_string_vector_handle *out)
+{
+	(void)h;
+	(void)mboard;
+	**out = (struct uhd_string_vector_t){ { "internal", "external", "gpsdo" }, 3 };
+	return alive();
+}
+
+uhd_error uhd_usrp_get_time_sources(uhd_usrp_handle h, size_t mboard, uhd_string_vector_handle *out)
+{
+	return uhd_usrp_get_clock_sources(h, mboard, out);
 }
 
 uhd_error uhd_usrp_get_mboard_sensor(uhd_usrp_handle h, const char *name, size_t mboard, uhd_sensor_value_handle *out)

@@ -9,7 +9,7 @@
  * program (LD_LIBRARY_PATH), with its plan from the environment: UHD_DOUBLE="devices=1,loop_db=-20".
  *
  * The device's time moves as samples are received: as fast as they are asked for. Received sample k is uhd_double_sample(k), or with
- * loop_db what is transmitted, that much weaker, and noise at -80 dBFS. The transmitter does as a real one told to throw away the rest of a burst after an error: timed
+ * loop_db what is transmitted, that much weaker, and noise at -80 dBFS (at a receive gain of 0). The transmitter does as a real one told to throw away the rest of a burst after an error: timed
  * start, late packets, running dry, acknowledgement of the end. Faults come at chosen samples, counted from the stream's first.
  */
 #ifndef TESTS_RADIO_UHD_DOUBLE_H
