@@ -183,33 +183,40 @@ static void interpolate(const struct fading_link *link, const struct fading_link
 
 #if defined(__AVX512F__)
 enum { LANES = 16, VECTORS = 4 };
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
 #elif defined(__AVX__)
 enum { LANES = 8, VECTORS = 2 };
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
 #else
 enum { LANES = 4, VECTORS = 2 };
+#define IN_REGISTER(v) (void)(v)
 #endif
 typedef float lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 /* Outputs 0 .. VECTORS * LANES - 1 of the filter: vectors run across outputs, so each output is the same sum in the
- * same order whatever the width; the sums live in registers. */
+ * same order whatever the width; the sums live in registers, the four
+ * products apart, so that no sum waits for another. Inputs lie across cache lines, so each is loaded once and kept for both its
+ * uses; left alone, gcc reads it twice. */
 static inline void fir_run(const float *restrict xr, const float *restrict xi, const float *restrict cr,
                            const float *restrict ci, size_t length, float *restrict yr, float *restrict yi)
 {
-	lanes sum_r[VECTORS] = { { 0 } }, sum_i[VECTORS] = { { 0 } };
+	lanes ar[VECTORS] = { { 0 } }, ai[VECTORS] = { { 0 } }, br[VECTORS] = { { 0 } }, bi[VECTORS] = { { 0 } };
 	for (size_t j = 0; j < length; j++) {
 #pragma GCC unroll 4
 		for (size_t v = 0; v < VECTORS; v++) {
 			lanes a = *(const lanes *)(xr + j + v * LANES), b = *(const lanes *)(xi + j + v * LANES);
-			sum_r[v] += a * cr[j];
-			sum_i[v] += a * ci[j];
-			sum_r[v] -= b * ci[j];
-			sum_i[v] += b * cr[j];
+			IN_REGISTER(a);
+			IN_REGISTER(b);
+			ar[v] += a * cr[j];
+			ai[v] += a * ci[j];
+			br[v] += b * cr[j];
+			bi[v] += b * ci[j];
 		}
 	}
 #pragma GCC unroll 4
 	for (size_t v = 0; v < VECTORS; v++) {
-		*(lanes *)(yr + v * LANES) = sum_r[v];
-		*(lanes *)(yi + v * LANES) = sum_i[v];
+		*(lanes *)(yr + v * LANES) = ar[v] - bi[v];
+		*(lanes *)(yi + v * LANES) = ai[v] + br[v];
 	}
 }
 

@@ -3,6 +3,7 @@
 #include "testbed/cli.h"
 
 int cmd_bench_moe(int argc, char **argv);
+int cmd_bench_nodes(int argc, char **argv);
 int cmd_bench_scheduler(int argc, char **argv);
 int cmd_channel(int argc, char **argv);
 int cmd_bs(int argc, char **argv);
@@ -52,6 +53,7 @@ static const struct cli_command commands[] = {
 	{ "reproduce wdmoe", "the published simulation, with frontier beside it", cmd_reproduce_wdmoe },
 	{ "bench moe", "time the model engine: decoding, prompts, several sequences, expert calls, memory",
 	  cmd_bench_moe },
+	{ "bench nodes", "time the slots of base station and devices, at several rates", cmd_bench_nodes },
 	{ "bench scheduler", "time the decisions of a slot and of a layer", cmd_bench_scheduler },
 	{ "eval ppl", "the perplexity of a text", cmd_eval_ppl },
 	{ "eval mc", "multiple-choice questions, each choice judged by its likelihood", cmd_eval_mc },
