@@ -51,6 +51,7 @@ struct csi {
 	float timing_samples; /* power-weighted mean delay of the channel after t_slot_samples, fraction included */
 	float rssi_dbfs; /* mean power of the slot's samples (downlink); of this device's sounding alone (uplink) */
 	float evm_db;    /* pilots against their smoothed estimate; INFINITY when not valid */
+	float rx_gain_db; /* the radio's in that slot, over the one that samples are scaled to: divided out of all the above */
 };
 
 #define CSI_SNR_FLOOR_DB (-20.0f)

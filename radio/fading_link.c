@@ -176,6 +176,9 @@ static void interpolate(const struct fading_link *link, const struct fading_link
 		float a = fir->re[0][j] + middle * da, b = fir->im[0][j] + middle * db;
 		out->re[j] = a * c - b * s;
 		out->im[j] = a * s + b * c;
+	}
+	for (size_t j = 0; link->sloped && j < fir->length; j++) {
+		float da = fir->re[1][j] - fir->re[0][j], db = fir->im[1][j] - fir->im[0][j];
 		out->slope_re[j] = step * (da * c - db * s);
 		out->slope_im[j] = step * (da * s + db * c);
 	}

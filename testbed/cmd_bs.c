@@ -31,7 +31,6 @@ struct bs_process {
 	struct config config;
 	struct nodes nodes;
 	struct node_process process;
-	const struct radio *radio;
 	struct bs *bs;
 	struct bs_loop *loop;
 	struct journal *journal;
@@ -199,7 +198,7 @@ static bool turn(void *arg)
 	return keep_asking(p);
 }
 
-static int make(void *arg, const struct radio *radio, struct paced_node *node, char *err, size_t err_len)
+static int make(void *arg, struct radio *radio, struct paced_node *node, char *err, size_t err_len)
 {
 	struct bs_process *p = arg;
 	const struct config *c = &p->config;

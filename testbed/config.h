@@ -86,6 +86,7 @@ struct config_realtime {
 	int64_t cpu;      /* that it runs on; -1: any */
 	bool lock_memory;
 	const char *on_lost; /* radio gone: wait for it, or end */
+	double agc_dbfs;     /* level that devices keep by their receive gain; 0: gains stay */
 };
 
 struct config_bs {

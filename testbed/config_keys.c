@@ -128,6 +128,9 @@ const struct config_key config_root_keys[] = {
 	  LOCAL },
 	{ "realtime.on_lost", WORD, AT(realtime.on_lost), "wait", 0, 0,
 	  "the radio, or the ether, is gone: wait for it to come back, or end", losses, LOCAL },
+	{ "realtime.agc_dbfs", REAL, AT(realtime.agc_dbfs), "0", -60, 0,
+	  "dBFS: mean level that devices keep by their receive gain, slowly, between slots; 0: gains stay", NULL,
+	  LOCAL },
 
 	{ "bs.tx_power_dbm", REAL, AT(bs.tx_power_dbm), "24", -50, 60,
 	  "dBm: power of a downlink with all subcarriers in use" },

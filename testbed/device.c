@@ -65,6 +65,7 @@ struct device {
 
 	struct arq *arq;
 	struct worker *worker;
+	float rx_gain_db;
 	struct states *states;
 	bool call_waits;          /* the next one, for its states */
 	uint64_t states_heard_at; /* n_slots of their last block, or when the call came */
@@ -566,7 +567,9 @@ static int receive(struct device *d, const float complex *samples)
 		                  .nco_hz = nco_hz(&d->rx_nco) };
 	nco_down(&d->rx_nco, samples, d->rx, d->num->slot_len);
 	d->rx_nco_t = d->track.next_start + d->num->slot_len;
-	return dl_rx_slot(d->dl, d->rx, &when, &d->result);
+	int rc = dl_rx_slot(d->dl, d->rx, &when, &d->result);
+	d->result.csi.rx_gain_db = d->rx_gain_db;
+	return rc;
 }
 
 static void follow(struct device *d, struct device_tx *tx)
@@ -625,6 +628,11 @@ void device_misbehave(struct device *d, double slowness, double report_offset_db
 {
 	worker_slow_down(d->worker, slowness);
 	d->report_offset_db = (float)report_offset_db;
+}
+
+void device_set_rx_gain(struct device *d, float rx_gain_db)
+{
+	d->rx_gain_db = rx_gain_db;
 }
 
 enum device_state device_state(const struct device *d)

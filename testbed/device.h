@@ -124,6 +124,9 @@ int device_slot(struct device *d, const float complex *samples, struct device_tx
  * (1 and 0 dB: none of it). */
 void device_misbehave(struct device *d, double slowness, double report_offset_db);
 
+/* What the next slots' CSI is stamped with (phy/csi.h): samples are scaled to one gain by who hands them over. */
+void device_set_rx_gain(struct device *d, float rx_gain_db);
+
 enum device_state device_state(const struct device *d);
 const char *device_state_name(enum device_state s);
 /* CSI of the slot last seen while following a cell; NULL if that slot gave none. For logs. */

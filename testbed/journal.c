@@ -22,7 +22,8 @@ enum {
 	RING_BYTES = 8 << 20, /* a few hundred slots of 8 devices; a power of two */
 	RECORD_HEAD = 8,
 	CSI_HEAD = 56,
-	CSI_MAX = CSI_HEAD + 4 * PHY_RB_MAX + 8 * PHY_SC_MAX,
+	CSI_TAIL = 4,
+	CSI_MAX = CSI_HEAD + 4 * PHY_RB_MAX + 8 * PHY_SC_MAX + CSI_TAIL,
 	END_BYTES = 16,
 	RECORD_MAX = RECORD_HEAD + CSI_MAX + 4,
 	SUFFIX_MAX = 1000,
@@ -210,13 +211,14 @@ static void encode_csi(uint8_t *p, enum journal_direction direction, unsigned de
 	memcpy(h, csi->h, 8 * csi->n_sc);
 	if (!csi->valid)
 		memset(snr, 0, 4 * csi->n_rb + 8 * csi->n_sc);
+	memcpy(h + 8 * csi->n_sc, &csi->rx_gain_db, CSI_TAIL);
 }
 
 int journal_csi(struct journal *j, enum journal_direction direction, unsigned device, const struct csi *csi)
 {
 	float numbers[6] = { csi->noise_var,      csi->snr_mean_db, csi->cfo_hz,
 		             csi->timing_samples, csi->rssi_dbfs,   csi->evm_db };
-	if (csi->n_sc > PHY_SC_MAX || csi->n_rb > PHY_RB_MAX || device > UINT8_MAX)
+	if (csi->n_sc > PHY_SC_MAX || csi->n_rb > PHY_RB_MAX || device > UINT8_MAX || !isfinite(csi->rx_gain_db))
 		return refuse(j);
 	const float *h = (const float *)csi->h;
 	if (csi->valid &&
@@ -226,7 +228,7 @@ int journal_csi(struct journal *j, enum journal_direction direction, unsigned de
 		if (!csi->valid && !isfinite(numbers[i]))
 			numbers[i] = 0;
 	encode_csi(j->record + RECORD_HEAD, direction, device, csi, numbers);
-	return submit(j, JOURNAL_CSI, CSI_HEAD + 4 * csi->n_rb + 8 * csi->n_sc);
+	return submit(j, JOURNAL_CSI, CSI_HEAD + 4 * csi->n_rb + 8 * csi->n_sc + CSI_TAIL);
 }
 
 int journal_event(struct journal *j, const char *format, ...)
@@ -467,5 +469,8 @@ int journal_read_csi(const struct journal_record *rec, struct journal_csi_view *
 		.snr_db = (const float *)(const void *)(p + CSI_HEAD),
 	};
 	csi->h = csi->snr_db + csi->n_rb;
-	return rec->size == CSI_HEAD + 4 * csi->n_rb + 8 * csi->n_sc ? 0 : -EBADMSG;
+	size_t body = CSI_HEAD + 4 * csi->n_rb + 8 * csi->n_sc;
+	if (rec->size == body + CSI_TAIL) /* journals of before end with h */
+		memcpy(&csi->rx_gain_db, p + body, CSI_TAIL);
+	return rec->size == body || rec->size == body + CSI_TAIL ? 0 : -EBADMSG;
 }

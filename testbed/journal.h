@@ -107,6 +107,7 @@ struct journal_csi_view {
 	float noise_var, snr_mean_db, cfo_hz, timing_samples, rssi_dbfs, evm_db;
 	const float *snr_db; /* [n_rb] */
 	const float *h;      /* [n_sc][2]: real, imaginary; lowest frequency first, DC skipped */
+	float rx_gain_db;
 };
 
 /* arg itself, or the journal in it (written to buffer) if it is a folder. */

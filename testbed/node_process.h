@@ -23,7 +23,7 @@ struct node_process {
 	FILE *text;
 	void *arg;
 	/* A node on a fresh radio. 0, or negative errno with one line in err. */
-	int (*make)(void *arg, const struct radio *radio, struct paced_node *node, char *err, size_t err_len);
+	int (*make)(void *arg, struct radio *radio, struct paced_node *node, char *err, size_t err_len);
 	void (*drop)(void *arg); /* its loop has ended */
 	/* On the process's own thread, every few milliseconds. False: it has done what it was to do. */
 	bool (*turn)(void *arg);

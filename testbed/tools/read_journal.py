@@ -89,7 +89,10 @@ class Journal:
         if not at:
             return np.zeros(0, dtype=np.dtype(HEAD))
         n_sc, n_rb = (int(x) for x in self.data[at[0] + 28:at[0] + 32].view("<u2"))
-        row = np.dtype(HEAD + [("snr_db", "<f4", (n_rb,)), ("h", "<c8", (n_sc,))])
+        row = np.dtype(HEAD + [("snr_db", "<f4", (n_rb,)), ("h", "<c8", (n_sc,)), ("rx_gain_db", "<f4")])
+        size = int(self.data[at[0] - 4:at[0]].view("<u4")[0])
+        if size < row.itemsize:  # a journal from before the gain was kept
+            row = np.dtype(row.descr[:-1])
         return np.frombuffer(b"".join(self.data[a:a + row.itemsize].tobytes() for a in at), dtype=row)
 
     def events(self, name=None):

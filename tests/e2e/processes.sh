@@ -9,7 +9,7 @@ set -- "$SOURCE_DIR/testbed/scenarios/processes.yaml" --set ether.address="$here
 
 "$WDMOE" ether "$@" --json ether.json >ether.log 2>&1 &
 ether=$!
-"$WDMOE" device "$@" --id 0 --json d0.json >d0.log 2>&1 &
+"$WDMOE" device "$@" --id 0 --json d0.json --out d0 --set csi_log=full >d0.log 2>&1 &
 d0=$!
 "$WDMOE" device "$@" --id 1 --json d1.json >d1.log 2>&1 &
 d1=$!
@@ -48,6 +48,8 @@ assert [s["stage"] for s in bs["stages"]] == ["waiting", "work", "sending", "aft
 assert ether["nodes"][0]["blocks"] > 0 and not any(n["blocks_late"] for n in ether["nodes"])
 EOF
 succeeds "$WDMOE" csi info bs/journal.wdj
+succeeds "$WDMOE" csi info d0/journal.wdj
+says "dl"
 grep -q "path-loss 1 90: ok" ether.log || fail "the ether does not say what it was told"
 
 refuses "--id 2" "$WDMOE" device "$@" --id 2
@@ -58,12 +60,15 @@ refuses "nowhere://x" "$WDMOE" ether "$@" --set ether.address=nowhere://x
 double="$(dirname "$BIN")/uhd_double"
 usrp() {
 	LD_LIBRARY_PATH="$double" UHD_DOUBLE="$1" timeout --preserve-status -s INT 2 "$WDMOE" device "$SOURCE_DIR/testbed/scenarios/processes.yaml" \
-		--set radio.backend=uhd --set model.path="$MODEL_MINI" --json usrp.json >usrp.log 2>&1
+		--set radio.backend=uhd --set model.path="$MODEL_MINI" --set realtime.agc_dbfs=-40 --set csi_log=off --json usrp.json --out "usrp-$1" \
+		>usrp.log 2>&1
 }
 usrp devices=0
 test $? = 1 || fail "without a USRP"
 grep -q "uhd_find_devices" usrp.log || fail "does not say how to look"
 usrp loop_db=-30
 test $? = 130 || fail "interrupted with a USRP: $(cat usrp.log)"
-python3 -c 'import json; r = json.load(open("usrp.json")); assert r["slots"] > 100 and r["radio_events"]["lost"] == 0, r' || fail "a USRP's slots"
+python3 -c 'import json; r = json.load(open("usrp.json")); assert r["slots"] > 100 and r["radio_events"]["lost"] == 0 and 37 <= r["rx_gain_db"] <= 43, r' ||
+	fail "a USRP's slots, or its gain: noise of -80 dBFS at gain 0 to be brought to -40"
+grep -aq '"event": "gain"' "usrp-loop_db=-30/journal.wdj" || fail "gains are not in the journal"
 finish

@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-enum { N_SC = 216, N_RB = 18, RECORD = 8 + 56 + 4 * N_RB + 8 * N_SC + 4 };
+enum { N_SC = 216, N_RB = 18, RECORD = 8 + 56 + 4 * N_RB + 8 * N_SC + 4 + 4 };
 
 static char top[] = "/tmp/wdmoe-test-journal-XXXXXX";
 static char err[512];
@@ -55,6 +55,7 @@ static struct csi *some_csi(uint64_t slot, unsigned device)
 		            .cfo_hz = 100.5f,
 		            .timing_samples = 1.25f,
 		            .rssi_dbfs = -30,
+		            .rx_gain_db = 12.5f,
 		            .evm_db = -18 };
 	for (size_t k = 0; k < N_SC; k++)
 		csi.h[k] = (float)k + (float)slot * 0.5f + I * (float)device;
