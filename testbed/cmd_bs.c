@@ -285,6 +285,7 @@ static int execute(struct bs_process *p)
 		                            .num = &p->nodes.num,
 		                            .index = 0,
 		                            .text = p->text,
+		                            .dir = p->dir,
 		                            .arg = p,
 		                            .make = make,
 		                            .drop = drop,

@@ -188,6 +188,7 @@ static int execute(struct device_process *p, const struct json_out *out)
 		                            .num = &p->nodes.num,
 		                            .index = (unsigned)p->k + 1,
 		                            .text = p->text,
+		                            .dir = p->dir,
 		                            .arg = p,
 		                            .make = make,
 		                            .drop = drop,

@@ -10,6 +10,7 @@
 
 #include "radio/wall.h"
 #include "testbed/cli.h"
+#include "testbed/live_tape.h"
 #include "testbed/node_radio.h"
 #include "testbed/realtime.h"
 
@@ -36,7 +37,7 @@ static long resident_kib(void)
 /* ---- the console ---- */
 
 struct console {
-	bool keys, letters, table;
+	bool keys, letters, table, record; /* record: the key was pressed an odd number of times */
 	struct termios before;
 	struct ledger_counts counts[PACED_STAGES];
 	struct paced_counts shown;
@@ -89,8 +90,10 @@ static void console_turn(struct console *c, struct ledger *ledger, const struct 
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 	char key;
-	while (c->keys && poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &key, 1) == 1)
+	while (c->keys && poll(&in, 1, 0) > 0 && read(STDIN_FILENO, &key, 1) == 1) {
 		c->table ^= key == 't';
+		c->record ^= key == 'r';
+	}
 	show_letters(c, now);
 	if (c->table && wall_s() - c->table_s > TABLE_S) {
 		show_table(c, ledger, now);
@@ -137,15 +140,85 @@ static void add(struct paced_counts *sum, const struct paced_counts *c)
 		sum->events[i] += c->events[i];
 }
 
-/* One radio's life. True: it was lost. */
-static bool live(struct node_process *p, struct paced *loop, struct console *console)
+/* ---- recordings ---- */
+
+/* One radio's: the node in its loop, and what records around it. */
+struct life {
+	struct node_process *process;
+	struct paced_node node;
+	struct live_tape *tape; /* NULL: nothing is recorded */
+	bool records;
+};
+
+static uint64_t life_next(void *arg)
 {
+	struct life *l = arg;
+	return l->node.next(l->node.arg);
+}
+
+static void life_slot(void *arg, const float complex *rx, struct paced_tx *tx)
+{
+	struct life *l = arg;
+	l->node.slot(l->node.arg, rx, tx);
+}
+
+static void life_sent(void *arg)
+{
+	struct life *l = arg;
+	if (l->node.sent)
+		l->node.sent(l->node.arg);
+	if (l->tape)
+		live_tape_turn(l->tape);
+}
+
+/* By the key, and from record.from_s for record.for_s of the loop's time. */
+static void switch_recording(struct life *l, const struct console *console, double now_s)
+{
+	struct node_process *p = l->process;
+	const struct config_record *c = &p->config->record;
+	bool due = now_s >= c->from_s && (c->for_s <= 0 || now_s < c->from_s + c->for_s),
+	     wanted = due ^ console->record;
+	if (!l->tape)
+		return;
+	live_tape_tend(l->tape);
+	if (wanted == l->records || p->recording_error)
+		return;
+	int rc = live_tape_switch(l->tape, wanted);
+	if (rc == -EAGAIN)
+		return;
+	p->recording_error = rc;
+	p->recordings += !rc && wanted;
+	l->records = wanted;
+	fprintf(p->text, rc ? "recording: %s\n" : "recording %s\n", rc ? strerror(-rc) : wanted ? "begins" : "ends");
+}
+
+static int open_tape(struct life *l, struct radio *radio)
+{
+	struct node_process *p = l->process;
+	char name[64] = "bs";
+	if (!p->dir || !*p->dir || strcmp(p->config->record.streams, "off") == 0)
+		return 0;
+	if (p->index)
+		snprintf(name, sizeof name, "device-%u", p->index - 1);
+	if (p->radios > 1) /* one lost before */
+		snprintf(name + strlen(name), sizeof name - strlen(name), "-radio-%u", p->radios);
+	l->tape = live_tape_create(&p->config->record, p->dir, name, radio);
+	return l->tape ? 0 : -errno;
+}
+
+/* ---- one radio's life ---- */
+
+/* True: the radio was lost. */
+static bool live(struct life *l, struct paced *loop, struct console *console)
+{
+	struct node_process *p = l->process;
 	bool goes_on = true;
 	double begin_s = wall_s();
 	while (goes_on && !cli_interrupted() && paced_state(loop) == PACED_RUNNING) {
 		struct paced_counts now = paced_counts(loop);
 		goes_on = p->turn(p->arg);
 		console_turn(console, &p->ledger, &now);
+		switch_recording(l, console, (double)now.slots * numerology_slot_s(p->num));
 		if (!p->memory_begin_kib && wall_s() - begin_s > SETTLED_S)
 			p->memory_begin_kib = resident_kib();
 		sleep_ms(TURN_MS);
@@ -157,23 +230,31 @@ static bool live(struct node_process *p, struct paced *loop, struct console *con
 static int run_on(struct node_process *p, struct radio *radio, struct console *console, bool *lost)
 {
 	char err[512] = "out of memory", warning[256];
-	struct paced_node node;
-	int rc = p->make(p->arg, radio, &node, err, sizeof err);
+	struct life l = { .process = p };
+	struct paced_node outer = { &l, life_next, life_slot, life_sent };
+	int rc = open_tape(&l, radio);
+	if (rc)
+		return cli_failed("recording: %s", strerror(-rc));
+	radio = l.tape ? live_tape_radio(l.tape) : radio;
+	rc = p->make(p->arg, radio, &l.node, err, sizeof err);
 	struct paced *loop =
-	        rc ? NULL : paced_start(p->config, p->num, radio, &node, &p->ledger, warning, sizeof warning);
+	        rc ? NULL : paced_start(p->config, p->num, radio, &outer, &p->ledger, warning, sizeof warning);
 	if (!loop) {
 		if (!rc)
 			p->drop(p->arg);
+		live_tape_destroy(l.tape);
 		return rc == -EINVAL ? cli_bad_input("%s", err) : cli_failed("%s", err);
 	}
 	if (*warning && p->radios == 1)
 		say(p, warning);
 	*console = (struct console){ .keys = console->keys, .letters = console->letters, .before = console->before };
-	*lost = live(p, loop, console);
+	*lost = live(&l, loop, console);
 	struct paced_counts counts = paced_counts(loop);
 	add(&p->counts, &counts);
 	paced_stop(loop);
 	p->drop(p->arg);
+	rc = live_tape_destroy(l.tape);
+	p->recording_error = p->recording_error ? p->recording_error : rc;
 	return CLI_DONE;
 }
 
@@ -209,6 +290,8 @@ int node_process_run(struct node_process *p)
 	}
 	console_close(&console);
 	p->wall_s = wall_s() - p->begin_s;
+	if (p->recording_error && status == CLI_DONE)
+		status = cli_failed("%s: recording: %s", p->dir, strerror(-p->recording_error));
 	return status == CLI_DONE && cli_interrupted() ? CLI_INTERRUPTED : status;
 }
 
@@ -228,10 +311,11 @@ json_t *node_process_json(struct node_process *p)
 	}
 	for (int i = 0; i < RADIO_EVENT_TYPES; i++)
 		json_object_set_new(counts, events[i], json_integer((json_int_t)p->counts.events[i]));
-	return json_pack(
-	        "{s:f, s:I, s:I, s:f, s:I, s:f, s:I, s:I, s:o, s:o}", "slot_s", numerology_slot_s(p->num), "slots",
-	        (json_int_t)p->counts.slots, "slots_late", (json_int_t)p->counts.slots_late, "slots_late_share",
-	        (double)p->counts.slots_late / (double)(p->counts.slots ? p->counts.slots : 1), "radios",
-	        (json_int_t)p->radios, "wall_s", p->wall_s, "memory_begin_kib", (json_int_t)p->memory_begin_kib,
-	        "memory_end_kib", (json_int_t)p->memory_end_kib, "radio_events", counts, "stages", stages);
+	return json_pack("{s:f, s:I, s:I, s:f, s:I, s:I, s:f, s:I, s:I, s:o, s:o}", "slot_s", numerology_slot_s(p->num),
+	                 "slots", (json_int_t)p->counts.slots, "slots_late", (json_int_t)p->counts.slots_late,
+	                 "slots_late_share",
+	                 (double)p->counts.slots_late / (double)(p->counts.slots ? p->counts.slots : 1), "radios",
+	                 (json_int_t)p->radios, "recordings", (json_int_t)p->recordings, "wall_s", p->wall_s,
+	                 "memory_begin_kib", (json_int_t)p->memory_begin_kib, "memory_end_kib",
+	                 (json_int_t)p->memory_end_kib, "radio_events", counts, "stages", stages);
 }

@@ -4,7 +4,7 @@
  *     int status = node_process_run(&p);             // a cli_status
  *     json_object_update_new(root, node_process_json(&p));
  *
- * On a terminal lates, underflows and overflows show as L, U and O; the key t turns a table of the stages on and off.
+ * On a terminal lates, underflows and overflows show as L, U and O; the key t turns a table of the stages on and off, the key r a recording.
  */
 #ifndef TESTBED_NODE_PROCESS_H
 #define TESTBED_NODE_PROCESS_H
@@ -21,6 +21,7 @@ struct node_process {
 	const struct numerology *num;
 	unsigned index; /* 0: base station, k: device k - 1 */
 	FILE *text;
+	const char *dir; /* recordings go there (record.*); NULL or "": nothing is recorded */
 	void *arg;
 	/* A node on a fresh radio. 0, or negative errno with one line in err. */
 	int (*make)(void *arg, struct radio *radio, struct paced_node *node, char *err, size_t err_len);
@@ -36,6 +37,8 @@ struct node_process {
 	long memory_begin_kib,
 	        memory_end_kib; /* resident, one second after the first radio and when the last loop ended */
 	double begin_s, wall_s;
+	unsigned recordings;
+	int recording_error; /* the first one, negative errno */
 };
 
 int node_process_run(struct node_process *p);

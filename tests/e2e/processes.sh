@@ -11,7 +11,7 @@ set -- "$SOURCE_DIR/testbed/scenarios/processes.yaml" --set ether.address="$here
 ether=$!
 "$WDMOE" device "$@" --id 0 --json d0.json --out d0 --set csi_log=full >d0.log 2>&1 &
 d0=$!
-"$WDMOE" device "$@" --id 1 --json d1.json >d1.log 2>&1 &
+"$WDMOE" device "$@" --id 1 --json d1.json --out d1 --set record.streams=both >d1.log 2>&1 &
 d1=$!
 tries=0
 until "$WDMOE" ether "$@" --tell "show 1" >/dev/null 2>&1 || [ $((tries += 1)) = 50 ]; do
@@ -50,6 +50,12 @@ EOF
 succeeds "$WDMOE" csi info bs/journal.wdj
 succeeds "$WDMOE" csi info d0/journal.wdj
 says "dl"
+python3 -c 'import json; assert json.load(open("d1.json"))["recordings"] == 1' || fail "recordings are not counted"
+test -s d1/device-1-sent-0.sigmf-data || fail "nothing sent was recorded"
+succeeds "$WDMOE" replay d1/device-1-received-0 --config "$SOURCE_DIR/testbed/scenarios/processes.yaml" --set model.path="$MODEL_MINI" --device 1 \
+	--json replay.json
+python3 -c 'import json; r = json.load(open("replay.json")); assert r["downlink_blocks_good"] > 0 and r["expert_calls"] > 0, r' ||
+	fail "a recording is not what the device received"
 grep -q "path-loss 1 90: ok" ether.log || fail "the ether does not say what it was told"
 
 refuses "--id 2" "$WDMOE" device "$@" --id 2
@@ -59,7 +65,7 @@ refuses "nowhere://x" "$WDMOE" ether "$@" --set ether.address=nowhere://x
 # A USRP. The double is found by its name, UHD's own.
 double="$(dirname "$BIN")/uhd_double"
 usrp() {
-	LD_LIBRARY_PATH="$double" UHD_DOUBLE="$1" timeout --preserve-status -s INT 2 "$WDMOE" device "$SOURCE_DIR/testbed/scenarios/processes.yaml" \
+	LD_LIBRARY_PATH="$double" UHD_DOUBLE="$1" timeout --foreground --preserve-status -s INT 2 "$WDMOE" device "$SOURCE_DIR/testbed/scenarios/processes.yaml" \
 		--set radio.backend=uhd --set model.path="$MODEL_MINI" --set realtime.agc_dbfs=-40 --set csi_log=off --json usrp.json --out "usrp-$1" \
 		>usrp.log 2>&1
 }

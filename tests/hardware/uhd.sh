@@ -11,7 +11,7 @@ grep -q '"board"' probe.json 2>/dev/null || {
 set -- --set radio.backend=uhd --set uhd.args="$args" --set radio.profile=7.68M-30k --set uhd.tx_gain_db=30 --set uhd.rx_gain_db=30 ${WDMOE_UHD_SET:-}
 succeeds "$WDMOE" radio selftest "$@" --json selftest.json
 status=0
-timeout --preserve-status -s INT 30 "$WDMOE" device "$SOURCE_DIR/testbed/scenarios/hosts-device.yaml" "$@" --json device.json >out 2>&1 || status=$?
+timeout --foreground --preserve-status -s INT 30 "$WDMOE" device "$SOURCE_DIR/testbed/scenarios/hosts-device.yaml" "$@" --json device.json >out 2>&1 || status=$?
 test $status = 130 || fail "a device on it: status $status: $(tail -3 out)"
 python3 - <<'EOF' || fail "figures"
 import json
