@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { THREADS_MAX = 64 };
+/* Looks before a thread goes to sleep: some 100 us, what a slot has between two rounds. Waking it takes as long. */
+enum { THREADS_MAX = 64, LOOKS = 5000 };
 
 struct pool {
 	pthread_mutex_t lock;
@@ -13,11 +16,20 @@ struct pool {
 	pthread_t thread[THREADS_MAX];
 	size_t n_threads; /* besides the caller */
 	bool stop;
-	size_t round; /* counts pool_run calls */
+	bool looks;          /* there is a processor for each thread */
+	atomic_size_t round; /* counts pool_run calls */
 	void (*work)(void *arg, size_t i);
 	void *arg;
-	size_t n, next, busy;
+	size_t n, next;
+	atomic_size_t busy;
 };
+
+static void breathe(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#endif
+}
 
 /* Takes pieces until none is left. Called and left with the lock held. */
 static void take_pieces(struct pool *p)
@@ -34,8 +46,11 @@ static void *serve(void *arg)
 {
 	struct pool *p = arg;
 	size_t seen = 0;
-	pthread_mutex_lock(&p->lock);
 	for (;;) {
+		for (int i = 0; p->looks && i < LOOKS && atomic_load_explicit(&p->round, memory_order_relaxed) == seen;
+		     i++)
+			breathe();
+		pthread_mutex_lock(&p->lock);
 		while (!p->stop && p->round == seen)
 			pthread_cond_wait(&p->begin, &p->lock);
 		if (p->stop)
@@ -45,6 +60,7 @@ static void *serve(void *arg)
 		take_pieces(p);
 		if (!--p->busy)
 			pthread_cond_signal(&p->end);
+		pthread_mutex_unlock(&p->lock);
 	}
 	pthread_mutex_unlock(&p->lock);
 	return NULL;
@@ -59,6 +75,7 @@ struct pool *pool_create(size_t n_threads)
 	struct pool *p = calloc(1, sizeof *p);
 	if (!p)
 		return NULL;
+	p->looks = n_threads > 1 && (long)n_threads <= sysconf(_SC_NPROCESSORS_ONLN);
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->begin, NULL);
 	pthread_cond_init(&p->end, NULL);
@@ -100,6 +117,10 @@ void pool_run(struct pool *p, void (*work)(void *arg, size_t i), void *arg, size
 	if (p->n_threads)
 		pthread_cond_broadcast(&p->begin);
 	take_pieces(p);
+	pthread_mutex_unlock(&p->lock);
+	for (int i = 0; p->looks && i < LOOKS && atomic_load_explicit(&p->busy, memory_order_relaxed); i++)
+		breathe();
+	pthread_mutex_lock(&p->lock);
 	while (p->busy)
 		pthread_cond_wait(&p->end, &p->lock);
 	pthread_mutex_unlock(&p->lock);

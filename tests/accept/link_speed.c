@@ -90,11 +90,12 @@ int main(int argc, char **argv)
 		round_ns[round] = 1e9 * spent / (double)(n * CALL);
 	}
 	qsort(round_ns, ROUNDS, sizeof *round_ns, by_value);
-	printf("{\"taps\": %zu, \"coefficients\": %zu, \"rate_hz\": %g, \"speed_m_s\": %g, \"link_samples\": %zu, "
+	printf("{\"taps\": %zu, \"coefficients\": %zu, \"interval_samples\": %zu, \"rate_hz\": %g, \"speed_m_s\": %g, "
+	       "\"link_samples\": %zu, "
 	       "\"ns_per_link_sample\": {\"fastest\": %.4f, "
 	       "\"median\": %.4f}, \"msps\": {\"fastest\": %.1f, \"median\": %.1f}, \"avx512\": %s}\n",
-	       n_taps, link.fir.length, rate_hz, speed_m_s, n * CALL * ROUNDS, round_ns[0], round_ns[ROUNDS / 2],
-	       1e3 / round_ns[0], 1e3 / round_ns[ROUNDS / 2],
+	       n_taps, link.fir.length, link.interval, rate_hz, speed_m_s, n * CALL * ROUNDS, round_ns[0],
+	       round_ns[ROUNDS / 2], 1e3 / round_ns[0], 1e3 / round_ns[ROUNDS / 2],
 #ifdef __AVX512F__
 	       "true"
 #else

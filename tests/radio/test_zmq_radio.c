@@ -18,13 +18,18 @@
 
 enum { SLOT = 480, AHEAD = 4, N_SLOTS = 200 };
 
-static int test; /* each has addresses of its own */
+static char address[2][64]; /* of the test at hand */
+
+static void begin_test(void)
+{
+	static int count;
+	count++;
+	for (int i = 0; i < 2; i++)
+		snprintf(address[i], sizeof address[i], "ipc://@wdmoe-zmq-%d-%d-%d", (int)getpid(), count, i);
+}
 
 static struct zmq_radio_config configuration(int end)
 {
-	static char address[2][64];
-	for (int i = 0; i < 2; i++)
-		snprintf(address[i], sizeof address[i], "ipc://@wdmoe-zmq-%d-%d-%d", (int)getpid(), test, i);
 	struct zmq_radio_config c = ZMQ_RADIO_DEFAULTS;
 	c.tx_address = address[end];
 	c.rx_address = address[!end];
@@ -109,7 +114,7 @@ static void open_both(struct side sides[2])
 static void test_every_sample_at_its_number(void **state)
 {
 	(void)state;
-	test++;
+	begin_test();
 	struct side sides[2];
 	struct radio_stats stats;
 	open_both(sides);
@@ -130,7 +135,7 @@ static void test_every_sample_at_its_number(void **state)
 static void test_late_is_what_was_told_as_silence(void **state)
 {
 	(void)state;
-	test++;
+	begin_test();
 	struct side sides[2];
 	struct radio_stats stats;
 	float complex x[SLOT] = { 0 };
@@ -153,7 +158,7 @@ static void test_late_is_what_was_told_as_silence(void **state)
 static void test_peer_comes_back(void **state)
 {
 	(void)state;
-	test++;
+	begin_test();
 	struct side sides[2], again = { .end = 1, .timeout_s = 0.5 };
 	static float complex x[SLOT], y[SLOT];
 	open_both(sides);
@@ -193,7 +198,7 @@ static void test_peer_comes_back(void **state)
 static void test_noise_has_its_figure(void **state)
 {
 	(void)state;
-	test++;
+	begin_test();
 	struct side sides[2];
 	char err[128];
 	static float complex x[N_SLOTS * SLOT];
@@ -231,7 +236,7 @@ static void test_noise_has_its_figure(void **state)
 static void test_nobody_there(void **state)
 {
 	(void)state;
-	test++;
+	begin_test();
 	char err[128] = "";
 	struct zmq_radio_config c = configuration(0);
 	c.join_timeout_s = 0.05;
