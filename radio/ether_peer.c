@@ -27,11 +27,8 @@ struct ether_peer {
 static int say(struct ether_peer *p, const struct ether_header *h, const void *payload, size_t n)
 {
 	zmq_msg_t m;
-	if (zmq_msg_init_size(&m, ETHER_HEADER + n))
+	if (ether_message(&m, h, payload, n))
 		return -ENOMEM;
-	ether_header_write(h, zmq_msg_data(&m));
-	if (n)
-		memcpy((uint8_t *)zmq_msg_data(&m) + ETHER_HEADER, payload, n);
 	if (zmq_msg_send(&m, p->socket, ZMQ_DONTWAIT) >= 0)
 		return 0;
 	zmq_msg_close(&m);

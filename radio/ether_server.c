@@ -8,8 +8,8 @@
 #include "radio/ether_wire.h"
 #include "radio/wall.h"
 
-enum { ID_MAX = 256, QUEUE = 4096 /* messages, to each radio */ };
-static const double ALIVE_S = 0.2;
+enum { ID_MAX = 256, QUEUE = 4096 /* messages, to each radio */, MESSAGE_MAX = 1 << 26 };
+static const double ALIVE_S = 0.2, LEAD_MAX = 1e9;
 
 struct seat {
 	uint8_t id[ID_MAX]; /* ZeroMQ's name for who holds it */
@@ -54,11 +54,8 @@ static int say(struct ether_server *s, const uint8_t *id, size_t id_len, const s
                const void *payload, size_t n)
 {
 	zmq_msg_t m;
-	if (zmq_msg_init_size(&m, ETHER_HEADER + n))
+	if (ether_message(&m, h, payload, n))
 		return -ENOMEM;
-	ether_header_write(h, zmq_msg_data(&m));
-	if (n)
-		memcpy((uint8_t *)zmq_msg_data(&m) + ETHER_HEADER, payload, n);
 	return post(s, id, id_len, &m);
 }
 
@@ -123,10 +120,9 @@ static void join(struct ether_server *s, const uint8_t *id, size_t id_len, const
 		refuse(s, id, id_len, h->node, why);
 		return;
 	}
-	if (!s->config.paced &&
-	    !(lead >= 0 && lead < 1e9 && lead >= (double)(s->config.tick_samples + ETHER_LEAD_SAMPLES))) {
-		snprintf(why, sizeof why, "unpaced, a radio must send %zu samples ahead, not %g",
-		         s->config.tick_samples + ETHER_LEAD_SAMPLES, lead);
+	double least = s->config.paced ? 0 : (double)(s->config.tick_samples + ETHER_LEAD_SAMPLES);
+	if (!(lead >= least && lead < LEAD_MAX)) {
+		snprintf(why, sizeof why, "here radios send at least %.0f samples ahead, not %g", least, lead);
 		refuse(s, id, id_len, h->node, why);
 		return;
 	}
@@ -175,7 +171,9 @@ static void transmit(struct ether_server *s, struct seat *seat, uint64_t t, cons
 		seat->stats.samples_late += late < n ? late : n;
 		say_to(s, seat, &(struct ether_header){ .type = ETHER_LATE, .t = t }, NULL, 0);
 	}
-	if (x && late < n && t < (uint64_t)1 << 62)
+	uint64_t second = (uint64_t)s->config.rate_hz;
+	/* What lies further ahead would make all that is sent until then late: it is no time of this node. */
+	if (x && late < n && t < seat->next + second && n < second)
 		radio_send(radio, x + late, (size_t)(n - late), t + late);
 }
 
@@ -319,6 +317,7 @@ struct ether_server *ether_server_create(struct ether *ether, const struct ether
 {
 	struct ether_server *s = calloc(1, sizeof *s);
 	int linger_ms = 200, queue = QUEUE, yes = 1, rc = ENOMEM;
+	int64_t message_max = MESSAGE_MAX;
 	if (s) {
 		s->ether = ether;
 		s->config = *c;
@@ -330,6 +329,7 @@ struct ether_server *ether_server_create(struct ether *ether, const struct ether
 		zmq_setsockopt(s->socket, ZMQ_LINGER, &linger_ms, sizeof linger_ms);
 		zmq_setsockopt(s->socket, ZMQ_RCVHWM, &queue, sizeof queue);
 		zmq_setsockopt(s->socket, ZMQ_SNDHWM, &queue, sizeof queue);
+		zmq_setsockopt(s->socket, ZMQ_MAXMSGSIZE, &message_max, sizeof message_max);
 		zmq_setsockopt(s->socket, ZMQ_ROUTER_MANDATORY, &yes, sizeof yes); /* a full queue is told */
 		rc = zmq_bind(s->socket, c->address) ? errno : 0;
 	}

@@ -78,6 +78,17 @@ static inline int ether_header_read(const uint8_t *bytes, size_t n, struct ether
 	return 0;
 }
 
+/* A message to be sent, or closed by the caller. 0 or -1: no memory. */
+static inline int ether_message(zmq_msg_t *m, const struct ether_header *h, const void *payload, size_t n)
+{
+	if (zmq_msg_init_size(m, ETHER_HEADER + n))
+		return -1;
+	ether_header_write(h, (uint8_t *)zmq_msg_data(m));
+	if (n)
+		memcpy((uint8_t *)zmq_msg_data(m) + ETHER_HEADER, payload, n);
+	return 0;
+}
+
 /* Of the thread that carries messages; before the context's first socket. Not allowed: it stays as any thread. */
 static inline void ether_wire_set_priority(void *context, int priority)
 {

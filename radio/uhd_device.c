@@ -39,8 +39,7 @@ static struct wanted wanted(const struct uhd_radio_config *c, int dir)
 	                     : (struct wanted){ c->tx_channel, c->tx_hz, c->tx_gain_db, c->tx_antenna };
 }
 
-/* One line: what was tried, and UHD's own words for why not. */
-static int failed(const char *what, char *err, size_t err_len)
+int uhd_device_failed(const char *what, char *err, size_t err_len)
 {
 	char why[256] = "";
 	uhd_get_last_error(why, sizeof why);
@@ -59,7 +58,7 @@ static int find(const struct uhd_radio_config *c, char *err, size_t err_len)
 	if (found)
 		uhd_string_vector_free(&found);
 	if (bad)
-		return failed("looking for devices", err, err_len);
+		return uhd_device_failed("looking for devices", err, err_len);
 	if (n)
 		return 0;
 	snprintf(err, err_len,
@@ -80,7 +79,7 @@ static int make(struct uhd_device *d, const struct uhd_radio_config *c, char *er
 		snprintf(err, err_len, "uhd: args are too long");
 		return -EINVAL;
 	}
-	return uhd_usrp_make(&d->usrp, args) ? failed("opening the device", err, err_len) : 0;
+	return uhd_usrp_make(&d->usrp, args) ? uhd_device_failed("opening the device", err, err_len) : 0;
 }
 
 static const char *source(const char *name)
@@ -92,9 +91,9 @@ static int set_sources(struct uhd_device *d, const struct uhd_radio_config *c, c
 {
 	d->external_clock = strcmp(source(c->clock_source), "internal") != 0;
 	if (uhd_usrp_set_clock_source(d->usrp, source(c->clock_source), 0))
-		return failed("clock source", err, err_len);
+		return uhd_device_failed("clock source", err, err_len);
 	if (uhd_usrp_set_time_source(d->usrp, source(c->time_source), 0))
-		return failed("time source", err, err_len);
+		return uhd_device_failed("time source", err, err_len);
 	return 0;
 }
 
@@ -105,14 +104,14 @@ static int set_rate(struct uhd_device *d, const struct uhd_radio_config *c, int 
 	size_t n_channels = 0;
 	double is = 0, master = 0;
 	if (ask->channels(d->usrp, &n_channels))
-		return failed("channels", err, err_len);
+		return uhd_device_failed("channels", err, err_len);
 	if (w.channel >= n_channels) {
 		snprintf(err, err_len, "uhd: %s channel %zu: the device has %zu", ask->name, w.channel, n_channels);
 		return -EINVAL;
 	}
 	if (ask->set_rate(d->usrp, c->rate_hz, w.channel) || ask->get_rate(d->usrp, w.channel, &is) ||
 	    uhd_usrp_get_master_clock_rate(d->usrp, 0, &master))
-		return failed("rate", err, err_len);
+		return uhd_device_failed("rate", err, err_len);
 	if (fabs(is / c->rate_hz - 1) > RATE_OFF) {
 		snprintf(err, err_len,
 		         "uhd: %s rate %.10g Hz: the device makes %.10g of its master clock, %.10g; set another one",
@@ -136,7 +135,7 @@ static int tune(struct uhd_device *d, const struct uhd_radio_config *c, int dir,
 	uhd_tune_result_t result;
 	double *is = dir == UHD_RX ? &d->info.rx_hz : &d->info.tx_hz;
 	if (ask->set_freq(d->usrp, &request, w.channel, &result) || ask->get_freq(d->usrp, w.channel, is))
-		return failed("carrier", err, err_len);
+		return uhd_device_failed("carrier", err, err_len);
 	if (fabs(*is - w.hz) > CARRIER_OFF_HZ) {
 		double first = 0, last = 0;
 		uhd_device_range(d->usrp, ask, UHD_RANGE_CARRIER, w.channel, &first, &last);
@@ -146,7 +145,7 @@ static int tune(struct uhd_device *d, const struct uhd_radio_config *c, int dir,
 		return -EINVAL;
 	}
 	if (c->bandwidth_hz > 0 && ask->set_bandwidth(d->usrp, c->bandwidth_hz, w.channel))
-		return failed("bandwidth", err, err_len);
+		return uhd_device_failed("bandwidth", err, err_len);
 	return 0;
 }
 
@@ -174,16 +173,16 @@ static int set_gain(struct uhd_device *d, const struct uhd_radio_config *c, int 
 	double *first = dir == UHD_RX ? &i->rx_gain_min_db : &i->tx_gain_min_db;
 	double *last = dir == UHD_RX ? &i->rx_gain_max_db : &i->tx_gain_max_db;
 	if (w.antenna && w.antenna[0] && ask->set_antenna(d->usrp, w.antenna, w.channel))
-		return failed("antenna", err, err_len);
+		return uhd_device_failed("antenna", err, err_len);
 	if (uhd_device_range(d->usrp, ask, UHD_RANGE_GAIN, w.channel, first, last))
-		return failed("gain", err, err_len);
+		return uhd_device_failed("gain", err, err_len);
 	if (!(w.gain_db >= *first && w.gain_db <= *last)) {
 		snprintf(err, err_len, "uhd: %s gain %g dB: the device goes from %g to %g", ask->name, w.gain_db,
 		         *first, *last);
 		return -EINVAL;
 	}
 	if (ask->set_gain(d->usrp, w.gain_db, w.channel, "") || ask->get_gain(d->usrp, w.channel, "", is))
-		return failed("gain", err, err_len);
+		return uhd_device_failed("gain", err, err_len);
 	return 0;
 }
 
@@ -229,7 +228,7 @@ static int wait_lock(const struct uhd_device *d, const struct uhd_direction *ask
 	for (double waited_s = 0;; waited_s += LOCK_LOOK_MS * 1e-3) {
 		int is = sensor(d->usrp, ask, channel, name);
 		if (is < 0)
-			return failed(name, err, err_len);
+			return uhd_device_failed(name, err, err_len);
 		if (is)
 			return 0;
 		if (waited_s >= timeout_s)
@@ -345,7 +344,7 @@ int uhd_device_stream(struct uhd_device *d, const struct uhd_radio_config *c, uh
 	rc = rc || set_time(d, c);
 	if (!rc)
 		return 0;
-	rc = failed("starting the streams", err, err_len);
+	rc = uhd_device_failed("starting the streams", err, err_len);
 	if (*rx)
 		uhd_rx_streamer_free(rx);
 	if (*tx)

@@ -52,6 +52,9 @@ int uhd_device_open(struct uhd_device *d, const struct uhd_radio_config *config,
 int uhd_device_stream(struct uhd_device *d, const struct uhd_radio_config *config, uhd_rx_streamer_handle *rx,
                       uhd_tx_streamer_handle *tx, char *err, size_t err_len);
 
+/* One line in err: what was tried, and UHD's own words for why not. Returns -EIO. */
+int uhd_device_failed(const char *what, char *err, size_t err_len);
+
 /* 1 locked (or it can't tell), 0 not, -EIO. */
 int uhd_device_clock_locked(const struct uhd_device *d);
 

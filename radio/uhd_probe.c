@@ -1,19 +1,9 @@
 #include "radio/uhd_probe.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "radio/uhd_device.h"
-
-static int failed(const char *what, char *err, size_t err_len)
-{
-	char why[256] = "";
-	uhd_get_last_error(why, sizeof why);
-	why[strcspn(why, "\n")] = 0;
-	snprintf(err, err_len, "uhd: %s: %s", what, why[0] ? why : "failed");
-	return -EIO;
-}
 
 int uhd_find(const char *args, struct uhd_found *found, char *err, size_t err_len)
 {
@@ -27,7 +17,7 @@ int uhd_find(const char *args, struct uhd_found *found, char *err, size_t err_le
 		bad = uhd_string_vector_at(list, i, found->args[i], UHD_ARGS_MAX);
 	if (list)
 		uhd_string_vector_free(&list);
-	return bad ? failed("looking for devices", err, err_len) : 0;
+	return bad ? uhd_device_failed("looking for devices", err, err_len) : 0;
 }
 
 /* Takes the list and frees it. */
@@ -76,7 +66,7 @@ int uhd_describe(const char *args, struct uhd_description *d, char *err, size_t 
 	bad = bad ? bad : board_words(usrp, uhd_usrp_get_clock_sources, &d->clock_sources);
 	bad = bad ? bad : board_words(usrp, uhd_usrp_get_time_sources, &d->time_sources);
 	bad = bad ? bad : board_words(usrp, uhd_usrp_get_mboard_sensor_names, &d->sensors);
-	int rc = bad ? failed(args, err, err_len) : 0;
+	int rc = bad ? uhd_device_failed(args, err, err_len) : 0;
 	if (usrp)
 		uhd_usrp_free(&usrp);
 	return rc;

@@ -158,9 +158,8 @@ void lockstep_destroy(struct lockstep *l)
 /* ---- one slot ---- */
 
 /* The device takes every slot that is complete on its clock by the end of this one. */
-static void run_device(void *arg, size_t k)
+static void run_device(struct lockstep *l, size_t k)
 {
-	struct lockstep *l = arg;
 	struct station *s = &l->station[k];
 	uint64_t now = ether_clock(l->ether, k + 1, (double)((l->n_slots + 1) * l->nodes.num.slot_len));
 	struct device_tx tx;
@@ -172,6 +171,28 @@ static void run_device(void *arg, size_t k)
 			radio_send(s->radio, tx.samples, l->nodes.num.slot_len, tx.t_samples);
 		s->n_slots++;
 	}
+}
+
+/* Of the base station's slot, what does not depend on anything that devices send in this step: they answer two slots later at the earliest, and
+ * arrive at a slot's beginning, give or take what a quarter of a slot is far more than. */
+static size_t received_beside(const struct lockstep *l)
+{
+	return l->nodes.num.slot_len - l->nodes.num.slot_len / 4;
+}
+
+static void run_piece(void *arg, size_t i)
+{
+	struct lockstep *l = arg;
+	if (i)
+		run_device(l, i - 1);
+	else
+		radio_recv(l->bs_radio, l->rx, received_beside(l), l->n_slots * l->nodes.num.slot_len);
+}
+
+static void receive_rest(struct lockstep *l)
+{
+	size_t done = received_beside(l);
+	radio_recv(l->bs_radio, l->rx + done, l->nodes.num.slot_len - done, l->n_slots * l->nodes.num.slot_len + done);
 }
 
 static int log_csi(struct lockstep *l)
@@ -209,8 +230,8 @@ int lockstep_slot(struct lockstep *l)
 	if (rc)
 		return rc;
 	misbehave(l);
-	pool_run(l->pool, run_device, l, l->n_devices);
-	radio_recv(l->bs_radio, l->rx, l->nodes.num.slot_len, n * l->nodes.num.slot_len);
+	pool_run(l->pool, run_piece, l, l->n_devices + 1);
+	receive_rest(l);
 	bs_slot(l->bs, n, l->rx, l->tx);
 	radio_send(l->bs_radio, l->tx, l->nodes.num.slot_len,
 	           (n + (uint64_t)l->config->radio.tx_ahead_slots) * l->nodes.num.slot_len);

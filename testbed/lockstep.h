@@ -8,7 +8,7 @@
  *
  * Nothing passes between the nodes but samples, through the radio interface of each. What a slot does: every device
  * takes the slots that are complete on its own clock by now, and sends; then the base station takes its uplink slot
- * and sends the downlink slot radio.tx_ahead_slots later. Devices are worked on by `threads` threads; the outcome is the same
+ * and sends the downlink slot radio.tx_ahead_slots later. Devices, and most of what the base station receives, are worked on by `threads` threads; the outcome is the same
  * for any number.
  *
  * The scenario's mean SNR of a device, with the powers and noise figures, gives its path loss; where its clock starts

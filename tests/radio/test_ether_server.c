@@ -1,5 +1,6 @@
 /* An ether whose radios come over ZeroMQ: the same samples as in one process, whoever is faster; joining, being replaced, leaving, late sends. */
 #include <errno.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 #include "radio/ether.h"
 #include "radio/ether_peer.h"
 #include "radio/ether_server.h"
+#include "radio/ether_wire.h"
 
 enum { SLOT = 480, AHEAD = 4, N_SLOTS = 60 };
 static const double RATE_HZ = 1.92e6;
@@ -261,6 +263,55 @@ static void test_late_is_silence_and_told(void **state)
 	ether_destroy(h.ether);
 }
 
+/* Anything may reach the port: what is no message of ours, of nobody who is in, or out of all measure is passed over. */
+static void test_nonsense_is_passed_over(void **state)
+{
+	(void)state;
+	struct home h;
+	char err[128];
+	float complex x[SLOT];
+	uint8_t bytes[ETHER_HEADER + 64];
+	double lead = NAN;
+	open_home(&h, false, 1);
+	void *context = zmq_ctx_new(), *socket = zmq_socket(context, ZMQ_DEALER);
+	assert_int_equal(zmq_connect(socket, h.address), 0);
+	zmq_send(socket, "", 0, 0);
+	zmq_send(socket, "WDE1", 4, 0);
+	zmq_send(socket, "one", 3, ZMQ_SNDMORE);
+	zmq_send(socket, "two", 3, ZMQ_SNDMORE);
+	zmq_send(socket, "three", 5, 0);
+	for (int type = 0; type < 256; type++) {
+		memset(bytes, type, sizeof bytes);
+		ether_header_write(
+		        &(struct ether_header){ .type = (uint8_t)type, .node = 1, .t = UINT64_MAX - 3, .a = NAN },
+		        bytes);
+		zmq_send(socket, bytes, ETHER_HEADER + (size_t)type % 65, 0);
+	}
+	ether_header_write(&(struct ether_header){ .type = ETHER_HELLO, .node = 1, .a = RATE_HZ }, bytes);
+	memcpy(bytes + ETHER_HEADER, &lead, sizeof lead);
+	zmq_send(socket, bytes, ETHER_HEADER + sizeof lead, 0);
+	/* One that is in, and sends to the end of time: it alone suffers. */
+	lead = AHEAD * SLOT;
+	memcpy(bytes + ETHER_HEADER, &lead, sizeof lead);
+	zmq_send(socket, bytes, ETHER_HEADER + sizeof lead, 0);
+	ether_header_write(&(struct ether_header){ .type = ETHER_SENT, .node = 1, .t = UINT64_MAX / 2 }, bytes);
+	zmq_send(socket, bytes, sizeof bytes, 0);
+	ether_header_write(&(struct ether_header){ .type = ETHER_BYE, .node = 1 }, bytes);
+	zmq_send(socket, bytes, ETHER_HEADER, 0);
+	while (!atomic_load(&h.events[ETHER_SERVER_LEFT]))
+		usleep(1000);
+	struct radio *r = join(&h, 1, RATE_HZ, err, sizeof err);
+	assert_non_null(r);
+	assert_int_equal(radio_recv(r, x, SLOT, 0), 0);
+	assert_int_equal(radio_send(r, x, SLOT, AHEAD * SLOT), 0);
+	for (uint64_t t = 1; t < 10; t++)
+		assert_int_equal(radio_recv(r, x, SLOT, t * SLOT), 0);
+	radio_destroy(r);
+	zmq_close(socket);
+	zmq_ctx_term(context);
+	close_home(&h);
+}
+
 /* An ether that stands still says that it is alive five times a second: too seldom for this radio. */
 static void test_silence_is_a_loss(void **state)
 {
@@ -319,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_same_samples_as_in_one_process),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_late_is_silence_and_told),
+		cmocka_unit_test(test_nonsense_is_passed_over),
 		cmocka_unit_test(test_silence_is_a_loss),
 		cmocka_unit_test(test_replaced_and_lost),
 	};
