@@ -12,10 +12,21 @@ static float power_of(float complex x)
 	return crealf(x) * crealf(x) + cimagf(x) * cimagf(x);
 }
 
+enum { STRETCH = 256 };
+
 /* So that rounding leaves none above 1. */
 static const float just_below_1 = 1 - 4e-7f;
 
-size_t level_clip(float complex *x, size_t n)
+/* A loop without branches, for the many stretches in which there is nothing to clip. */
+static int any_above_1(const float complex *x, size_t n)
+{
+	int above = 0;
+	for (size_t i = 0; i < n; i++)
+		above |= !(power_of(x[i]) <= 1);
+	return above;
+}
+
+static size_t clip(float complex *x, size_t n)
 {
 	size_t clipped = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -24,6 +35,17 @@ size_t level_clip(float complex *x, size_t n)
 			continue;
 		x[i] *= just_below_1 / sqrtf(power);
 		clipped++;
+	}
+	return clipped;
+}
+
+size_t level_clip(float complex *x, size_t n)
+{
+	size_t clipped = 0;
+	for (size_t i = 0, count; i < n; i += count) {
+		count = n - i < STRETCH ? n - i : STRETCH;
+		if (any_above_1(x + i, count))
+			clipped += clip(x + i, count);
 	}
 	return clipped;
 }
