@@ -4,6 +4,8 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -26,9 +28,12 @@ static void work(void *arg)
 	order[n_done++] = *(int *)arg;
 }
 
+static atomic_bool may_end;
+
 static void slow(void *arg)
 {
-	usleep(20000);
+	while (!atomic_load(&may_end))
+		usleep(100);
 	work(arg);
 }
 
@@ -45,7 +50,8 @@ static void test_helper_works_in_order(void **state)
 		ticket = helper_start(h, i ? work : slow, &numbers[i]);
 		assert_int_equal(ticket, i + 1);
 	}
-	assert_false(helper_done(h, ticket)); /* the first one takes longer than starting them all */
+	assert_false(helper_done(h, ticket)); /* the first one takes as long as it is let */
+	atomic_store(&may_end, true);
 	while (!helper_done(h, ticket))
 		usleep(100);
 	for (int i = 0; i < 100; i++)
@@ -64,10 +70,12 @@ static void test_helper_is_full(void **state)
 	struct helper *h = helper_create();
 	int number = 1;
 	n_done = 0;
+	atomic_store(&may_end, false);
 	assert_int_equal(helper_start(h, slow, &number), 1);
 	for (int i = 1; i < HELPER_JOBS; i++)
 		assert_int_equal(helper_start(h, nothing, NULL), i + 1);
 	assert_int_equal(helper_start(h, nothing, NULL), 0);
+	atomic_store(&may_end, true);
 	helper_destroy(h);
 }
 
