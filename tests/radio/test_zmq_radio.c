@@ -159,7 +159,7 @@ static void test_peer_comes_back(void **state)
 {
 	(void)state;
 	begin_test();
-	struct side sides[2], again = { .end = 1, .timeout_s = 0.5 };
+	struct side sides[2], again = { .end = 1, .timeout_s = 2 };
 	static float complex x[SLOT], y[SLOT];
 	open_both(sides);
 	sides[1].n_slots = 20;
