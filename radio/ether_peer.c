@@ -31,8 +31,9 @@ static int say(struct ether_peer *p, const struct ether_header *h, const void *p
 		return -ENOMEM;
 	if (zmq_msg_send(&m, p->socket, ZMQ_DONTWAIT) >= 0)
 		return 0;
+	int rc = -errno;
 	zmq_msg_close(&m);
-	return -errno;
+	return rc;
 }
 
 /* The next message within so long; its payload stays valid until zmq_msg_close(m). -EAGAIN: none. */
@@ -117,8 +118,9 @@ static void begin(struct ether_peer *p)
 	p->begun = true;
 }
 
-static int wait_for(struct ether_peer *p, uint64_t t)
+static int wait_for(void *arg, uint64_t t)
 {
+	struct ether_peer *p = arg;
 	int rc = p->lost ? -EIO : 0;
 	while (!rc && p->history.end <= t)
 		rc = take(p);
@@ -128,26 +130,12 @@ static int wait_for(struct ether_peer *p, uint64_t t)
 static int peer_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 {
 	struct ether_peer *p = (struct ether_peer *)r;
-	int rc = 0;
 	begin(p);
 	if (t + n > p->now)
 		p->now = t + n;
-	if (history_is_past(&p->history, t)) {
-		radio_raise(r, RADIO_PAST, t);
-		rc = -ETIME;
-	} else if (p->history.end < t + n) {
+	if (p->history.end < t + n)
 		say(p, &(struct ether_header){ .type = ETHER_WANTS, .node = p->node, .t = p->begin + p->now }, NULL, 0);
-	}
-	while (n && !rc) {
-		rc = wait_for(p, t);
-		size_t piece = rc ? 0 : history_give(&p->history, x, n, t);
-		r->stats.samples_received += piece;
-		x += piece;
-		n -= piece;
-		t += piece;
-	}
-	memset(x, 0, n * sizeof *x);
-	return rc;
+	return history_recv(&p->history, r, x, n, t, wait_for, p);
 }
 
 static int peer_send(struct radio *r, const float complex *x, size_t n, uint64_t t)
@@ -262,6 +250,8 @@ static int join(struct ether_peer *p, const struct ether_peer_config *c, char *e
 	if (rc == -EAGAIN) {
 		rc = -ETIMEDOUT;
 		snprintf(err, err_len, "%s: no ether answers", c->address);
+	} else if (rc == -EBADMSG) {
+		snprintf(err, err_len, "%s: an ether of another version", c->address);
 	}
 	return rc;
 }

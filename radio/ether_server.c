@@ -40,14 +40,15 @@ static void tell(const struct ether_server *s, enum ether_server_event event, un
 
 /* ---- to a radio ---- */
 
-/* The frame goes out in any case: its memory is the socket's afterwards. */
+/* Either way the message is not the caller's any more. */
 static int post(struct ether_server *s, const uint8_t *id, size_t id_len, zmq_msg_t *m)
 {
 	if (zmq_send(s->socket, id, id_len, ZMQ_SNDMORE | ZMQ_DONTWAIT) >= 0 &&
 	    zmq_msg_send(m, s->socket, ZMQ_DONTWAIT) >= 0)
 		return 0;
+	int rc = -errno;
 	zmq_msg_close(m);
-	return -errno;
+	return rc;
 }
 
 static int say(struct ether_server *s, const uint8_t *id, size_t id_len, const struct ether_header *h,

@@ -69,3 +69,24 @@ int history_is_past(const struct history *h, uint64_t t)
 {
 	return t + h->mask + 1 < h->end;
 }
+
+/* Piece by piece, so that a receive may be longer than the ring. */
+int history_recv(const struct history *h, struct radio *owner, float complex *x, size_t n, uint64_t t,
+                 int (*more)(void *arg, uint64_t t), void *arg)
+{
+	int rc = 0;
+	if (history_is_past(h, t)) {
+		radio_raise(owner, RADIO_PAST, t);
+		rc = -ETIME;
+	}
+	while (n && !rc) {
+		rc = more(arg, t);
+		size_t piece = rc ? 0 : history_give(h, x, n, t);
+		owner->stats.samples_received += piece;
+		x += piece;
+		n -= piece;
+		t += piece;
+	}
+	memset(x, 0, n * sizeof *x);
+	return rc;
+}

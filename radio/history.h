@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "radio/radio.h"
+
 struct history {
 	float complex *ring; /* sample t lies at t & mask */
 	size_t mask;
@@ -36,5 +38,9 @@ size_t history_give(const struct history *h, float complex *x, size_t n, uint64_
 
 /* Is sample t so old that it is not there any more? */
 int history_is_past(const struct history *h, uint64_t t);
+
+/* radio_recv for such a backend: counts for `owner`. more(arg, t) waits until sample t is there, or says why it never will be. */
+int history_recv(const struct history *h, struct radio *owner, float complex *x, size_t n, uint64_t t,
+                 int (*more)(void *arg, uint64_t t), void *arg);
 
 #endif

@@ -32,8 +32,8 @@ enum radio_event_type {
 	RADIO_LATE,      /* a send began before now, or before the end of an earlier send: all or part not sent */
 	RADIO_PAST,      /* a receive asked for samples older than the history kept: zeros were returned */
 	RADIO_REFUSED,   /* a send held samples that are not finite: nothing sent */
-	RADIO_UNLOCKED,  /* an external clock is gone: times and carriers are the device's own from here (hardware backends) */
-	RADIO_LOST,      /* the device, or the peer behind it, is gone: every call is -EIO from here on */
+	RADIO_UNLOCKED, /* an external clock is gone: times and carriers are the device's own from here (hardware backends) */
+	RADIO_LOST, /* the device, or the peer behind it, is gone: every call is -EIO from here on */
 	RADIO_EVENT_TYPES
 };
 

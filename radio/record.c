@@ -11,9 +11,8 @@ struct record {
 };
 
 static const char *const labels[RADIO_EVENT_TYPES] = {
-	[RADIO_OVERFLOW] = "overflow", [RADIO_UNDERFLOW] = "underflow", [RADIO_LATE] = "late",
-	[RADIO_PAST] = "past",         [RADIO_REFUSED] = "refused",
-	[RADIO_UNLOCKED] = "unlocked", [RADIO_LOST] = "lost",
+	[RADIO_OVERFLOW] = "overflow", [RADIO_UNDERFLOW] = "underflow", [RADIO_LATE] = "late", [RADIO_PAST] = "past",
+	[RADIO_REFUSED] = "refused",   [RADIO_UNLOCKED] = "unlocked",   [RADIO_LOST] = "lost",
 };
 
 static void on_event(void *arg, const struct radio_event *event)

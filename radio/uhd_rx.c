@@ -126,24 +126,18 @@ static int take(struct uhd_rx *rx)
 	return 0;
 }
 
+static int wait_for(void *arg, uint64_t t)
+{
+	struct uhd_rx *rx = arg;
+	int rc = rx->lost ? -EIO : 0;
+	while (!rc && rx->history.end <= t)
+		rc = take(rx);
+	return rc;
+}
+
 int uhd_rx_read(struct uhd_rx *rx, float complex *x, size_t n, uint64_t t)
 {
-	int rc = 0;
-	if (history_is_past(&rx->history, t)) {
-		radio_raise(rx->owner, RADIO_PAST, t);
-		rc = -ETIME;
-	}
-	while (n && !rc) {
-		while (rx->history.end <= t && !rc)
-			rc = rx->lost ? -EIO : take(rx);
-		size_t piece = rc ? 0 : history_give(&rx->history, x, n, t);
-		rx->owner->stats.samples_received += piece;
-		x += piece;
-		n -= piece;
-		t += piece;
-	}
-	memset(x, 0, n * sizeof *x);
-	return rc;
+	return history_recv(&rx->history, rx->owner, x, n, t, wait_for, rx);
 }
 
 void uhd_rx_free(struct uhd_rx *rx)

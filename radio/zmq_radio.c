@@ -173,32 +173,26 @@ static int serve(struct zmq_radio *z)
 
 /* ---- the radio ---- */
 
+/* The peer must take what is sent, too: nothing is thrown away. */
+static int wait_for(void *arg, uint64_t t)
+{
+	struct zmq_radio *z = arg;
+	int rc = z->lost ? -EIO : 0;
+	while (!rc && (z->rx.end <= t || z->tx.end - z->replied > z->tx.mask / 2))
+		rc = serve(z);
+	return rc;
+}
+
 static int zmq_radio_recv(struct radio *r, float complex *x, size_t n, uint64_t t)
 {
 	struct zmq_radio *z = (struct zmq_radio *)r;
-	int rc = z->lost ? -EIO : 0;
 	if (t + n > z->now)
 		z->now = t + n;
-	if (history_is_past(&z->rx, t)) {
-		radio_raise(r, RADIO_PAST, t);
-		rc = -ETIME;
-	}
 	history_extend(&z->tx, z->now + z->lead);
 	z->heard_s = wall_s();
 	ask(z);
 	answer(z);
-	while (n && !rc) {
-		/* The peer must take what is sent, too: nothing is thrown away. */
-		while (!rc && (z->rx.end <= t || z->tx.end - z->replied > z->tx.mask / 2))
-			rc = serve(z);
-		size_t piece = rc ? 0 : history_give(&z->rx, x, n, t);
-		r->stats.samples_received += piece;
-		x += piece;
-		n -= piece;
-		t += piece;
-	}
-	memset(x, 0, n * sizeof *x);
-	return rc;
+	return history_recv(&z->rx, r, x, n, t, wait_for, z);
 }
 
 static int zmq_radio_send(struct radio *r, const float complex *x, size_t n, uint64_t t)

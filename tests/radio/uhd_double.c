@@ -77,8 +77,8 @@ static struct {
 	bool playing, discarding;
 	int64_t at; /* where the burst under way is */
 	size_t no_acks, stalls;
-	bool late_burst;
-	float complex air[AIR]; /* what was radiated, by its time */
+	bool late_burst, burst_open; /* burst_open: its end has not been sent */
+	float complex air[AIR];      /* what was radiated, by its time */
 
 	struct report reports[N_REPORTS];
 	size_t report_head, n_reports;
@@ -113,7 +113,7 @@ void uhd_double_look(struct uhd_double_seen *seen)
 	pthread_mutex_lock(&d.lock);
 	*seen = d.seen;
 	seen->receiving = d.streaming;
-	seen->transmitting = d.playing || d.n_queued;
+	seen->transmitting = d.burst_open;
 	pthread_mutex_unlock(&d.lock);
 }
 
@@ -414,6 +414,7 @@ uhd_error uhd_tx_streamer_send(uhd_tx_streamer_handle h, const void **buffs, siz
 		p->t = llround((double)m->full_s * d.rate_hz + m->frac_s * d.rate_hz);
 		p->x = malloc(samps_per_buff * sizeof *p->x + 1);
 		memcpy(p->x, buffs[0], samps_per_buff * sizeof *p->x);
+		d.burst_open = !m->ends;
 	}
 	bool gone = d.gone;
 	pthread_mutex_unlock(&d.lock);

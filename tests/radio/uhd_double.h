@@ -60,7 +60,7 @@ struct uhd_double_plan {
 
 struct uhd_double_seen {
 	long handles;                 /* made and not yet freed, of all kinds */
-	bool receiving, transmitting; /* a stream is on; a burst is open */
+	bool receiving, transmitting; /* a stream is on; a burst was begun and its end not sent */
 	uint64_t radiated, bursts;
 	size_t faults_done; /* they come when their time does and there is what they need */
 	uint64_t n_calls;   /* of receive */

@@ -154,6 +154,8 @@ static void check_end(struct run *run, const struct uhd_double_seen *seen, uint6
 		run->wrong = "more receive calls than the schedule explains";
 	if (seen->receiving)
 		run->wrong = "a stream left on";
+	if (seen->transmitting && !run->lost)
+		run->wrong = "a burst left open";
 }
 
 const char *uhd_schedule_run(uint64_t seed, struct uhd_schedule_result *res)
