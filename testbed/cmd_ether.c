@@ -124,7 +124,7 @@ static int open_orders(struct ether_process *p, char *err, size_t err_len)
 	return 0;
 }
 
-static int tell(const struct config *c, const char *command)
+static int tell(const struct config *c, const char *command, const struct json_out *out)
 {
 	char answer[COMMAND_MAX];
 	int timeout_ms = TELL_TIMEOUT_MS, linger_ms = 0, n = -1;
@@ -143,8 +143,9 @@ static int tell(const struct config *c, const char *command)
 	answer[n < COMMAND_MAX ? n : COMMAND_MAX - 1] = 0;
 	if (strncmp(answer, "ok", 2) != 0)
 		return cli_bad_input("--tell: %s", answer);
-	puts(answer);
-	return CLI_DONE;
+	fprintf(json_out_text(out), "%s\n", answer);
+	return json_out_write(out, json_pack("{s:i, s:s, s:s, s:s, s:s}", "schema", 1, "command", "ether", "version",
+	                                     cli_version(), "told", command, "answer", answer));
 }
 
 /* ---- time ---- */
@@ -299,7 +300,7 @@ int cmd_ether(int argc, char **argv)
 	    config_load(&p->config, files.n ? files.items[0] : default_config, sets.items, sets.n, err, sizeof err))
 		status = cli_bad_input("%s", err);
 	if (status == CLI_DONE)
-		status = command ? tell(&p->config, command) : execute(p, &out);
+		status = command ? tell(&p->config, command, &out) : execute(p, &out);
 	ether_server_destroy(p->server);
 	ether_control_destroy(p->control);
 	if (p->orders)

@@ -19,8 +19,9 @@ until "$WDMOE" ether "$@" --tell "show 1" >/dev/null 2>&1 || [ $((tries += 1)) =
 done
 succeeds "$WDMOE" ether "$@" --tell "path-loss 1 90"
 says "ok"
-succeeds "$WDMOE" ether "$@" --tell "show 1"
+succeeds "$WDMOE" ether "$@" --tell "show 1" --json told.json
 says "path loss 90.00 dB"
+grep -q '"answer": "ok: path loss 90.00 dB' told.json || fail "what is told is not in the report"
 printf '0,90\n0.05,95\n' >walk
 succeeds "$WDMOE" ether "$@" --tell "mobility 0 $PWD/walk"
 succeeds "$WDMOE" ether "$@" --tell "outage 0 both 5"
